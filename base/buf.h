@@ -1,0 +1,26 @@
+/* A growable run of bytes, always followed by a NUL that is not counted. */
+#ifndef GALLOC_BASE_BUF_H
+#define GALLOC_BASE_BUF_H
+
+#include "base/util.h"
+
+struct buf {
+    char *data; /* owned; NULL while nothing was added */
+    size_t len;
+    size_t cap;
+};
+
+#define BUF_EMPTY ((struct buf){NULL, 0, 0})
+
+void buf_clear(struct buf *buf);                 /* frees; the buf is empty and usable again */
+void buf_reset(struct buf *buf);                 /* forgets the content, keeps the memory */
+char *buf_reserve(struct buf *buf, size_t more); /* room for `more` bytes after len; returns where they go */
+void buf_add(struct buf *buf, const void *data, size_t len);
+void buf_add_str(struct buf *buf, const char *text);
+void buf_add_char(struct buf *buf, char c);
+void buf_add_fmt(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void buf_add_i64(struct buf *buf, int64_t value);
+const char *buf_text(const struct buf *buf); /* never NULL; borrowed until the next change */
+char *buf_take(struct buf *buf);             /* the content as an owned string; the buf is empty after */
+
+#endif
