@@ -1,0 +1,31 @@
+/* Every cap on what comes from outside, with its unit and its reason. */
+#ifndef GALLOC_CORE_LIMITS_H
+#define GALLOC_CORE_LIMITS_H
+
+#define LIMIT_BODY_BYTES (4 << 20)            /* a request's body; a part of an import */
+#define LIMIT_BODIES_BYTES (16 << 20)         /* all bodies that are being received together; then 503 */
+#define LIMIT_HEADER_BYTES (16 << 10)         /* a request's header */
+#define LIMIT_URI_BYTES (4 << 10)             /* four keys of 256 bytes, percent-encoded, with room */
+#define LIMIT_CONNECTIONS_PER_UID 256
+#define LIMIT_REQUESTS_PER_UID 8              /* in flight; streams and long polls are not counted */
+#define LIMIT_UNSENT_BYTES (1 << 20)          /* a stream's client behind by more is dropped */
+#define LIMIT_PART_ROWS 20000
+#define LIMIT_ROW_BYTES (256 << 10)           /* one assignment: key and fields */
+#define LIMIT_KEY_BYTES 256
+#define LIMIT_NAME_BYTES 128                  /* of a run, pool, endpoint, profile, agent_id */
+#define LIMIT_AGENTS 10000                    /* in a pool */
+#define LIMIT_AGENT_BYTES (16 << 10)          /* attributes of one agent */
+#define LIMIT_PROMPT_BYTES (256 << 10)        /* above: refused at enqueue, with the way out (--match, --max-candidates) */
+#define LIMIT_PROMPT_AGENTS 500
+#define LIMIT_SCHEMA_ENUM 100                 /* candidates named in the answer's schema; longer lists are checked by us alone */
+#define LIMIT_ANSWER_BYTES (1 << 20)          /* a provider's response body, after decoding */
+#define LIMIT_ANSWER_HEADER_BYTES (64 << 10)
+#define LIMIT_MESSAGE_BYTES 2000              /* of a provider's words that are kept */
+#define LIMIT_REASON_BYTES 4000               /* of the model's reason that is kept */
+#define LIMIT_IN_FLIGHT 1024                  /* the highest max_in_flight */
+#define LIMIT_STORE_QUEUE 4096                /* operations waiting for the writer, settles apart */
+#define LIMIT_SWEEP_ROWS 5000                 /* rows a transaction of cancel, retry, purge */
+#define LIMIT_PAGE_ROWS 1000                  /* of a list */
+#define LIMIT_MAX_RETRIES 20
+
+#endif

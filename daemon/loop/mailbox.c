@@ -1,0 +1,92 @@
+/* See mailbox.h. */
+#include "loop/mailbox.h"
+
+#include "base/clock.h"
+
+void mailbox_init(struct mailbox *box, int64_t cap_count)
+{
+    *box = (struct mailbox){.cap_count = cap_count};
+    pthread_mutex_init(&box->lock, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&box->has_mail, &attr);
+    pthread_condattr_destroy(&attr);
+    for (int i = 0; i < MAILBOX_LANES_MAX; i++)
+        box->lanes[i].last = &box->lanes[i].first;
+}
+
+void mailbox_clear(struct mailbox *box)
+{
+    pthread_cond_destroy(&box->has_mail);
+    pthread_mutex_destroy(&box->lock);
+}
+
+bool mailbox_put(struct mailbox *box, int lane, struct mail *mail, bool is_reserved)
+{
+    mail->next = NULL;
+    pthread_mutex_lock(&box->lock);
+    bool is_let_in = !box->is_closed && (is_reserved || box->count < box->cap_count);
+    if (is_let_in) {
+        *box->lanes[lane].last = mail;
+        box->lanes[lane].last = &mail->next;
+        if (box->count++ == 0)
+            pthread_cond_signal(&box->has_mail);
+    }
+    pthread_mutex_unlock(&box->lock);
+    return is_let_in;
+}
+
+bool mailbox_wait(struct mailbox *box, int64_t wait_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    if (wait_ms > 0) {
+        until.tv_sec += wait_ms / 1000;
+        until.tv_nsec += wait_ms % 1000 * 1000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+    }
+    pthread_mutex_lock(&box->lock);
+    int rc = 0;
+    while (box->count == 0 && !box->is_closed && rc == 0)
+        rc = wait_ms < 0 ? pthread_cond_wait(&box->has_mail, &box->lock) : pthread_cond_timedwait(&box->has_mail, &box->lock, &until);
+    bool goes_on = box->count > 0 || !box->is_closed;
+    pthread_mutex_unlock(&box->lock);
+    return goes_on;
+}
+
+struct mail *mailbox_take(struct mailbox *box, int lane_max, int *ret_lane)
+{
+    struct mail *mail = NULL;
+    pthread_mutex_lock(&box->lock);
+    for (int i = 0; mail == NULL && i <= lane_max && i < MAILBOX_LANES_MAX; i++) {
+        mail = box->lanes[i].first;
+        if (mail == NULL)
+            continue;
+        box->lanes[i].first = mail->next;
+        if (mail->next == NULL)
+            box->lanes[i].last = &box->lanes[i].first;
+        box->count--;
+        if (ret_lane != NULL)
+            *ret_lane = i;
+    }
+    pthread_mutex_unlock(&box->lock);
+    return mail;
+}
+
+void mailbox_close(struct mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    box->is_closed = true;
+    pthread_cond_broadcast(&box->has_mail);
+    pthread_mutex_unlock(&box->lock);
+}
+
+int64_t mailbox_count(struct mailbox *box)
+{
+    pthread_mutex_lock(&box->lock);
+    int64_t count = box->count;
+    pthread_mutex_unlock(&box->lock);
+    return count;
+}
