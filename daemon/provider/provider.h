@@ -1,0 +1,80 @@
+/* The contract of a provider: the wire an endpoint speaks. A request goes out, a response comes in and is classified. Pure: no I/O, no state of its own;
+ * any thread. A new provider is a file with one `struct provider_ops` and a row in provider.c. */
+#ifndef GALLOC_PROVIDER_PROVIDER_H
+#define GALLOC_PROVIDER_PROVIDER_H
+
+#include "base/buf.h"
+#include "base/code.h"
+#include "core/outcome.h"
+
+/* What of an endpoint shapes its wire. Borrowed from the registry. */
+struct provider_wire {
+    const char *base_url, *api_version, *model;
+    int64_t request_timeout_ms;
+};
+
+/* What is asked. Borrowed. */
+struct provider_ask {
+    const char *system, *user;
+    size_t system_len, user_len;
+    const char *const *candidates; /* agent ids for the answer's schema */
+    size_t candidate_count;        /* over LIMIT_SCHEMA_ENUM: not named in the schema */
+    int64_t max_output_tokens;     /* this attempt's cap */
+};
+
+/* A request to be sent; provider_request_clear() frees it. */
+struct provider_request {
+    const char *method;        /* static */
+    struct buf url, body;
+    const char *headers[4];    /* static or in header_text; NULL-ended */
+    struct buf header_text;
+    const char *secret_header; /* static: "x-goog-api-key: " */
+};
+void provider_request_clear(struct provider_request *request);
+
+/* A response, as net/ gives it (rooms of one floor do not include each other: dispatch/ copies it over). */
+enum provider_end { PROVIDER_ANSWERED, PROVIDER_NOT_SENT, PROVIDER_CONFIG, PROVIDER_BROKEN, PROVIDER_TIMED_OUT, PROVIDER_LOST, PROVIDER_TOO_LARGE };
+struct provider_response {
+    enum provider_end end;
+    int status;
+    const char *body;
+    size_t body_len;
+    int64_t retry_after_ms; /* header; -1: none */
+    const char *message;    /* of the transport */
+};
+
+enum quota_span { QUOTA_NONE, QUOTA_MINUTE, QUOTA_DAY, QUOTA_SPEND /* a spend limit, or no details: 15 s, 30 s, … */ };
+enum quota_unit { QUOTA_REQUESTS, QUOTA_TOKENS };
+
+/* What the response means. provider_verdict_clear() frees it. */
+struct provider_verdict {
+    enum outcome_class class;   /* SUCCEEDED: `answer` is whole text of the model, not yet validated */
+    bool is_truncated;          /* INVALID_ANSWER for want of tokens: ask again with a higher cap */
+    bool is_capacity;           /* UNAVAILABLE as 503 or capacity exhausted, not a refused connection */
+    char *answer;               /* owned; NULL unless SUCCEEDED */
+    char *message;              /* owned; the provider's words or ours, at most LIMIT_MESSAGE_BYTES, UTF-8; NULL when well */
+    char *model_version;        /* owned; may be NULL */
+    enum quota_span quota_span; /* of THROTTLED and QUOTA_DAY */
+    enum quota_unit quota_unit;
+    int64_t quota_value;        /* the printed limit; -1: not told */
+    int64_t retry_after_ms;     /* the larger of header, RetryInfo and message; -1: not told */
+    int64_t tokens[5];          /* in (with cached), cached, out, thought, tool: enum store_token's order; -1: not told */
+};
+void provider_verdict_clear(struct provider_verdict *verdict);
+
+struct provider_ops {
+    const char *name;          /* "gemini" */
+    const char *secret_header;
+    bool has_test_request;
+    /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
+    int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
+    /* The endpoint's own small test request: cheap, shows that key, model and service work (few tokens, fixed text). */
+    int (*build_test)(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error);
+    /* Never fails: whatever came is some class. */
+    void (*classify)(const struct provider_response *response, struct provider_verdict *ret_verdict);
+};
+
+const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
+extern const struct provider_ops provider_gemini;
+
+#endif
