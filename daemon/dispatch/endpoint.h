@@ -1,0 +1,46 @@
+/* An endpoint at run time: the file's settings with what `endpoint set` laid over them, the key, the pacer, the state. Loop's thread. */
+#ifndef GALLOC_DISPATCH_ENDPOINT_H
+#define GALLOC_DISPATCH_ENDPOINT_H
+
+#include "config/config.h"
+#include "core/pacer.h"
+#include "provider/provider.h"
+#include "store/store.h"
+
+/* Settings that `endpoint set` may change while the daemon runs; one row each (endpoint.c). */
+enum endpoint_setting { SETTING_RPM, SETTING_TPM, SETTING_RPD, SETTING_MAX_IN_FLIGHT, SETTING_MAX_OUTPUT_TOKENS, SETTING_REQUEST_TIMEOUT, ENDPOINT_SETTING_COUNT };
+struct endpoint_setting_row {
+    const char *name;
+    int64_t low, high;
+    bool is_duration; /* written as "60s" */
+    const char *help;
+};
+const struct endpoint_setting_row *endpoint_setting_rows(void); /* ENDPOINT_SETTING_COUNT of them */
+
+struct endpoint_override {
+    bool is_set;
+    int64_t value, set_at_ms, until_at_ms;
+    uint32_t set_by;
+};
+
+struct endpoint {
+    struct endpoint *next;
+    const struct endpoint_config *config;         /* borrowed from the engine's configuration */
+    const struct provider_ops *provider;
+    int64_t values[ENDPOINT_SETTING_COUNT];       /* in force */
+    struct endpoint_override overrides[ENDPOINT_SETTING_COUNT];
+    struct secret *secret;                        /* owned; NULL: no key */
+    struct pacer *pacer;                          /* owned */
+    struct store_endpoint_state state;            /* down or up, why */
+    /* counters since start, for metrics and `endpoint show` */
+    int64_t calls, test_calls, counts[OUTCOME_CLASS_COUNT], tokens[TOKEN_COUNT], cost_micros, cost_unknown;
+    char currency[4];
+    int64_t in_flight;
+    struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
+};
+
+bool endpoint_is_down(const struct endpoint *endpoint);
+/* In words: what limits, what it waits for, and until when (wall; 0: not known). */
+void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);
+
+#endif

@@ -1,0 +1,74 @@
+/* The engine: what the API and main see of the dispatcher. Changes are store operations that pass through here, so that memory follows every commit; reads
+ * go to the registry. Loop's thread throughout. */
+#ifndef GALLOC_DISPATCH_ENGINE_H
+#define GALLOC_DISPATCH_ENGINE_H
+
+#include "dispatch/endpoint.h"
+#include "dispatch/events.h"
+#include "dispatch/registry.h"
+#include "net/net.h"
+#include "store/store.h"
+
+struct engine;
+
+struct engine_config {
+    struct loop *loop;
+    struct config *config;   /* owned by the engine from here on */
+    struct net *net;         /* borrowed */
+    const char *config_path; /* for reload; may be NULL */
+    void (*fatal)(int exit_status, const char *text, void *arg); /* the store failed for good */
+    void *arg;
+};
+
+/* Makes the engine; it has no store yet. */
+struct engine *engine_new(const struct engine_config *config);
+/* The store's callbacks, to be put into store_config; `arg` is the engine. */
+void engine_on_commit(const struct store_commit *commit, void *arg);
+void engine_on_health(enum store_health health, const char *text, void *arg);
+/* Takes the store and what it held; from now on work goes out. The image is consumed. */
+void engine_start(struct engine *engine, struct store *store, struct store_image *image);
+void engine_free(struct engine *engine); /* after store_close() */
+
+struct registry *engine_registry(struct engine *engine);
+struct store *engine_store(struct engine *engine);
+const struct config *engine_configuration(struct engine *engine);
+struct events *engine_events(struct engine *engine);
+enum store_health engine_health(const struct engine *engine, const char **ret_text);
+
+/* Submits an operation of the operator or import lane, or a read: the registry is brought up to date before op->done is called. While draining, operations that
+ * take new work in (OP_RUN_CREATE) are refused with -GALLOC_DRAINING. */
+void engine_submit(struct engine *engine, struct store_op *op);
+
+/* No new calls; those in flight may finish. `done` (may be NULL) is called when nothing is in flight and all is settled, or when the timeout has made the rest lost. */
+void engine_drain(struct engine *engine, int64_t timeout_ms, void (*done)(void *arg), void *arg);
+void engine_undrain(struct engine *engine);
+bool engine_is_draining(const struct engine *engine);
+int64_t engine_in_flight(const struct engine *engine);
+
+/* Reads the configuration anew; a bad one changes nothing. Keys are read again too. */
+int engine_reload(struct engine *engine, struct galloc_error *error);
+
+/* Sends the endpoint's test request now. `done` gets the class and words. */
+struct endpoint_test_result {
+    enum outcome_class class;
+    int32_t http_status;
+    int64_t latency_ms;
+    char model_version[64];
+    char message[512];
+};
+void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void (*done)(const struct endpoint_test_result *result, void *arg), void *arg);
+/* Clears "down", reads the key again, and tries. 0, or a code when there still is no key. */
+int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, const struct store_peer *peer, struct galloc_error *error);
+
+/* What one assignment's prompt would be, for `check --show-prompt` and estimates. */
+int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_entry *pool, const char *key, const char *fields, size_t fields_len,
+                  struct buf *ret_system, struct buf *ret_user, struct galloc_error *error) MUST_CHECK;
+
+/* A pool for an estimate that is not stored: made from agents, freed by pool_entry_free(). */
+struct pool_entry *pool_entry_from_agents(const struct store_agents *agents);
+void pool_entry_free(struct pool_entry *pool);
+
+/* Rises while the dispatcher lives: for the watchdog. */
+int64_t engine_ticks(const struct engine *engine);
+
+#endif

@@ -1,0 +1,77 @@
+/* What the daemon knows in memory: runs, pools, endpoints. Fed by the store's image at start and by what commits answer; status, the run object and metrics
+ * read only this. Loop's thread throughout; everything here is owned by the registry and borrowed by readers until they return to the loop. */
+#ifndef GALLOC_DISPATCH_REGISTRY_H
+#define GALLOC_DISPATCH_REGISTRY_H
+
+#include "config/config.h"
+#include "core/eta.h"
+#include "store/store.h"
+
+struct endpoint; /* endpoint.h */
+
+struct agent_entry {
+    struct store_agent info;      /* held: committed places */
+    int64_t claimed;              /* decided, their settle is on its way */
+    struct json_object *parsed;   /* attributes, for matching; owned */
+};
+
+struct pool_entry {
+    struct pool_entry *next;
+    int64_t id, ledger;
+    char *name;                   /* owned; NULL: a run's own */
+    struct agent_entry *agents;   /* owned; listed ones first, in the pool's order */
+    size_t agent_count;
+    int64_t in_flight;            /* attempts under way in this ledger */
+    char *roster;                 /* owned: the prompt's AGENTS block; NULL: to be made */
+    int64_t generation;           /* rises with every change of agents or places */
+};
+
+struct run_entry {
+    struct run_entry *next;       /* in order of id */
+    struct store_run info;        /* counts and state as of the last commit */
+    struct plan plan;             /* frozen; empty once the run ended */
+    bool has_plan;
+    struct profile profile;       /* effective: the plan's numbers over the profile's; strings borrowed */
+    struct pool_entry *pool;      /* NULL: none */
+    struct endpoint *endpoint;    /* NULL: the name is not configured (any more) */
+    struct eta eta;
+    struct run_dispatch *dispatch; /* the dispatcher's own; NULL unless it runs */
+};
+
+struct registry {
+    struct run_entry *runs, **runs_end;
+    struct pool_entry *pools;
+    struct endpoint *endpoints; /* a list, in the configuration's order */
+    int64_t seq;                /* of the last event */
+};
+
+/* A run by its id, its unique name, or "@last" (the newest). NULL with -NOT_FOUND or -CONFLICT (a name of several) in `error`. */
+struct run_entry *registry_find_run(struct registry *registry, const char *reference, struct galloc_error *error);
+struct run_entry *registry_run_by_id(struct registry *registry, int64_t id);
+struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name); /* standing ones; NULL when there is none */
+struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id);
+struct endpoint *registry_endpoint(struct registry *registry, const char *name);
+
+/* ---- how a run is shown ---- */
+enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN };
+struct run_view {
+    const char *state;        /* importing, running, paused, done, cancelled */
+    const char *reasons[8];   /* all causes of a pause, first the one to show */
+    size_t reason_count;
+    char reason_text[512];    /* in words, with the next step; "" */
+    enum waiting_code waiting;
+    const char *waiting_name; /* NULL: does not wait */
+    int64_t waiting_until_at_ms; /* wall; 0: not known */
+    char waiting_text[256];
+    double progress;          /* 0 to 1 */
+    int64_t done_count;       /* succeeded + failed + cancelled */
+    double rate_per_min;      /* completions, present */
+    struct eta_answer eta;
+    int64_t cost_micros;      /* -1: unknown */
+    char currency[4];
+    int64_t projected_low_micros, projected_high_micros; /* -1: unknown */
+};
+void run_view(const struct run_entry *run, struct run_view *ret_view);
+const char *waiting_name(enum waiting_code code);
+
+#endif
