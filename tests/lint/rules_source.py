@@ -65,9 +65,9 @@ CALLS = {  # name: what to use instead
     "strdup": "xstrdup",
     "strndup": "xstrndup",
     "asprintf": "xasprintf",
-    "vasprintf": "xasprintf",
 }
-CALL = re.compile(r"(?<![\w.>])(" + "|".join(CALLS) + r")\s*\(")
+# signal(X, SIG_IGN) and SIG_DFL are the same with sigaction, so they may stand.
+CALL = re.compile(r"(?<![\w.>])(" + "|".join(CALLS) + r")\s*\((?!\s*\w+,\s*SIG_(?:IGN|DFL)\))")
 CLOCK_CALLS = {"gettimeofday", "clock_gettime", "time"}
 EXIT = re.compile(r"(?<![\w.>])(_?exit|_Exit|quick_exit|err|errx)\s*\(")
 DEATH = re.compile(r"(?<![\w.>])(abort|assert|_?exit|_Exit|quick_exit|err|errx|__builtin_trap)\s*\(")
