@@ -68,7 +68,8 @@ def settings(tree):
             yield Finding(manual, 1, "gallocd --print-settings failed: it must print a setting a line, its name first")
         return
     names = {line.split()[0].split(".")[-1] for line in listed.splitlines() if line.strip() and not line.startswith("#")}
-    described = set(re.findall(r"^\.It (?:Ic|Cm|Va) ([a-z_]+)", tree.text(manual), re.M)) if tree.exists(manual) else set()
+    rows = re.findall(r"^\.It (?:Ic|Cm|Va) (.*)$", tree.text(manual), re.M) if tree.exists(manual) else []
+    described = {name for row in rows for name in re.findall(r"[a-z][a-z_]*", row)}
     for name in sorted(names - described):
         yield Finding(manual, 1, f"gallocd knows the setting {name}, the manual does not: add an .It Ic {name}")
     for name in sorted(described - names):
