@@ -3,7 +3,7 @@ import re
 
 from tree import Finding
 
-TEXT_FILES = ("*.c", "*.h", "*.inc", "*.am", "*.ac", "*.py", "*.sh", "*.md", "*.sql", "*.yaml", "*.in", "*.[1-9]", "scripts/*",
+TEXT_FILES = ("examples/*", "*.c", "*.h", "*.inc", "*.am", "*.ac", "*.py", "*.sh", "*.md", "*.sql", "*.yaml", "*.in", "*.[1-9]", "scripts/*",
               "tests/lint/run", ".ci/run", "examples/*.conf*", "systemd/*")
 # Put together from halves, so that these rules do not find themselves.
 MARKS = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")) + r")\b")
