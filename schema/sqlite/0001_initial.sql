@@ -2,7 +2,8 @@
 -- Times are milliseconds of the store's own clock (`…_ms`, see store/clock) or of the wall clock since the epoch (`…_at_ms`). Money is micros of
 -- a currency. States and classes are small numbers; their names stand in daemon/core (state.h, outcome.h), and the CHECKs here repeat the ranges.
 
-CREATE TABLE meta (                 -- values of the store as a whole: store_id, incarnation, schema_sha256, batch, event_seq, now_ms, boot_id
+CREATE TABLE meta (                 -- values of the store as a whole: store_id, incarnation, schema_sha256,
+                                    -- boot_id, and with every transaction: batch, event_seq, lease_number, now_ms, boot_ms (CLOCK_BOOTTIME at now_ms)
   name  TEXT PRIMARY KEY,
   value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -13,6 +14,7 @@ CREATE TABLE node (                 -- a life of a daemon; leases of former live
   boot_id       TEXT NOT NULL,
   pid           INTEGER NOT NULL,
   started_at_ms INTEGER NOT NULL,
+  started_ms    INTEGER NOT NULL,                                         -- store clock: for starts that follow one another fast
   stopped_at_ms INTEGER
 ) STRICT;
 
@@ -130,7 +132,7 @@ CREATE TABLE result (               -- the decision, or the words of the failure
 ) STRICT;
 
 CREATE TABLE lease (                -- a batch in one worker's hands
-  number      INTEGER PRIMARY KEY AUTOINCREMENT,                          -- only grows
+  number      INTEGER PRIMARY KEY,                                        -- only grows: from meta.lease_number
   run         INTEGER NOT NULL REFERENCES run(id),
   worker      TEXT,                                                       -- NULL: the built-in worker
   deadline_ms INTEGER,                                                    -- store clock; NULL: as long as this life of the daemon
@@ -153,7 +155,7 @@ CREATE TABLE call (                 -- one API request; a test request of the en
   latency_ms   INTEGER,
   local_port   INTEGER
 ) STRICT;
-CREATE INDEX call_open ON call(id) WHERE state = 0;
+CREATE INDEX call_open_test ON call(id) WHERE state = 0 AND is_test = 1;   -- the others are found by attempt_open
 
 CREATE TABLE attempt (              -- one try for one assignment
   assignment   INTEGER NOT NULL REFERENCES assignment(id),
@@ -172,6 +174,7 @@ CREATE TABLE attempt (              -- one try for one assignment
   ended_at_ms  INTEGER,
   PRIMARY KEY (assignment, n)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_open ON attempt(assignment, n) WHERE class IS NULL;  -- in flight: what a crash leaves to be told as lost
 
 CREATE TABLE sweep (                -- an operator's change of many rows, on its way; a restart goes on with it
   id       INTEGER PRIMARY KEY,

@@ -1,0 +1,135 @@
+/* Operations of the hot path: leasing and settling. What holds for every operation stands at the top of store.h. */
+#ifndef GALLOC_STORE_OP_H
+#define GALLOC_STORE_OP_H
+
+#include "base/buf.h"
+#include "base/code.h"
+#include "loop/loop.h"
+#include "loop/mailbox.h"
+#include "store/model.h"
+
+/* ---- operations ---- */
+enum store_lane { STORE_SETTLE, STORE_LEASE, STORE_OPERATOR, STORE_IMPORT, STORE_READ }; /* the order among those that wait; READ has a thread of its own */
+
+enum store_op_kind {
+    OP_SETTLE, OP_JUDGE, OP_RELEASE, OP_CALL_END,
+    OP_CLAIM, OP_CALL_BEGIN,
+    OP_RUN_CREATE, OP_RUN_COMMIT, OP_RUN_PAUSE, OP_RUN_SET, OP_SWEEP, OP_POOL_PUT, OP_POOL_RESET, OP_AGENT_SET,
+    OP_ENDPOINT_SET, OP_ENDPOINT_STATE, OP_AUDIT,
+    OP_IMPORT,
+    OP_READ, OP_DOCTOR,
+    STORE_OP_KIND_COUNT
+};
+
+struct store_op {
+    enum store_op_kind kind;
+    int code;                   /* 0, or -galloc_code */
+    struct galloc_error error;  /* filled when code < 0 */
+    int64_t seq_first;          /* event numbers of its changes, in order: one an item or leased row, else one in all; 0: nothing changed */
+    void (*done)(struct store_op *op); /* on the loop's thread */
+    void *arg;                  /* the caller's */
+    struct mail mail;           /* the store's: on its way in */
+    struct loop_note note;      /* the store's: on its way back */
+};
+
+/* SETTLE: the end of attempts. One item is one attempt; each item stands or falls by its own fence, all items in one transaction. */
+enum settle_move {
+    MOVE_SUCCEED,   /* succeeded: agent, result; the ledger's count rises */
+    MOVE_FAIL,      /* failed with `class`; result holds the words */
+    MOVE_PENDING,   /* pending again after delay_ms */
+    MOVE_HOLD,      /* pending under `hold`, not due */
+    MOVE_REASK      /* leased anew at once: new lease number, attempt and call rows; see ret_lease */
+};
+enum settle_verdict {
+    VERDICT_DONE,
+    VERDICT_STALE,      /* the lease is not the current one (cancelled, or taken): call and attempt recorded, the row untouched */
+    VERDICT_AGENT_FULL  /* MOVE_SUCCEED met a full, away or gone agent: recorded as agent_full, pending again at once */
+};
+struct settle_item {
+    int64_t run, assignment, lease; /* fence: `lease` has to be the row's */
+    int64_t call;                   /* 0: no call was made */
+    int32_t n;                      /* the attempt */
+    enum outcome_class class;
+    enum settle_move move;
+    enum assignment_hold hold;      /* of MOVE_HOLD */
+    bool is_late;                   /* of MOVE_PENDING, MOVE_HOLD: waits behind those never tried */
+    int64_t delay_ms;               /* of MOVE_PENDING */
+    int32_t retries_spent, reasks_spent, fulls_spent, failures; /* the budgets after this attempt */
+    int64_t token_cap;              /* for the next attempt; 0: the endpoint's */
+    int64_t ledger, agent;          /* of MOVE_SUCCEED; agent also where the answer named one (0: none) */
+    int64_t excluded;               /* the agent that was full; 0: none */
+    char *result;                   /* owned JSON body of MOVE_SUCCEED and MOVE_FAIL; NULL else */
+    char *message;                  /* owned; the provider's or our words; NULL: none */
+    bool has_call_result;           /* the call's own row is filled from what follows */
+    bool is_call_lost;              /* the call ends as lost: maybe sent, no answer */
+    int32_t http_status, local_port;
+    int64_t tokens[TOKEN_COUNT];    /* -1: not told */
+    int64_t cost_micros;            /* -1: unknown */
+    char currency[4];
+    int64_t latency_ms;
+    /* out */
+    enum settle_verdict ret_verdict;
+    int64_t ret_lease, ret_call;    /* of MOVE_REASK */
+    int32_t ret_n;
+    int64_t ret_seq;
+};
+struct store_settle {
+    struct store_op op;
+    char *endpoint; /* owned; of the calls of re-asks; NULL: outside workers */
+    struct settle_item *items; /* owned */
+    size_t count;
+};
+
+/* JUDGE: held transient failures are confirmed (spent) or dropped. Fence: the row is pending under HOLD_TRANSIENT with `n` attempts. */
+struct judge_item {
+    int64_t run, assignment;
+    int32_t n;
+    bool is_spent;      /* counts as a retry spent */
+    bool fails;         /* budget used up: failed with OUTCOME_TRANSIENT; result holds the words */
+    int64_t delay_ms;   /* else due after this */
+    char *result;       /* owned; of `fails` */
+    bool ret_done;      /* false: the fence did not hold, nothing was done */
+};
+struct store_judge {
+    struct store_op op;
+    struct judge_item *items; /* owned */
+    size_t count;
+};
+
+/* RELEASE: leased ahead and never sent; call and attempt rows end as released, the rows are due again at once. */
+struct release_item {
+    int64_t run, assignment, lease, call;
+    int32_t n;
+};
+struct store_release {
+    struct store_op op;
+    struct release_item *items; /* owned */
+    size_t count;
+};
+
+/* CLAIM: leases up to `max` due rows of a run: waiting rows that are due (not late) first, then fresh ones in order, then late ones that are due.
+ * Lease, attempts and (with an endpoint) calls are made in the same transaction. `in_order` is for `sequential`: only the first row of the run that is
+ * neither final nor held as rejected is leased, and only when it is due. */
+struct leased_row {
+    int64_t assignment, call;
+    char *key;     /* owned */
+    char *fields;  /* owned JSON object text, its digest checked; NULL: it did not match (settle as corrupt) */
+    int32_t n, retries_spent, reasks_spent, fulls_spent, failures;
+    int64_t token_cap;
+};
+struct store_claim {
+    struct store_op op;
+    int64_t run;
+    int32_t max;
+    bool in_order;
+    char *endpoint;   /* owned; NULL: an outside worker */
+    char *worker;     /* owned; NULL: the built-in one */
+    int64_t ttl_ms;   /* of an outside worker; 0 for the built-in one */
+    /* out */
+    int64_t ret_lease;
+    struct leased_row *ret_rows; /* owned */
+    size_t ret_count;
+    int64_t ret_next_due_ms; /* when nothing was due: how long until something is; -1: nothing waits */
+};
+
+#endif

@@ -1,0 +1,98 @@
+/* Operations on runs: create, import, commit, pause, set, and sweeps over many rows. */
+#ifndef GALLOC_STORE_OP_RUN_H
+#define GALLOC_STORE_OP_RUN_H
+
+#include "store/op.h"
+
+/* RUN_CREATE. With agents a pool and ledger of the run's own are made; else `pool` names a standing one. */
+struct store_run_create {
+    struct store_op op;
+    struct store_peer peer;
+    struct store_run run;        /* name, endpoint, profile, plan, priority, pauses, source_* */
+    char *pool;                  /* owned; NULL with agents */
+    struct store_agents agents;  /* empty with a pool */
+    char *plan_sha256;           /* owned hex; with source_sha256 it tells a repeat */
+    bool is_again;               /* enqueue even if the same was enqueued within 7 days */
+    char *idempotency_key, *request_sha256; /* owned; NULL: none given */
+    enum { RUN_NEW, RUN_REPLAYED, RUN_STILL_IMPORTING } ret_how; /* -ALREADY_ENQUEUED: ret_existing and its state are filled */
+    char ret_existing[RUN_ID_BYTES];
+    struct store_run ret_run;    /* filled when code is 0 */
+    struct store_pool ret_pool;  /* the run's own or the standing one, with agents and held, when code is 0 and ret_how is RUN_NEW */
+};
+
+/* IMPORT: one part. Rows are already checked; done in steps of a few thousand rows a transaction, the import_part row with the last. */
+enum import_duplicate { DUPLICATE_SKIP, DUPLICATE_ERROR, DUPLICATE_REPLACE };
+struct import_row {
+    struct { const char *at; size_t len; } key, fields; /* borrowed from store_import.text: decoded key, fields object as it came */
+    int64_t row;                                        /* its number in the source, for messages */
+    unsigned char sha256[DIGEST_BYTES];                 /* of fields */
+};
+struct store_import {
+    struct store_op op;
+    int64_t run;
+    int64_t part;
+    char sha256[DIGEST_HEX];
+    enum import_duplicate on_duplicate;
+    char *text;              /* owned: what the rows point into */
+    struct import_row *rows; /* owned */
+    size_t count;
+    char *rejected;          /* owned JSON array of what the check refused: [{"row","column","code","message"},…]; NULL: nothing */
+    int64_t rejected_count;
+    struct buf ret_answer;   /* {"accepted":N,"duplicates":N,"replaced":N,"rejected":[…]}. With DUPLICATE_ERROR a repeated key is -INVALID_INPUT:
+                              * nothing of the part stands, and the answer names the repeated rows */
+    /* The store's, from step to step: */
+    int64_t done_count;      /* rows tried */
+    int64_t accepted_count, duplicate_count, replaced_count;
+    int64_t *repeated;       /* owned; indices of rows whose key stood */
+    size_t repeated_count, repeated_cap;
+    bool is_checked, is_undoing;
+};
+
+/* RUN_COMMIT: importing -> running (done at once when nothing is pending). */
+struct store_run_commit {
+    struct store_op op;
+    struct store_peer peer;
+    int64_t run;
+    int64_t parts; /* has to be the last part's number */
+};
+
+/* RUN_PAUSE: sets and clears causes. Clearing PAUSE_REJECTED makes the rows held as rejected due again. */
+struct store_run_pause {
+    struct store_op op;
+    struct store_peer peer;
+    bool is_by_person; /* an audit row is written */
+    int64_t run;
+    unsigned set, clear;
+    char *text; /* owned; why; may be NULL */
+};
+
+/* RUN_SET: what may change while a run lives. NULL / INT64_MIN: unchanged. */
+struct store_run_set {
+    struct store_op op;
+    struct store_peer peer;
+    int64_t run;
+    int64_t priority;
+    char *endpoint, *profile, *plan, *name; /* owned */
+};
+
+/* SWEEP: many rows of a run, in steps of LIMIT_SWEEP_ROWS a transaction; done is called once, at the end. A restart goes on with it.
+ * SWEEP_FAIL_HELD fails the rows held as rejected (first success, or nothing else left); SWEEP_FREE_HELD makes them due. SWEEP_EXPIRE fails what is pending. */
+enum store_sweep_verb { SWEEP_CANCEL, SWEEP_RETRY, SWEEP_EXPIRE, SWEEP_FAIL_HELD };
+struct store_selector {
+    bool is_all;
+    unsigned states;  /* a bit a state; 0: any */
+    uint32_t classes; /* a bit an outcome class; 0: any */
+    char **agents, **keys, **where; /* owned NULL-ended lists or NULL; where: "FIELD=VALUE" */
+};
+struct store_sweep {
+    struct store_op op;
+    struct store_peer peer;
+    bool is_by_person;
+    int64_t run;
+    enum store_sweep_verb verb;
+    struct store_selector selector;
+    int64_t ret_changed;
+    int64_t sweep_id, after_id; /* the store's */
+};
+
+#endif

@@ -1,0 +1,100 @@
+/* The SQLite engine inside: one writable connection that does every commit and every checkpoint (3.7.0 to 3.51.2 may corrupt a database when two
+ * connections do so at one instant), its statements, and the books of the transaction that is open. The writer's thread.
+ *
+ * Rule for errors in all sqlite_*.c: a function returns 0 (find and next: 1 a row, 0 none) or a negative code. When SQLite failed, store->fault holds
+ * that code and the words, and everybody just returns; a negative code without a fault is a refusal of this operation, made by sqlite_refuse(). */
+#ifndef GALLOC_STORE_SQLITE_H
+#define GALLOC_STORE_SQLITE_H
+
+#include "store/contract.h"
+#include "store/sqlite_books.h"
+#include "store/sqlite_clock.h"
+#include "store/sqlite_stmt.h"
+
+#include <sqlite3.h>
+
+struct sqlite_store {
+    sqlite3 *db;
+    const char *path; /* borrowed */
+    sqlite3_stmt *statements[SQLITE_STATEMENT_COUNT]; /* prepared at first use */
+    struct store_clock clock;
+    int64_t now_ms;   /* of the store's clock; of the operation that is being done */
+    int64_t wall_ms;  /* for what people read; likewise */
+    int64_t node;     /* this life's row */
+    int64_t deadline_mono_us; /* of the transaction: steps stop here */
+    int64_t seq, lease, batch; /* the last ones given */
+    struct books books;
+    int fault;                 /* negative: SQLite failed; nothing more is done in this transaction */
+    struct galloc_error fault_error;
+    bool is_broken;            /* a commit failed: only reopen() helps */
+    int wal_pages;             /* in the log after the last commit */
+    int64_t tidied_mono_us;
+};
+
+/* ---- statements (sqlite_stmt.c) ----
+ * `binds` has a letter a parameter: i int64_t; z int64_t, NULL when 0; m int64_t, NULL when negative; t const char *, NULL stays NULL;
+ * s const char *, size_t (text); b const void *, size_t (blob). Text and blobs have to live until the statement is done. */
+int sqlite_do(struct sqlite_store *store, enum sqlite_statement statement, const char *binds, ...); /* no rows; 0 or a fault */
+
+/* First row: 1 and *ret_row; 0: none. Read on with sqlite_next(); end early with sqlite_end(). */
+int sqlite_find(struct sqlite_store *store, enum sqlite_statement statement, sqlite3_stmt **ret_row, const char *binds, ...);
+int sqlite_next(struct sqlite_store *store, sqlite3_stmt *row);
+void sqlite_end(sqlite3_stmt *row);
+
+/* One row with one number: 1 and *ret_value (NULL gives 0), 0 none, or a fault. */
+int sqlite_number(struct sqlite_store *store, enum sqlite_statement statement, int64_t *ret_value, const char *binds, ...);
+
+/* SQL that is not worth a place in the table (opening, recovery): must give no rows. */
+int sqlite_exec(struct sqlite_store *store, const char *sql);
+void sqlite_finalize_all(struct sqlite_store *store);
+
+char *sqlite_text_copy(sqlite3_stmt *row, int column); /* owned; NULL for NULL */
+
+/* ---- errors (sqlite_error.c) ---- */
+/* Records that SQLite failed: maps its code (with errno and the space that is left) to a fault. Returns it. */
+int sqlite_fault(struct sqlite_store *store, int sqlite_code, const char *doing);
+int sqlite_code_of(sqlite3 *db, const char *path, int sqlite_code); /* the negative galloc code */
+/* Refuses the operation: fills op->error. Returns -code. */
+int sqlite_refuse(struct store_op *op, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* ---- numbers ---- */
+static inline int64_t sqlite_seq_next(struct sqlite_store *store) /* an event's number */
+{
+    return ++store->seq;
+}
+static inline int64_t sqlite_lease_next(struct sqlite_store *store)
+{
+    return ++store->lease;
+}
+static inline bool sqlite_is_late(const struct sqlite_store *store) /* has the step's time run out? */
+{
+    return clock_mono_us() >= store->deadline_mono_us;
+}
+
+/* ---- operations: one function a kind, called inside the operation's savepoint. 0, a refusal or a fault. ---- */
+typedef int sqlite_apply(struct sqlite_store *store, struct store_op *op, bool *ret_has_more);
+sqlite_apply sqlite_apply_settle, sqlite_apply_judge, sqlite_apply_release;                              /* sqlite_settle.c */
+sqlite_apply sqlite_apply_call_begin, sqlite_apply_call_end;                                             /* sqlite_call.c */
+sqlite_apply sqlite_apply_claim;                                                                         /* sqlite_claim.c */
+sqlite_apply sqlite_apply_import;                                                                        /* sqlite_import.c */
+sqlite_apply sqlite_apply_run_create, sqlite_apply_run_commit, sqlite_apply_run_pause, sqlite_apply_run_set; /* sqlite_run.c */
+sqlite_apply sqlite_apply_sweep;                                                                         /* sqlite_sweep.c */
+sqlite_apply sqlite_apply_pool_put, sqlite_apply_pool_reset, sqlite_apply_agent_set;                     /* sqlite_pool.c */
+sqlite_apply sqlite_apply_endpoint_set, sqlite_apply_endpoint_state, sqlite_apply_audit;                 /* sqlite_endpoint.c */
+
+/* ---- parts of opening ---- */
+int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
+int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, seq */
+int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *ret_count); /* sqlite_sweep.c; the caller frees */
+
+/* A connection that can only read, with the settings of a reader (sqlite_open.c). 0 or negative, error filled. */
+int sqlite_open_readonly(const char *path, sqlite3 **ret_db, struct galloc_error *error);
+
+/* ---- reading: the four of store_ops (sqlite_read.c, sqlite_doctor.c) ---- */
+int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struct galloc_error *error);
+void sqlite_reader_read(struct store_reader *reader, struct store_read *read);
+void sqlite_reader_check(struct store_reader *reader, struct store_doctor *doctor);
+void sqlite_reader_interrupt(struct store_reader *reader);
+void sqlite_reader_close(struct store_reader *reader);
+
+#endif

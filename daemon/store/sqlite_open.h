@@ -1,0 +1,40 @@
+/* The parts of opening: looking at a file before anything touches it, making a new one, migrating an old one, and a connection's settings. */
+#ifndef GALLOC_STORE_SQLITE_OPEN_H
+#define GALLOC_STORE_SQLITE_OPEN_H
+
+#include "base/code.h"
+#include "base/digest.h"
+
+#include <sqlite3.h>
+
+#define SQLITE_APPLICATION_ID 0x67616c63 /* "galc" */
+
+struct sqlite_migration {
+    int version; /* user_version after it; rises by one from row to row */
+    const char *sql;
+};
+extern const struct sqlite_migration sqlite_migrations[]; /* ends with version 0 */
+int sqlite_schema_latest(const struct sqlite_migration *migrations);
+
+enum store_file { STORE_FILE_NONE, STORE_FILE_USABLE };
+
+/* Looks at the database without touching a byte of it (sqlite_look.c). 0 and what is there, with its user_version; or -GALLOC_D_STORE_REFUSED
+ * with path, cause and next step: not a database, another application's, newer, corrupt (header, size, schema, roots), missing or empty beside its
+ * marker, on a network file system. -GALLOC_D_STORE_IO when it cannot be read. */
+int sqlite_look(const char *path, int latest_version, enum store_file *ret_file, int *ret_version, struct galloc_error *error) MUST_CHECK;
+
+/* The digest of a connection's schema: of type, name, table and SQL of all that is not SQLite's own. */
+int sqlite_schema_digest(sqlite3 *db, char ret_hex[DIGEST_HEX]);
+
+/* Settings of every connection; `is_writer` adds those of the one that writes. 0 or a SQLite code. */
+int sqlite_settle_in(sqlite3 *db, bool is_writer);
+
+/* Makes a new database beside `path` and renames it there, whole or not at all; then the marker (sqlite_migrate.c). */
+int sqlite_create(const char *path, const struct sqlite_migration *migrations, struct galloc_error *error) MUST_CHECK;
+/* Puts the marker in place where it is missing: it tells an emptied store from a new one. */
+int sqlite_marker_keep(const char *path, sqlite3 *db, struct galloc_error *error) MUST_CHECK;
+char *sqlite_marker_path(const char *path); /* owned */
+/* Copies the database to PATH.v<old version>, then applies what is newer in one transaction. */
+int sqlite_migrate(const char *path, int from_version, const struct sqlite_migration *migrations, struct galloc_error *error) MUST_CHECK;
+
+#endif
