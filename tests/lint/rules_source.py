@@ -35,7 +35,6 @@ DOORS = {
     "json-c/": ("base",),
     "json.h": (),  # json-c's, when the folder is left out
     "curl/": ("daemon/net", "daemon", "cli", "bench", "tests"),
-    "microhttpd.h": ("daemon/api", "sim"),
     "confuse.h": ("daemon/config",),
     "openssl/": ("base",),
     "libsmartcols.h": ("cli",),
