@@ -6,6 +6,7 @@
 #ifndef GALLOC_STORE_SQLITE_H
 #define GALLOC_STORE_SQLITE_H
 
+#include "base/clock.h"
 #include "store/contract.h"
 #include "store/sqlite_books.h"
 #include "store/sqlite_clock.h"
