@@ -62,9 +62,8 @@ const char *json_get_str(struct json_object *object, const char *name, const cha
     return text ? text : missing;
 }
 
-int64_t json_get_i64(struct json_object *object, const char *name, int64_t missing)
+int64_t json_i64(struct json_object *value, int64_t missing)
 {
-    struct json_object *value = json_get(object, name);
     if (json_object_is_type(value, json_type_int))
         return json_object_get_int64(value);
     const char *digits = json_str(value, NULL);
@@ -72,17 +71,30 @@ int64_t json_get_i64(struct json_object *object, const char *name, int64_t missi
     return digits != NULL && parse_i64(digits, INT64_MIN, INT64_MAX, &number, NULL) == 0 ? number : missing;
 }
 
-double json_get_double(struct json_object *object, const char *name, double missing)
+int64_t json_get_i64(struct json_object *object, const char *name, int64_t missing)
 {
-    struct json_object *value = json_get(object, name);
+    return json_i64(json_get(object, name), missing);
+}
+
+double json_double(struct json_object *value, double missing)
+{
     return json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int) ? json_object_get_double(value)
                                                                                                      : missing;
 }
 
+double json_get_double(struct json_object *object, const char *name, double missing)
+{
+    return json_double(json_get(object, name), missing);
+}
+
+bool json_bool(struct json_object *value, bool missing)
+{
+    return json_object_is_type(value, json_type_boolean) ? json_object_get_boolean(value) : missing;
+}
+
 bool json_get_bool(struct json_object *object, const char *name, bool missing)
 {
-    struct json_object *value = json_get(object, name);
-    return json_object_is_type(value, json_type_boolean) ? json_object_get_boolean(value) : missing;
+    return json_bool(json_get(object, name), missing);
 }
 
 bool json_is_object(struct json_object *value)

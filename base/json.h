@@ -25,6 +25,9 @@ bool json_is_bool(struct json_object *value);
 bool json_is_i64(struct json_object *value);
 const char *json_str(struct json_object *value, size_t *ret_len); /* NULL when not a string; ret_len may be NULL */
 size_t json_array_len(struct json_object *value);                 /* 0 when not an array */
+int64_t json_i64(struct json_object *value, int64_t missing);    /* as json_get_i64, of the value itself; NULL is missing */
+double json_double(struct json_object *value, double missing);
+bool json_bool(struct json_object *value, bool missing);
 struct json_object *json_array_at(struct json_object *value, size_t index);
 
 /* A row of what a request body may hold. Only the named members may stand there, each of its type and range. */
