@@ -1,0 +1,129 @@
+/* See alloc.h. */
+#include "core/alloc.h"
+
+#include "base/json.h"
+#include "base/text.h"
+#include "core/limits.h"
+
+#include <math.h>
+#include <string.h>
+
+enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool is_listed, bool is_available, int64_t until_at_ms, int64_t wall_ms)
+{
+    if (!is_listed)
+        return ROOM_AWAY;
+    if (!is_available && until_at_ms == 0)
+        return ROOM_AWAY;
+    if (capacity >= 0 && held >= capacity)
+        return ROOM_FULL;
+    if (!is_available && until_at_ms > wall_ms)
+        return ROOM_AWAY_UNTIL;
+    if (capacity >= 0 && held + claimed >= capacity)
+        return ROOM_COVERED;
+    return ROOM_FREE;
+}
+
+/* The member's value as text: a string decoded, anything else as it stands. False when it is missing or null. */
+static bool field_text(struct json_span fields, const char *field, struct buf *out)
+{
+    const char *at = NULL;
+    struct json_span name, value;
+    while (json_next(fields, &at, &name, &value)) {
+        if (!json_span_equals(name, field))
+            continue;
+        enum json_kind kind = json_span_kind(value);
+        if (kind == JSON_NULL)
+            return false;
+        if (kind == JSON_STRING)
+            json_span_string(value, out);
+        else
+            buf_add(out, value.at, value.len);
+        return true;
+    }
+    return false;
+}
+
+static bool value_is(struct json_object *value, const struct buf *text)
+{
+    size_t len = 0;
+    const char *string = json_str(value, &len);
+    if (string != NULL)
+        return len == text->len && memcmp(string, buf_text(text), len) == 0;
+    if (value == NULL || json_is_object(value) || json_is_array(value))
+        return false;
+    struct buf plain = BUF_EMPTY;
+    json_to_text(value, &plain);
+    bool is_equal = plain.len == text->len && memcmp(buf_text(&plain), buf_text(text), plain.len) == 0;
+    buf_clear(&plain);
+    return is_equal;
+}
+
+bool match_holds(struct json_span fields, const char *field, struct json_object *attributes, const char *attribute)
+{
+    struct buf text = BUF_EMPTY;
+    bool holds = false;
+    if (field_text(fields, field, &text)) {
+        struct json_object *value = json_get(attributes, attribute);
+        holds = value_is(value, &text);
+        for (size_t i = 0; !holds && i < json_array_len(value); i++)
+            holds = value_is(json_array_at(value, i), &text);
+    }
+    buf_clear(&text);
+    return holds;
+}
+
+/* Models wrap JSON in a fence now and then, whatever they are told. */
+static void strip_fence(const char **text, size_t *len)
+{
+    const char *at = *text, *end = at + *len;
+    while (at < end && strchr(" \t\r\n", *at) != NULL)
+        at++;
+    while (end > at && strchr(" \t\r\n", end[-1]) != NULL)
+        end--;
+    if (end - at >= 6 && memcmp(at, "```", 3) == 0 && memcmp(end - 3, "```", 3) == 0) {
+        const char *line = memchr(at, '\n', (size_t)(end - at));
+        if (line != NULL && line < end - 3) {
+            at = line + 1;
+            end -= 3;
+        }
+    }
+    *text = at;
+    *len = (size_t)(end - at);
+}
+
+int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error)
+{
+    strip_fence(&text, &len);
+    if (len == 0)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is empty");
+    struct json_object *root = NULL;
+    if (json_parse(text, len, &root, error) < 0) {
+        if (error != NULL)
+            error->code = GALLOC_INVALID_INPUT;
+        return -GALLOC_INVALID_INPUT;
+    }
+    size_t id_len = 0, reason_len = 0;
+    const char *agent_id = json_str(json_get(root, "agent_id"), &id_len);
+    struct json_object *reason_value = json_get(root, "reason");
+    const char *reason = json_str(reason_value, &reason_len);
+    double confidence = json_get_double(root, "confidence", -1);
+    int rc = 0;
+    if (!json_is_object(root))
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is not a JSON object");
+    else if (agent_id == NULL)
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer has no string \"agent_id\"");
+    else if (id_len == 0 || id_len >= sizeof ret_answer->agent_id || strlen(agent_id) != id_len)
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"agent_id\" is not an agent's id");
+    else if (reason_value != NULL && reason == NULL)
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"reason\" is not a string");
+    else if (json_get(root, "confidence") != NULL && !(confidence >= 0 && confidence <= 1))
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"confidence\" is not a number from 0 to 1");
+    if (rc == 0) {
+        memcpy(ret_answer->agent_id, agent_id, id_len + 1);
+        size_t kept = reason_len > LIMIT_REASON_BYTES ? LIMIT_REASON_BYTES : reason_len;
+        ret_answer->reason = reason != NULL ? xstrndup(reason, text_utf8_span(reason, kept)) : xstrdup("");
+        ret_answer->confidence = confidence;
+    }
+    json_free(root);
+    return rc;
+}

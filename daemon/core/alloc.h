@@ -1,0 +1,34 @@
+/* The hard rules of an allocation: who matches, who has room, and whether the model's answer stands. Pure; any thread. */
+#ifndef GALLOC_CORE_ALLOC_H
+#define GALLOC_CORE_ALLOC_H
+
+#include "base/code.h"
+#include "base/json_scan.h"
+
+struct json_object;
+
+/* Does an agent have a place for one more? */
+enum agent_room {
+    ROOM_FREE,
+    ROOM_COVERED,    /* its free places are all decided upon, their settles on the way */
+    ROOM_FULL,       /* by settled places; a capacity set below what is held is full */
+    ROOM_AWAY,       /* unavailable without a date, or no longer in the pool */
+    ROOM_AWAY_UNTIL  /* unavailable until a date */
+};
+enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool is_listed, bool is_available, int64_t until_at_ms, int64_t wall_ms);
+
+/* --match FIELD=ATTR: does the agent's attribute equal (or, being a list, hold) the assignment's field? Strings compare byte for byte; a number matches the
+ * same text. A missing field or attribute does not match. `fields` is checked JSON object text. */
+bool match_holds(struct json_span fields, const char *field, struct json_object *attributes, const char *attribute);
+
+/* The model's answer as data. */
+struct alloc_answer {
+    char agent_id[129];
+    char *reason;      /* owned; valid UTF-8, at most LIMIT_REASON_BYTES; "" when it gave none */
+    double confidence; /* 0 to 1; -1: not given */
+};
+/* Reads {"agent_id","reason","confidence"} out of the model's text (a code fence around it is allowed). 0, or -GALLOC_INVALID_INPUT with what is wrong in words that
+ * can be said to the model. The caller frees ret_answer->reason. */
+int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error) MUST_CHECK;
+
+#endif

@@ -1,0 +1,56 @@
+/* How fast requests may leave: configured limits that are never exceeded (a log of the trailing window, and the day's count), a learned rate (additive increase,
+ * multiplicative decrease), and the wait that a refusal asked for. Pure: microseconds of one monotonic clock go in. */
+#ifndef GALLOC_CORE_PACE_H
+#define GALLOC_CORE_PACE_H
+
+#include "core/rng.h"
+
+#define PACE_LOG_MAX 65536         /* sends that the log of a window holds; a higher rpm is spread evenly */
+#define PACE_WINDOW_US 60250000    /* a minute and a guard for the server's clock */
+#define PACE_DECREASE 0.7
+#define PACE_RATE_MIN 0.05         /* calls a second */
+
+struct pace_entry {
+    int64_t at_us;
+    int64_t tokens;
+};
+
+struct pace {
+    int64_t rpm, tpm, rpd;          /* 0: none */
+    double time_scale;
+    struct pace_entry *log;         /* a ring; owned */
+    size_t log_cap, log_first, log_count;
+    int64_t log_tokens;
+    int64_t day_count, day_ends_at_ms; /* wall */
+    double rate;                    /* calls a second; 0: not learned, unlimited */
+    int64_t rate_set_us;            /* when it last fell */
+    double credit;                  /* of the rate's bucket */
+    int64_t credit_us;
+    int64_t blocked_until_us;       /* by a refusal; 0: not blocked */
+    int64_t block_ms;               /* length of the present block without a hint */
+    bool needs_canary;              /* one call alone, to see whether the block is over */
+    bool has_canary;
+    int64_t quota_day_until_at_ms;  /* wall; 0: none */
+    int64_t quota_probe_ms;         /* present distance of the probes of a day's quota */
+};
+
+enum pace_limit { PACE_FREE, PACE_RPM, PACE_TPM, PACE_RPD, PACE_RATE, PACE_BLOCKED, PACE_QUOTA_DAY };
+
+void pace_init(struct pace *pace, double time_scale);
+void pace_clear(struct pace *pace);
+void pace_set_limits(struct pace *pace, int64_t rpm, int64_t tpm, int64_t rpd);
+
+/* What holds a call of so many tokens back now, and for how long (microseconds; -1: until an outcome comes). `with_rate`: the learned rate binds too. */
+enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate, int64_t *ret_wait_us);
+void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens);
+void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens); /* the answer's usage corrects the estimate */
+void pace_accepted(struct pace *pace, int64_t now_us, int64_t sent_us);
+
+/* A refusal. retry_after_ms -1: no hint; quota_value -1: not printed. is_day: a day's quota, asleep until the next midnight Pacific. */
+struct pace_refusal {
+    int64_t sent_us, retry_after_ms, quota_value;
+    bool is_day, is_tokens, is_spend;
+};
+void pace_refused(struct pace *pace, int64_t now_us, int64_t wall_ms, const struct pace_refusal *refusal, struct rng *rng);
+
+#endif
