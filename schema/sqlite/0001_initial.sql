@@ -40,6 +40,7 @@ CREATE TABLE ledger (               -- who holds how many places; a standing poo
   id   INTEGER PRIMARY KEY,
   pool INTEGER NOT NULL REFERENCES pool(id)
 ) STRICT;
+CREATE INDEX ledger_pool ON ledger(pool);
 
 CREATE TABLE ledger_agent (
   ledger INTEGER NOT NULL REFERENCES ledger(id),
@@ -116,6 +117,8 @@ CREATE TABLE assignment (           -- narrow and hot
 CREATE INDEX assignment_fresh   ON assignment(run, id) WHERE state = 0 AND not_before_ms = 0;
 CREATE INDEX assignment_waiting ON assignment(run, is_late, not_before_ms) WHERE state = 0 AND not_before_ms > 0;
 CREATE INDEX assignment_leased  ON assignment(lease) WHERE state = 1;
+CREATE INDEX assignment_run     ON assignment(run);                        -- and by id: the order of the run, for lists, results and sweeps
+CREATE INDEX assignment_held    ON assignment(run) WHERE state = 0 AND hold = 2;
 CREATE INDEX assignment_failed  ON assignment(run, class, id) WHERE state = 3;
 
 CREATE TABLE payload (              -- the input as it came
@@ -184,6 +187,7 @@ CREATE TABLE sweep (                -- an operator's change of many rows, on its
   after_id INTEGER NOT NULL DEFAULT 0,
   changed  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX sweep_run ON sweep(run);
 
 CREATE TABLE endpoint_setting (     -- what `endpoint set` changed; wins over the file
   endpoint    TEXT NOT NULL,
@@ -221,6 +225,7 @@ CREATE TABLE idempotency (          -- answers given again to the same Idempoten
   run       INTEGER NOT NULL REFERENCES run(id),
   made_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_made ON idempotency(made_at_ms);
 
 CREATE TABLE rollup (               -- history for charts, a row a run and minute; bounded
   run        INTEGER NOT NULL,
