@@ -61,7 +61,7 @@ pytest_folder() { # STAGE FOLDER BUILD WORKERS
     find "$ROOT/$2" -name 'test_*.py' 2>/dev/null | grep -q . || return 0
     local report=$DIR/$1-pytest.xml status
     rm -f "$report"
-    (cd "$ROOT" && GALLOC_BUILD=$3 "$PYTHON" -m pytest -p no:cacheprovider -q -n "$4" -ra "--junitxml=$report" "$2")
+    (cd "$ROOT" && GALLOC_BUILD=$3 "$PYTHON" -m pytest -q -n "$4" -ra "--junitxml=$report" "$2")
     status=$?
     [ $status -ne 5 ] || return 0 # 5: no test collected
     GALLOC_BUILD=$3 "$PYTHON" "$ROOT/scripts/lib/count-tests" pytest "$1" "$2" "$report" && return $status

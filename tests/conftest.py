@@ -1,0 +1,35 @@
+"""Fixtures for every folder of tests that run the programs. What they are made of is in e2e/harness.py."""
+import os
+
+import pytest
+
+import harness
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.has_failed = outcome.get_result().failed
+
+
+@pytest.fixture
+def make_daemon(request):
+    """make_daemon(base_url, ...) gives a harness.Daemon, not started; all are killed and removed at the end. After a failed
+    test the end of each log is shown, and the folders stay when GALLOC_TEST_KEEP is set."""
+    daemons = []
+
+    def make(base_url, **arguments):
+        daemons.append(harness.Daemon(base_url, **arguments))
+        return daemons[-1]
+
+    yield make
+    has_failed = getattr(request.node, "has_failed", True)
+    for daemon in daemons:
+        if has_failed:
+            print(f"---- {daemon.log_path}\n{daemon.log[-6000:]}")
+        if has_failed and os.environ.get("GALLOC_TEST_KEEP"):
+            if daemon.process and daemon.process.poll() is None:
+                daemon.kill()
+        else:
+            daemon.remove()
