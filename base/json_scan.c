@@ -197,7 +197,7 @@ static bool scan_container(struct scan *s, char close)
     s->at++;
     s->depth--;
     if (s->names_len - first_name > 1 && has_repeated_name(s->names + first_name, s->names_len - first_name))
-        return fail(s, "a member name is repeated");
+        return fail(s, JSON_REPEATED_NAME);
     s->names_len = first_name;
     return true;
 }

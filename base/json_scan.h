@@ -10,6 +10,8 @@
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
+#define JSON_REPEATED_NAME "a member name is repeated" /* how json_check() ends its message about that */
+
 /* A piece of the source text. Borrowed from it. */
 struct json_span {
     const char *at;

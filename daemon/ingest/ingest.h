@@ -6,12 +6,18 @@
 #include "base/code.h"
 #include "base/digest.h"
 #include "loop/loop.h"
+#include "loop/mailbox.h"
 
 struct ingest;
 
+#define INGEST_QUEUE 32 /* parts that may wait: their bodies are capped together (LIMIT_BODIES_BYTES), this caps small ones */
+
 /* One row that is well: spans of the part's text. */
 struct ingest_row {
-    struct { const char *at; size_t len; } key, fields; /* key decoded (in place in the text); fields: a JSON object as it came */
+    struct {
+        const char *at;
+        size_t len;
+    } key, fields; /* key decoded (in place in the text), not ended by NUL; fields: a JSON object as it came */
     int64_t row;
     unsigned char sha256[DIGEST_BYTES]; /* of fields */
 };
@@ -25,35 +31,37 @@ struct ingest_part {
     char sha256[DIGEST_HEX];  /* of the body as it came */
     struct ingest_row *rows;  /* owned */
     size_t count;
-    struct buf rejected;      /* JSON array of {"row","column","code","message"} */
+    struct buf rejected;      /* JSON array of {"row","key","column","code","message"}; "[]" when all are well. row is the line's number in the part,
+                               * negative, where the row's own cannot be read. codes: invalid_row, invalid_key, too_large, repeated_member, not_utf8 */
     int64_t rejected_count;
-    int code;                 /* 0, or -code: the part as a whole is refused (too many rows, …) */
+    int code;                 /* 0, or -GALLOC_TOO_LARGE: the part as a whole is refused; then no rows */
     struct galloc_error error;
     /* the room's */
-    struct mail_link { void *next; } link;
-    struct loop_note note;
+    struct mail mail;         /* on its way in */
+    struct loop_note note;    /* on its way back */
 };
 
-/* Starts and ends the thread. Loop's thread. ingest_free() finishes what waits. */
-struct ingest *ingest_new(struct loop *loop);
-void ingest_free(struct ingest *ingest);
+/* Starts and ends the thread. Loop's thread. ingest_free() finishes what waits: its done is still called, by the loop. */
+struct ingest *ingest_new(struct loop *loop); /* `loop` is borrowed */
+void ingest_free(struct ingest *ingest);      /* NULL is fine */
 
 /* Hands a part over. False when too many wait (answer 503). Loop's thread. */
 bool ingest_submit(struct ingest *ingest, struct ingest_part *part) MUST_CHECK;
 void ingest_part_free(struct ingest_part *part); /* with all it owns */
 
-/* The work itself, on the calling thread: for tests and fuzzing. Lines are {"key":"…","fields":{…},"row":N}; a bad line is rejected and stops nothing else. */
+/* The work itself, on the calling thread: for tests, fuzzing and the sample of an estimate. Lines are {"key":"…","fields":{…},"row":N}; a bad line is rejected and stops nothing else. */
 void ingest_part_check(struct ingest_part *part);
 
-/* Reads agents of a pool from a JSON array of objects with agent_id (or key), capacity, load, available; all else are attributes. 0, or a code naming
- * row and field. Used by POST /v1/runs and PUT /v1/pools. Any thread. Gives agents through `add`. */
+/* Reads agents of a pool from a JSON array of objects with agent_id (or key), capacity (null or "none": no limit), load, available, until; all else, and the
+ * members of an object `attributes`, are attributes. Names match as those of columns. 0, or -GALLOC_INVALID_INPUT naming row and field. Used by POST /v1/runs
+ * and PUT /v1/pools. Any thread. Gives the agents through `add`, in order, when all are well; what they point at is borrowed for that call. */
 struct ingest_agent {
-    const char *agent_id;
-    const char *attributes; /* JSON object text */
+    const char *agent_id;   /* 1 to LIMIT_NAME_BYTES bytes */
+    const char *attributes; /* JSON object text, at most LIMIT_AGENT_BYTES */
     int64_t capacity;       /* -1: no limit */
-    int64_t load;
+    int64_t load;           /* places taken from the start, >= 0 */
     bool is_available;
-    int64_t until_at_ms;
+    int64_t until_at_ms;    /* wall; 0: none; only of one that is away */
 };
 struct json_object;
 int ingest_agents(struct json_object *array, void (*add)(const struct ingest_agent *agent, void *arg), void *arg, struct galloc_error *error) MUST_CHECK;

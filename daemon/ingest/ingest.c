@@ -1,0 +1,75 @@
+/* See ingest.h. One thread takes parts from its mailbox, checks them (part.c) and posts them back to the loop. It shares nothing: a part is moved in and
+ * moved out. */
+#include "ingest/ingest.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+struct ingest {
+    struct loop *loop; /* borrowed */
+    struct mailbox box;
+    pthread_t thread;
+};
+
+static void hand_back(struct loop_note *note)
+{
+    struct ingest_part *part = CONTAINER_OF(note, struct ingest_part, note);
+    part->done(part);
+}
+
+static void *work(void *arg)
+{
+    struct ingest *ingest = arg;
+    while (mailbox_wait(&ingest->box, -1)) {
+        struct mail *mail = mailbox_take(&ingest->box, 0, NULL);
+        if (mail == NULL)
+            continue;
+        struct ingest_part *part = CONTAINER_OF(mail, struct ingest_part, mail);
+        ingest_part_check(part);
+        part->note.run = hand_back;
+        loop_post(ingest->loop, &part->note);
+    }
+    return NULL;
+}
+
+struct ingest *ingest_new(struct loop *loop)
+{
+    struct ingest *ingest = xcalloc(1, sizeof *ingest);
+    ingest->loop = loop;
+    mailbox_init(&ingest->box, INGEST_QUEUE);
+    sigset_t all, before; /* signals are the loop's */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&ingest->thread, NULL, work, ingest);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0)
+        abort(); /* at start: no memory for a thread */
+    pthread_setname_np(ingest->thread, "ingest");
+    return ingest;
+}
+
+void ingest_free(struct ingest *ingest)
+{
+    if (ingest == NULL)
+        return;
+    mailbox_close(&ingest->box);
+    pthread_join(ingest->thread, NULL);
+    mailbox_clear(&ingest->box);
+    free(ingest);
+}
+
+bool ingest_submit(struct ingest *ingest, struct ingest_part *part)
+{
+    return mailbox_put(&ingest->box, 0, &part->mail, false);
+}
+
+void ingest_part_free(struct ingest_part *part)
+{
+    if (part == NULL)
+        return;
+    free(part->text);
+    free(part->rows);
+    buf_clear(&part->rejected);
+    free(part);
+}

@@ -1,0 +1,251 @@
+/* One part of an import: a line a row. Each line is checked once by json_check() and then read by spans of its text, so that what is stored is what came,
+ * byte for byte, and nothing is copied. A bad line is rejected with its reason and stops nothing else. On the ingest thread. */
+#include "ingest/ingest.h"
+
+#include "core/limits.h"
+
+#include "base/json_out.h"
+#include "base/json_scan.h"
+#include "base/parse.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum member { MEMBER_KEY, MEMBER_FIELDS, MEMBER_ROW, MEMBER_COUNT };
+static const char *const member_names[MEMBER_COUNT] = {"key", "fields", "row"};
+
+struct check {
+    struct ingest_part *part;
+    struct json_out rejected;
+    size_t rows_cap;
+    struct buf scratch;
+    /* the line at hand */
+    int64_t line;
+    char *text;
+    size_t len;
+    struct ingest_row row;
+    bool has_key, has_row;
+    struct galloc_error why; /* for messages that are put together: cut visibly when too long */
+};
+
+/* Rejects the line at hand. `column` may be NULL. Always false, so that a check can end with it. */
+static bool reject(struct check *c, const char *column, const char *code, const char *message)
+{
+    struct json_out *out = &c->rejected;
+    json_out_begin(out, '{');
+    json_out_member_int(out, "row", c->has_row ? c->row.row : -c->line);
+    if (c->has_key) {
+        json_out_name(out, "key");
+        json_out_text(out, c->row.key.at, c->row.key.len);
+    }
+    if (column != NULL)
+        json_out_member_str(out, "column", column);
+    json_out_member_str(out, "code", code);
+    json_out_member_str(out, "message", message);
+    json_out_end(out, '}');
+    c->part->rejected_count++;
+    return false;
+}
+
+/* Why a line is no JSON: the three kinds that people mend in different ways. */
+static bool reject_line(struct check *c, const struct galloc_error *error)
+{
+    size_t valid = text_utf8_span(c->text, c->len);
+    if (valid < c->len) {
+        galloc_fail(&c->why, GALLOC_INVALID_INPUT, "line %lld, byte %zu: not UTF-8; convert the file, or name its encoding (--encoding)", (long long)c->line, valid + 1);
+        return reject(c, NULL, "not_utf8", c->why.message);
+    }
+    bool is_repeated = strstr(error->message, JSON_REPEATED_NAME) != NULL;
+    galloc_fail(&c->why, GALLOC_INVALID_INPUT, "line %lld: %s", (long long)c->line, error->message);
+    return reject(c, NULL, is_repeated ? "repeated_member" : "invalid_row", c->why.message);
+}
+
+static bool reject_unknown(struct check *c, struct json_span name)
+{
+    buf_reset(&c->scratch);
+    json_span_string(name, &c->scratch);
+    const char *nearest = text_nearest(buf_text(&c->scratch), member_names, MEMBER_COUNT);
+    struct buf shown = BUF_EMPTY;
+    text_escape(&shown, c->scratch.data, c->scratch.len > 80 ? 80 : c->scratch.len);
+    galloc_fail(&c->why, GALLOC_INVALID_INPUT, "unknown member \"%s\"%s%s%s; a row has key, fields and row", buf_text(&shown), nearest ? "; did you mean \"" : "",
+             nearest ? nearest : "", nearest ? "\"?" : "");
+    buf_clear(&shown);
+    return reject(c, NULL, "invalid_row", c->why.message);
+}
+
+/* "1.23E+15": what a spreadsheet leaves of a long number. */
+static bool is_destroyed(const char *at, size_t len)
+{
+    const char *end = at + len, *p = at;
+    if (p == end || *p < '0' || *p > '9')
+        return false;
+    p++;
+    if (p < end && *p == '.') {
+        const char *digits = ++p;
+        while (p < end && *p >= '0' && *p <= '9')
+            p++;
+        if (p == digits)
+            return false;
+    }
+    if (end - p < 3 || p[0] != 'E' || p[1] != '+')
+        return false;
+    for (p += 2; p < end; p++)
+        if (*p < '0' || *p > '9')
+            return false;
+    return true;
+}
+
+/* Decodes a key with escapes in place: it never gets longer. False when an escape is half a surrogate pair, which is no text. */
+static bool decode_key(struct check *c, struct json_span value)
+{
+    buf_reset(&c->scratch);
+    json_span_string(value, &c->scratch);
+    if (c->scratch.len > 0 && memmem(c->scratch.data, c->scratch.len, "\xef\xbf\xbd", 3) != NULL && memmem(value.at, value.len, "\xef\xbf\xbd", 3) == NULL)
+        return false;
+    if (c->scratch.len > 0)
+        memcpy(c->text + (value.at - c->text) + 1, c->scratch.data, c->scratch.len);
+    c->row.key.len = c->scratch.len;
+    return true;
+}
+
+static bool read_key(struct check *c, struct json_span value)
+{
+    enum json_kind kind = json_span_kind(value);
+    c->row.key.at = value.at;
+    c->row.key.len = value.len;
+    if (kind == JSON_STRING) {
+        c->row.key.at++;
+        c->row.key.len -= 2;
+        if (memchr(value.at, '\\', value.len) != NULL && !decode_key(c, value))
+            return reject(c, "key", "invalid_key", "the key holds half a surrogate pair, which is no character");
+    } else if (kind != JSON_INTEGER && !is_destroyed(value.at, value.len)) {
+        return reject(c, "key", "invalid_key", "a key is a string, or a whole number without a fraction");
+    }
+    const char *why = NULL;
+    if (!text_is_key(c->row.key.at, c->row.key.len, &why))
+        return reject(c, "key", "invalid_key", why);
+    c->has_key = true;
+    if (is_destroyed(c->row.key.at, c->row.key.len))
+        return reject(c, "key", "invalid_key", "a spreadsheet has turned this key into a rounded number and its digits are lost; export the file again with the column "
+                                               "formatted as text");
+    return true;
+}
+
+static bool read_row_number(struct check *c, struct json_span value)
+{
+    char digits[24];
+    if (json_span_kind(value) == JSON_INTEGER && value.len < sizeof digits) {
+        memcpy(digits, value.at, value.len);
+        digits[value.len] = '\0';
+        c->has_row = parse_i64(digits, 1, INT64_MAX, &c->row.row, NULL) == 0;
+    }
+    return c->has_row || reject(c, "row", "invalid_row", "\"row\" has to be the row's number in the input, a whole number from 1");
+}
+
+/* Finds the three members. False (rejected): the line is no object, or holds another member. */
+static bool find_members(struct check *c, struct json_span values[MEMBER_COUNT])
+{
+    const char *from = c->text, *end = c->text + c->len;
+    while (*from == ' ' || *from == '\t' || *from == '\r')
+        from++;
+    struct json_span object = {from, (size_t)(end - from)}, name, value;
+    if (json_span_kind(object) != JSON_OBJECT)
+        return reject(c, NULL, "invalid_row", "a row has to be a JSON object with key, fields and row");
+    for (const char *at = NULL; json_next(object, &at, &name, &value);) {
+        int member = 0;
+        while (member < MEMBER_COUNT && !json_span_equals(name, member_names[member]))
+            member++;
+        if (member == MEMBER_COUNT)
+            return reject_unknown(c, name);
+        values[member] = value;
+    }
+    return true;
+}
+
+static bool check_line(struct check *c)
+{
+    struct galloc_error error;
+    struct json_span values[MEMBER_COUNT] = {{0}};
+    if (json_check(c->text, c->len, &error) < 0)
+        return reject_line(c, &error);
+    if (!find_members(c, values))
+        return false;
+    if (values[MEMBER_ROW].at == NULL)
+        return reject(c, "row", "invalid_row", "\"row\" is missing: the row's number in the input");
+    if (!read_row_number(c, values[MEMBER_ROW])) /* before all else: the other reasons name it */
+        return false;
+    if (values[MEMBER_KEY].at == NULL)
+        return reject(c, "key", "invalid_key", "\"key\" is missing");
+    size_t bytes = values[MEMBER_KEY].len + values[MEMBER_FIELDS].len;
+    if (!read_key(c, values[MEMBER_KEY]))
+        return false;
+    if (values[MEMBER_FIELDS].at == NULL || json_span_kind(values[MEMBER_FIELDS]) != JSON_OBJECT)
+        return reject(c, "fields", "invalid_row", "\"fields\" has to be an object with the assignment's columns");
+    if (bytes > LIMIT_ROW_BYTES) {
+        galloc_fail(&c->why, GALLOC_INVALID_INPUT, "the row has %zu bytes; the most is %d", bytes, LIMIT_ROW_BYTES);
+        return reject(c, NULL, "too_large", c->why.message);
+    }
+    c->row.fields.at = values[MEMBER_FIELDS].at;
+    c->row.fields.len = values[MEMBER_FIELDS].len;
+    digest_of(c->row.fields.at, c->row.fields.len, c->row.sha256);
+    return true;
+}
+
+static void keep_row(struct check *c)
+{
+    struct ingest_part *part = c->part;
+    if (part->count == c->rows_cap) {
+        c->rows_cap = c->rows_cap ? 2 * c->rows_cap : 64;
+        part->rows = xreallocarray(part->rows, c->rows_cap, sizeof *part->rows);
+    }
+    part->rows[part->count++] = c->row;
+}
+
+static bool is_blank(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
+            return false;
+    return true;
+}
+
+/* Forgets what was found: the part is refused as a whole. */
+static void refuse_part(struct check *c)
+{
+    free(c->part->rows);
+    c->part->rows = NULL;
+    c->part->count = 0;
+    c->part->rejected_count = 0;
+    buf_reset(&c->part->rejected);
+    c->rejected = JSON_OUT(&c->part->rejected);
+    json_out_begin(&c->rejected, '[');
+    c->part->code = galloc_fail(&c->part->error, GALLOC_TOO_LARGE, "the part has more than %d rows; send it in smaller ones", LIMIT_PART_ROWS);
+}
+
+void ingest_part_check(struct ingest_part *part)
+{
+    unsigned char sha256[DIGEST_BYTES];
+    digest_of(part->text, part->len, sha256);
+    digest_hex(sha256, part->sha256);
+    struct check c = {.part = part, .rejected = JSON_OUT(&part->rejected)};
+    json_out_begin(&c.rejected, '[');
+    int64_t row_count = 0;
+    for (char *at = part->text, *end = part->text + part->len; at < end && part->code == 0;) {
+        char *line_end = memchr(at, '\n', (size_t)(end - at));
+        c.text = at;
+        c.len = (size_t)((line_end ? line_end : end) - at);
+        c.line++;
+        at += c.len + 1;
+        if (is_blank(c.text, c.len))
+            continue;
+        c.has_key = c.has_row = false;
+        c.row = (struct ingest_row){0};
+        if (++row_count > LIMIT_PART_ROWS)
+            refuse_part(&c);
+        else if (check_line(&c))
+            keep_row(&c);
+    }
+    json_out_end(&c.rejected, ']');
+    buf_clear(&c.scratch);
+}
