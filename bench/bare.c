@@ -1,0 +1,254 @@
+/* Bare: what SQLite alone takes for the rows of an import. It writes the same rows into the same schema in the same batches with the
+ * same settings as gallocd does, and does nothing else: no socket, no JSON, no check, and digests are made before the clock starts.
+ * bench/run sets galloc's time beside its. With --csv it writes those rows as the file that gallocctl is given instead. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/parse.h"
+
+#include <sqlite3.h>
+#include <unistd.h>
+
+struct options {
+    int64_t row_count, line_bytes, part_bytes, step_rows;
+    bool is_random;
+    const char *csv_path, *schema_path, *database_path;
+};
+
+struct row {
+    char key[32];
+    char *fields; /* owned JSON */
+    size_t fields_len;
+    unsigned char sha256[DIGEST_BYTES];
+};
+
+static _Noreturn void die(const char *what, const char *why)
+{
+    fprintf(stderr, "bare: %s: %s\n", what, why);
+    exit(1);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014): the same rows on every machine. */
+static uint64_t mix(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+static void make_key(const struct options *options, int64_t index, char ret_key[32])
+{
+    if (options->is_random)
+        snprintf(ret_key, 32, "LAN%016llx", (unsigned long long)mix((uint64_t)index));
+    else
+        snprintf(ret_key, 32, "LAN%016lld", (long long)index);
+}
+
+static const char *const regions[] = {"north", "south", "east", "west"};
+static const char *const statuses[] = {"regular", "not paid", "in arrears", "regular"};
+
+/* Text of letters and blanks, so many bytes that the row's CSV line has the length asked for. */
+static void make_note(const struct options *options, int64_t index, struct buf *out)
+{
+    size_t taken = (size_t)19 + 5 + 10 + 8 + 4; /* key, region, status, outstanding, commas: about */
+    size_t bytes = options->line_bytes > (int64_t)taken ? (size_t)options->line_bytes - taken : 1;
+    uint64_t random = 0;
+    buf_reset(out);
+    for (size_t i = 0; i < bytes; i++) {
+        if (i % 12 == 0)
+            random = mix((uint64_t)index * 1000 + i);
+        buf_add_char(out, "abcdefghijklmnopqrstuvwxyz abcde"[random & 31]);
+        random >>= 5;
+    }
+}
+
+static int64_t outstanding(int64_t index)
+{
+    return 10000 + (int64_t)(mix((uint64_t)index ^ 77) % 9000000);
+}
+
+static void write_csv(const struct options *options)
+{
+    struct buf note = BUF_EMPTY;
+    char key[32];
+    FILE *file = fopen(options->csv_path, "w");
+    if (file == NULL)
+        die(options->csv_path, "cannot be written");
+    fprintf(file, "lan,region,status,outstanding,note\n");
+    for (int64_t i = 0; i < options->row_count; i++) {
+        make_key(options, i, key);
+        make_note(options, i, &note);
+        fprintf(file, "%s,%s,%s,%lld,%s\n", key, regions[i % 4], statuses[i % 3], (long long)outstanding(i), buf_text(&note));
+    }
+    if (fclose(file) != 0)
+        die(options->csv_path, "could not be written whole");
+    buf_clear(&note);
+}
+
+static struct row *make_rows(const struct options *options)
+{
+    struct row *rows = xcalloc((size_t)options->row_count, sizeof *rows);
+    struct buf note = BUF_EMPTY, fields = BUF_EMPTY;
+    for (int64_t i = 0; i < options->row_count; i++) {
+        make_key(options, i, rows[i].key);
+        make_note(options, i, &note);
+        buf_add_fmt(&fields, "{\"region\":\"%s\",\"status\":\"%s\",\"outstanding\":\"%lld\",\"note\":\"%s\"}", regions[i % 4],
+                    statuses[i % 3], (long long)outstanding(i), buf_text(&note));
+        rows[i].fields_len = fields.len;
+        rows[i].fields = buf_take(&fields);
+        digest_of(rows[i].fields, rows[i].fields_len, rows[i].sha256);
+    }
+    buf_clear(&note);
+    return rows;
+}
+
+/* ---- the database ---- */
+static void run_sql(sqlite3 *db, const char *sql)
+{
+    char *message = NULL;
+    if (sqlite3_exec(db, sql, NULL, NULL, &message) != SQLITE_OK)
+        die(sql, message);
+}
+
+static sqlite3 *open_database(const struct options *options)
+{
+    sqlite3 *db = NULL;
+    struct buf schema = BUF_EMPTY;
+    FILE *file = fopen(options->schema_path, "r");
+    if (file == NULL)
+        die(options->schema_path, "cannot be read");
+    for (int c; (c = fgetc(file)) != EOF;)
+        buf_add_char(&schema, (char)c);
+    fclose(file);
+    unlink(options->database_path);
+    if (sqlite3_open(options->database_path, &db) != SQLITE_OK)
+        die(options->database_path, "cannot be opened");
+    run_sql(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
+                "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;");
+    run_sql(db, buf_text(&schema));
+    run_sql(db, "INSERT INTO meta VALUES ('batch', 0), ('event_seq', 0), ('now_ms', 0), ('boot_ms', 0);"
+                "INSERT INTO pool VALUES (1, NULL, 0); INSERT INTO ledger VALUES (1, 1);"
+                "INSERT INTO run (id, run_id, state, ledger, endpoint, profile, plan, plan_sha256, created_at_ms, created_by)"
+                " VALUES (1, 'r-BARE', 0, 1, 'gemini', 'adaptive', '{}', '', 0, 0);"
+                "INSERT INTO run_count VALUES (1, 0, 0), (1, 93, 0);");
+    buf_clear(&schema);
+    return db;
+}
+
+static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL) != SQLITE_OK)
+        die(sql, sqlite3_errmsg(db));
+    return statement;
+}
+
+static void step(sqlite3 *db, sqlite3_stmt *statement)
+{
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        die(sqlite3_sql(statement), sqlite3_errmsg(db));
+    sqlite3_reset(statement);
+}
+
+static void insert_row(sqlite3 *db, sqlite3_stmt *assignment, sqlite3_stmt *payload, const struct row *row, int64_t id, int64_t part)
+{
+    sqlite3_bind_int64(assignment, 1, id);
+    sqlite3_bind_text(assignment, 2, row->key, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(assignment, 3, part);
+    sqlite3_bind_int64(assignment, 4, id);
+    step(db, assignment);
+    sqlite3_bind_int64(payload, 1, id);
+    sqlite3_bind_text(payload, 2, row->fields, (int)row->fields_len, SQLITE_STATIC);
+    sqlite3_bind_blob(payload, 3, row->sha256, DIGEST_BYTES, SQLITE_STATIC);
+    step(db, payload);
+}
+
+/* A part is the rows of about a MiB; a transaction holds at most step_rows of them, and the part's own row comes with its last. */
+static void write_rows(sqlite3 *db, const struct options *options, const struct row *rows)
+{
+    sqlite3_stmt *assignment = prepare(db, "INSERT INTO assignment (id, run, key, part, row, state) VALUES (?1, 1, ?2, ?3, ?4, 0)");
+    sqlite3_stmt *payload = prepare(db, "INSERT INTO payload VALUES (?1, ?2, ?3)");
+    sqlite3_stmt *count = prepare(db, "UPDATE run_count SET value = value + ?1 WHERE run = 1 AND kind IN (0, 93)");
+    sqlite3_stmt *batch = prepare(db, "UPDATE meta SET value = value + 1 WHERE name IN ('batch', 'event_seq', 'now_ms', 'boot_ms')");
+    sqlite3_stmt *part_row = prepare(db, "INSERT INTO import_part VALUES (1, ?1, ?2, ?3, '{\"accepted\":0,\"duplicates\":0,\"rejected\":[]}')");
+    int64_t part = 1, part_bytes = 0, part_rows = 0, step_rows = 0;
+    for (int64_t i = 0; i < options->row_count; i++) {
+        if (step_rows == 0)
+            run_sql(db, "BEGIN IMMEDIATE");
+        insert_row(db, assignment, payload, &rows[i], i + 1, part);
+        step_rows++;
+        part_rows++;
+        part_bytes += (int64_t)rows[i].fields_len + 50;
+        bool is_part_done = part_bytes >= options->part_bytes || i + 1 == options->row_count;
+        if (is_part_done) {
+            sqlite3_bind_int64(part_row, 1, part++);
+            sqlite3_bind_text(part_row, 2, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", -1, SQLITE_STATIC);
+            sqlite3_bind_int64(part_row, 3, part_rows);
+            step(db, part_row);
+            part_bytes = part_rows = 0;
+        }
+        if (is_part_done || step_rows >= options->step_rows) {
+            sqlite3_bind_int64(count, 1, step_rows);
+            step(db, count);
+            step(db, batch);
+            run_sql(db, "COMMIT");
+            step_rows = 0;
+        }
+    }
+    sqlite3_stmt *all[] = {assignment, payload, count, batch, part_row};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++)
+        sqlite3_finalize(all[i]);
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-rows N] --schema FILE DATABASE\n"
+                    "       bare [--rows N] [--bytes N] [--random] --csv FILE\n");
+    exit(2);
+}
+
+static void read_options(int argc, char **argv, struct options *options)
+{
+    struct { const char *name; int64_t *number; const char **text; } names[] = {
+        {"--rows", &options->row_count, NULL},         {"--bytes", &options->line_bytes, NULL}, {"--part-bytes", &options->part_bytes, NULL},
+        {"--step-rows", &options->step_rows, NULL},    {"--csv", NULL, &options->csv_path},     {"--schema", NULL, &options->schema_path},
+    };
+    for (int i = 1; i < argc; i++) {
+        size_t n = 0;
+        while (n < ARRAY_COUNT(names) && strcmp(argv[i], names[n].name) != 0)
+            n++;
+        if (strcmp(argv[i], "--random") == 0)
+            options->is_random = true;
+        else if (n == ARRAY_COUNT(names) && argv[i][0] != '-' && options->database_path == NULL)
+            options->database_path = argv[i];
+        else if (n == ARRAY_COUNT(names) || i + 1 == argc)
+            usage();
+        else if (names[n].text != NULL)
+            *names[n].text = argv[++i];
+        else if (parse_i64(argv[++i], 1, INT64_C(1000000000), names[n].number, NULL) != 0)
+            usage();
+    }
+    if (options->csv_path == NULL && (options->schema_path == NULL || options->database_path == NULL))
+        usage();
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.row_count = 200000, .line_bytes = 300, .part_bytes = 1 << 20, .step_rows = 2000};
+    read_options(argc, argv, &options);
+    if (options.csv_path != NULL) {
+        write_csv(&options);
+        return 0;
+    }
+    struct row *rows = make_rows(&options);
+    sqlite3 *db = open_database(&options);
+    int64_t started_us = clock_mono_us();
+    write_rows(db, &options, rows);
+    printf("%.4f\n", (double)(clock_mono_us() - started_us) / 1e6);
+    sqlite3_close(db);
+    for (int64_t i = 0; i < options.row_count; i++)
+        free(rows[i].fields);
+    free(rows);
+    return 0;
+}
