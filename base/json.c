@@ -5,7 +5,9 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#define json_bool json_c_bool /* its name for int; ours is a function */
 #include <json-c/json.h>
+#undef json_bool
 #include <limits.h>
 #include <string.h>
 
