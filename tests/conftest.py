@@ -33,3 +33,29 @@ def make_daemon(request):
                 daemon.kill()
         else:
             daemon.remove()
+
+
+@pytest.fixture
+def make_sim():
+    """make_sim("--latency_ms", 200) gives a harness.Sim that listens; all are ended at the end."""
+    sims = []
+
+    def make(*settings):
+        sims.append(harness.Sim(*settings))
+        return sims[-1]
+
+    yield make
+    for sim in sims:
+        sim.stop()
+
+
+@pytest.fixture
+def sim(make_sim):
+    """A gallocsim without latency or faults."""
+    return make_sim()
+
+
+@pytest.fixture
+def daemon(make_daemon, sim):
+    """A gallocd that is ready, on that gallocsim."""
+    return make_daemon(sim.url).start()

@@ -130,9 +130,9 @@ start_process() { # PROGRAM ARGUMENTS...: in a session of its own, logging to DI
 demo_start_sim() { # sets SIM_PORT
     rm -f "$DIR/sim.port"
     # shellcheck disable=SC2086 # settings are words
-    start_process gallocsim --port 0 --port-file "$DIR/sim.port" $SIM_ARGS
+    start_process gallocsim --listen 127.0.0.1:0 --port-file "$DIR/sim.port" $SIM_ARGS
     wait_for "gallocsim" gallocsim test -s "$DIR/sim.port"
-    SIM_PORT=$(cat "$DIR/sim.port")
+    SIM_PORT=$(head -n 1 "$DIR/sim.port")
 }
 
 demo_configure() { # BASE_URL (empty: Gemini's own) KEY

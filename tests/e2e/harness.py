@@ -202,6 +202,64 @@ class Daemon:
         return run
 
 
+class Sim:
+    """gallocsim on a free port of the loopback. Settings as on its command line: Sim("--latency_ms", "200")."""
+
+    def __init__(self, *settings):
+        self.folder = Path(tempfile.mkdtemp(prefix="gallocsim-"))
+        self.port = None
+        self.process = None
+        self.start(*settings)
+
+    def start(self, *settings):
+        """Starts it, again on the port that it had. Counters begin at 0."""
+        port_file = self.folder / "port"
+        port_file.unlink(missing_ok=True)
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen([program("gallocsim"), "--listen", f"127.0.0.1:{self.port or 0}", "--port-file", str(port_file),
+                                             *map(str, settings)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(lambda: port_file.exists() or self.process.poll() is not None, 20, "gallocsim listens")
+        if self.process.poll() is not None:
+            raise AssertionError("gallocsim ended: " + (self.folder / "log").read_text(errors="replace"))
+        self.port = int(port_file.read_text().split()[0])
+        return self
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def control(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30 * SLOWNESS)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            assert answer.status == 200, f"{method} {path}: {answer.status} {text}"
+            return text
+        finally:
+            connection.close()
+
+    def set(self, **settings):
+        """Changes settings while it runs: sim.set(outage="503")."""
+        return json.loads(self.control("PATCH", "/sim/config", settings))
+
+    def stats(self):
+        return json.loads(self.control("GET", "/sim/stats"))
+
+    def record(self):
+        """One row a call, in the order of arrival."""
+        return [json.loads(line) for line in self.control("GET", "/sim/record").splitlines() if line.strip()]
+
+    def reset(self):
+        self.control("POST", "/sim/reset")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 def write_csv(path, rows):
     """Rows of dicts as a CSV file; returns its path as text."""
     text = io.StringIO()

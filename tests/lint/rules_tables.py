@@ -76,6 +76,18 @@ def settings(tree):
         yield Finding(manual, 1, f"the manual describes {name}, gallocd has no such setting: take it away")
 
 
+def sim_settings(tree):
+    """Every setting and fault of gallocsim is in its manual."""
+    manual = "man/gallocsim.1"
+    listed = tree.output("gallocsim", "--help")
+    if listed is None or not tree.exists(manual):
+        return
+    text = rendered(tree, manual)
+    for name in re.findall(r"^  ([a-z][a-z0-9_]+)  ?", listed, re.M):
+        if not re.search(rf"\b{name}\b", text):
+            yield Finding(manual, 1, f"gallocsim has the setting {name}, the manual does not: describe it")
+
+
 def openapi_routes(text):
     """(METHOD, path) of an OpenAPI document, read by its indentation; parameters' names do not matter."""
     routes, path = set(), None
@@ -144,6 +156,7 @@ RULES = {
     "options": options,
     "commands": commands,
     "settings": settings,
+    "sim-settings": sim_settings,
     "routes": routes,
     "manual-routes": manual_routes,
     "codes": codes,

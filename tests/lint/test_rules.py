@@ -81,6 +81,8 @@ SAMPLES = [
      {"build/gallocd": prints("endpoint.rpm integer 0\n"), "man/gallocd.conf.5": MANUAL + ".Bl -tag\n.It Ic rpm\nx\n.El\n"}),
     ("settings", {"build/gallocd": prints(""), "man/gallocd.conf.5": MANUAL + ".Bl -tag\n.It Ic gone\nx\n.El\n"}, "man/gallocd.conf.5:1",
      {"build/gallocd": prints(""), "man/gallocd.conf.5": MANUAL}),
+    ("sim-settings", {"build/gallocsim": prints("  rpm   quota\n"), "man/gallocsim.1": MANUAL}, "man/gallocsim.1:1",
+     {"build/gallocsim": prints("  rpm   quota\n"), "man/gallocsim.1": MANUAL + ".Bl -tag\n.It Ic rpm\nx\n.El\n"}),
     ("routes", {"build/gallocd": prints("GET /v1/runs/{run}\nPOST /v1/runs\n"), "schema/openapi.yaml": OPENAPI}, "schema/openapi.yaml:1",
      {"build/gallocd": prints("GET /v1/runs/{id}\n"), "schema/openapi.yaml": OPENAPI}),
     ("routes", {"build/gallocd": prints(""), "schema/openapi.yaml": OPENAPI}, "schema/openapi.yaml:1",
