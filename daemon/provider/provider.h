@@ -75,6 +75,8 @@ struct provider_ops {
 };
 
 const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
+size_t provider_count(void);
+const struct provider_ops *provider_at(size_t index); /* of provider_count() */
 extern const struct provider_ops provider_gemini;
 
 #endif

@@ -1,0 +1,211 @@
+/* The Gemini API's generateContent: what is asked. Only fields that are needed are sent, since an unknown one is refused and newer models give up old
+ * ones (no temperature, no thinking settings). The key travels in a header of its own, never in the URL. Pure; any thread.
+ * Source: ai.google.dev/api/generate-content. */
+#include "base/json_out.h"
+#include "core/limits.h"
+#include "provider/provider_internal.h"
+
+#include <ctype.h>
+
+#define TEST_TEXT "Answer with the single word OK."
+#define TEST_OUTPUT_TOKENS 16 /* a thinking model may spend them all: a cut answer shows as well that key, model and service work */
+
+static bool has_only(const char *text, const char *marks)
+{
+    for (; *text != '\0'; text++)
+        if (!isalnum((unsigned char)*text) && strchr(marks, *text) == NULL)
+            return false;
+    return true;
+}
+
+/* A base URL is scheme, host and maybe a path. Whether http may be used there is net's to say. */
+static int check_base(const char *base, struct galloc_error *error)
+{
+    size_t scheme = base == NULL ? 0 : strncmp(base, "https://", 8) == 0 ? 8 : strncmp(base, "http://", 7) == 0 ? 7 : 0;
+
+    if (scheme == 0 || base[scheme] == '\0' || base[scheme] == '/')
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url must be like https://generativelanguage.googleapis.com");
+    for (const char *at = base + scheme; *at != '\0'; at++)
+        if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f || strchr("?#@\\\"<>", *at) != NULL)
+            return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url holds a character that cannot stand there (no query, no user, no space)");
+    return 0;
+}
+
+static int check_names(const struct provider_wire *wire, struct galloc_error *error)
+{
+    const char *model = wire->model != NULL ? wire->model : "", *version = wire->api_version != NULL ? wire->api_version : "";
+
+    if (model[0] == '\0')
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "model is not set: give its name, for example gemini-3.8-flash");
+    if (strlen(model) > LIMIT_NAME_BYTES || !has_only(model, "-._@/") || strstr(model, "..") != NULL || model[0] == '/')
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "model must be a name of letters, digits, '-', '_' and '.'");
+    if (strlen(version) > LIMIT_NAME_BYTES || !has_only(version, "-._/") || strstr(version, "..") != NULL)
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "api_version must be like v1 or v1beta");
+    return 0;
+}
+
+/* BASE/VERSION/models/MODEL:generateContent. A model may be written with its "models/"; a tuned one has a collection of its own. */
+static void make_url(const struct provider_wire *wire, struct buf *url)
+{
+    const char *model = wire->model, *version = wire->api_version != NULL ? wire->api_version : "";
+    size_t base_len = strlen(wire->base_url);
+
+    while (base_len > 0 && wire->base_url[base_len - 1] == '/')
+        base_len--;
+    while (*version == '/')
+        version++;
+    buf_add(url, wire->base_url, base_len);
+    if (*version != '\0') {
+        buf_add_char(url, '/');
+        buf_add_str(url, version);
+        while (url->data[url->len - 1] == '/')
+            url->len--;
+    }
+    if (strncmp(model, "models/", 7) == 0)
+        model += 7;
+    buf_add_str(url, strncmp(model, "tunedModels/", 12) == 0 ? "/" : "/models/");
+    buf_add_str(url, model);
+    buf_add_str(url, ":generateContent");
+}
+
+static int begin(const struct provider_wire *wire, struct provider_request *request, struct galloc_error *error)
+{
+    int rc = check_base(wire->base_url, error);
+    if (rc == 0)
+        rc = check_names(wire, error);
+    if (rc != 0)
+        return rc;
+    *request = (struct provider_request){.method = "POST", .secret_header = provider_gemini.secret_header};
+    make_url(wire, &request->url);
+    size_t count = 0;
+    request->headers[count++] = "Content-Type: application/json";
+    request->headers[count++] = "User-Agent: galloc/" PACKAGE_VERSION;
+    if (wire->request_timeout_ms > 0) {
+        buf_add_str(&request->header_text, "X-Server-Timeout: ");
+        buf_add_i64(&request->header_text, (wire->request_timeout_ms + 999) / 1000);
+        request->headers[count++] = buf_text(&request->header_text);
+    }
+    return 0;
+}
+
+/* {"parts":[{"text":…}]}, with the role in front where it means something. */
+static void add_content(struct json_out *out, const char *role, const char *text, size_t len)
+{
+    json_out_begin(out, '{');
+    if (role != NULL)
+        json_out_member_str(out, "role", role);
+    json_out_name(out, "parts");
+    json_out_begin(out, '[');
+    json_out_begin(out, '{');
+    json_out_name(out, "text");
+    json_out_text(out, text, len);
+    json_out_end(out, '}');
+    json_out_end(out, ']');
+    json_out_end(out, '}');
+}
+
+static void add_contents(struct json_out *out, const char *text, size_t len)
+{
+    json_out_name(out, "contents");
+    json_out_begin(out, '[');
+    add_content(out, "user", text, len);
+    json_out_end(out, ']');
+}
+
+/* The rows of the answer: required all, in this order. Types in upper case: this dialect of schema knows no others. */
+static const struct {
+    const char *name, *type;
+    bool is_choice, is_share;
+} fields[] = {{"agent_id", "STRING", true, false}, {"reason", "STRING", false, false}, {"confidence", "NUMBER", false, true}};
+
+static void add_field_names(struct json_out *out, const char *name)
+{
+    json_out_name(out, name);
+    json_out_begin(out, '[');
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
+        json_out_str(out, fields[i].name);
+    json_out_end(out, ']');
+}
+
+/* The candidates are named where the list is short: a long enum is refused as a schema of too many states. */
+static void add_schema(struct json_out *out, const struct provider_ask *ask)
+{
+    json_out_name(out, "responseSchema");
+    json_out_begin(out, '{');
+    json_out_member_str(out, "type", "OBJECT");
+    json_out_name(out, "properties");
+    json_out_begin(out, '{');
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
+        json_out_name(out, fields[i].name);
+        json_out_begin(out, '{');
+        json_out_member_str(out, "type", fields[i].type);
+        if (fields[i].is_choice && ask->candidate_count > 0 && ask->candidate_count <= LIMIT_SCHEMA_ENUM) {
+            json_out_name(out, "enum");
+            json_out_begin(out, '[');
+            for (size_t c = 0; c < ask->candidate_count; c++)
+                json_out_str(out, ask->candidates[c]);
+            json_out_end(out, ']');
+        }
+        if (fields[i].is_share) {
+            json_out_member_int(out, "minimum", 0);
+            json_out_member_int(out, "maximum", 1);
+        }
+        json_out_end(out, '}');
+    }
+    json_out_end(out, '}');
+    add_field_names(out, "required");
+    add_field_names(out, "propertyOrdering");
+    json_out_end(out, '}');
+}
+
+static int build(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error)
+{
+    struct json_out out = JSON_OUT(&ret_request->body);
+    size_t text_len = ask->system_len + ask->user_len;
+    int rc = begin(wire, ret_request, error);
+
+    if (rc != 0)
+        return rc;
+    buf_reserve(&ret_request->body, text_len + text_len / 8 + 40 * (ask->candidate_count <= LIMIT_SCHEMA_ENUM ? ask->candidate_count : 0) + 640);
+    json_out_begin(&out, '{');
+    add_contents(&out, ask->user, ask->user_len);
+    if (ask->system_len > 0) {
+        json_out_name(&out, "systemInstruction");
+        add_content(&out, NULL, ask->system, ask->system_len);
+    }
+    json_out_name(&out, "generationConfig");
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "responseMimeType", "application/json");
+    add_schema(&out, ask);
+    if (ask->max_output_tokens > 0)
+        json_out_member_int(&out, "maxOutputTokens", ask->max_output_tokens);
+    json_out_end(&out, '}');
+    json_out_end(&out, '}');
+    return 0;
+}
+
+static int build_test(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error)
+{
+    struct json_out out = JSON_OUT(&ret_request->body);
+    int rc = begin(wire, ret_request, error);
+
+    if (rc != 0)
+        return rc;
+    json_out_begin(&out, '{');
+    add_contents(&out, TEST_TEXT, strlen(TEST_TEXT));
+    json_out_name(&out, "generationConfig");
+    json_out_begin(&out, '{');
+    json_out_member_int(&out, "maxOutputTokens", TEST_OUTPUT_TOKENS);
+    json_out_end(&out, '}');
+    json_out_end(&out, '}');
+    return 0;
+}
+
+const struct provider_ops provider_gemini = {
+    .name = "gemini",
+    .secret_header = "x-goog-api-key: ",
+    .has_test_request = true,
+    .build = build,
+    .build_test = build_test,
+    .classify = gemini_classify,
+};
