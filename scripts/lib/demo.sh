@@ -56,7 +56,7 @@ demo_remove() { # ends what runs and removes the folder, if it is one of ours
 }
 
 demo_begin() { # an empty folder of our own; what a former one left is ended and removed
-    if [ -e "$DIR" ]; then
+    if [ -e "$DIR" ] && ! rmdir "$DIR" 2>/dev/null; then
         demo_remove >/dev/null
     fi
     (umask 077 && mkdir -p "$DIR")
@@ -135,13 +135,14 @@ demo_start_sim() { # sets SIM_PORT
     SIM_PORT=$(head -n 1 "$DIR/sim.port")
 }
 
-demo_configure() { # BASE_URL (empty: Gemini's own) KEY
+demo_configure() { # BASE_URL (empty: Gemini's own) KEY [TIME_SCALE]
     (umask 077 && printf '%s\n' "$2" >"$DIR/key")
     {
         printf 'keep_back = {"phone"}\n'
         printf 'endpoint "gemini" {\n    model = "%s"\n    api_key_file = "%s"\n    max_in_flight = %s\n' \
             "$MODEL" "$DIR/key" "${DEMO_IN_FLIGHT:-32}"
         [ -z "$1" ] || printf '    base_url = "%s"\n' "$1"
+        [ -z "${3:-}" ] || printf '    time_scale = %s\n' "$3"
         printf '}\n'
     } >"$DIR/gallocd.conf"
 }
