@@ -22,24 +22,26 @@ struct price_config {
     int64_t from_at_ms; /* wall */
     char currency[4];
     int64_t in_micros, cached_in_micros, out_micros;
+    bool is_shipped; /* from prices.conf; the file's own win */
 };
 
 struct config {
     char *path; /* of the file, or NULL: built-in defaults */
-    char *socket_path, *state_dir, *socket_group, *listen, *default_endpoint;
+    char *socket_path, *state_dir, *socket_group, *default_endpoint, *prices_file; /* owned; paths are absolute; socket_group "": leave the group as it is */
     int64_t socket_mode, drain_timeout_ms;
     int64_t connections_per_uid, requests_per_uid;
     char **keep_back; /* columns never sent; NULL-ended */
     struct endpoint_config *endpoints;
     size_t endpoint_count;
-    struct price_config *prices; /* the file's first, then prices.conf's */
+    struct price_config *prices;
     size_t price_count;
     struct profile *profiles; /* the five, as the file changed them, and the file's own */
     size_t profile_count;
 };
 
 /* Reads the file (NULL: the first that exists of the places in surfaces.md 1, else defaults) and the shipped prices. 0, or -GALLOC_D_CONFIG with
- * "file:line: what, and what would be right". The caller frees *ret_config with config_free(). Any thread. */
+ * "file:line: what, and what would be right". Relative paths in the file are taken from the file's folder. The caller frees *ret_config with config_free().
+ * One thread at a time (libconfuse's scanner is static). */
 int config_load(const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
 void config_free(struct config *config); /* NULL is fine */
 const struct endpoint_config *config_endpoint(const struct config *config, const char *name); /* NULL when there is none */
@@ -48,14 +50,14 @@ const struct profile *config_profile(const struct config *config, const char *na
 /* The price that holds for a model at a moment, or NULL: unknown, never zero. */
 const struct price_config *config_price(const struct config *config, const char *model, int64_t wall_ms);
 
-/* Prints the settings table, a line each: section, name, type, default, range, help. For --print-settings. */
+/* Prints the settings table, a line each: [section.]name, type, default, range, help. For --print-settings. */
 void config_print_settings(struct buf *out);
 
 /* ---- credentials ---- */
 /* A key in memory: never printed, kept out of core dumps (MADV_DONTDUMP), wiped when freed. There is no printf path to it. */
 struct secret;
 /* Reads an endpoint's key. 0; -GALLOC_NOT_FOUND with the place looked at and the next step in words; -GALLOC_NOT_PERMITTED when the file is another's, readable
- * by others, a link or not a plain file. Loop's thread, at start, reload and `endpoint resume`. The caller frees with secret_free(). */
+ * by others, a link or not a plain file; -GALLOC_INVALID_VALUE when what is in it is no key. No message ever holds a part of it. Loop's thread, at start, reload and `endpoint resume`. The caller frees with secret_free(). */
 int secret_read(const struct endpoint_config *endpoint, struct secret **ret_secret, struct galloc_error *error) MUST_CHECK;
 void secret_free(struct secret *secret);
 const char *secret_text(const struct secret *secret); /* borrowed; for the one header it is made for */

@@ -107,14 +107,22 @@ static void on_refusal(struct pacer *pacer, struct pacer_now now, const struct p
 static void on_failure(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {
     int64_t now_ms = now.mono_us / 1000;
-    if (outcome->is_test) {
-        change->opened = breaker_test_failure(&pacer->breaker, now_ms, &pacer->rng);
-        return;
-    }
     bool counts = outcome->class == OUTCOME_UNAVAILABLE || !outcome->failed_before;
     change->opened = breaker_failure(&pacer->breaker, now_ms, outcome->sent_us / 1000, outcome->local_port, counts, &pacer->rng);
     if (outcome->is_capacity && !change->opened && (double)outcome->in_flight < pacer->in_flight)
         pacer->in_flight = (double)max_i64(outcome->in_flight, LEAST_IN_FLIGHT);
+}
+
+/* A test request tells whether the endpoint is well: an answer does, and so does a refusal, which blocks besides. */
+static void on_test(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
+{
+    bool is_refused = outcome->class == OUTCOME_THROTTLED || outcome->class == OUTCOME_QUOTA_DAY;
+    if (outcome->class == OUTCOME_SUCCEEDED || outcome->class == OUTCOME_INVALID_ANSWER || outcome->class == OUTCOME_REJECTED || is_refused)
+        on_success(pacer, now, outcome, change);
+    else
+        change->opened = breaker_test_failure(&pacer->breaker, now.mono_us / 1000, &pacer->rng);
+    if (is_refused)
+        on_refusal(pacer, now, outcome, change);
 }
 
 void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *ret_change)
@@ -122,6 +130,10 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     *ret_change = (struct pacer_change){0};
     if (outcome->tokens >= 0)
         pace_tokens_known(&pacer->pace, outcome->sent_us, outcome->tokens);
+    if (outcome->is_test) {
+        on_test(pacer, now, outcome, ret_change);
+        return;
+    }
     switch (outcome->class) {
     case OUTCOME_THROTTLED:
     case OUTCOME_QUOTA_DAY:
@@ -137,10 +149,12 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     case OUTCOME_SUCCEEDED:
     case OUTCOME_INVALID_ANSWER:
     case OUTCOME_AGENT_FULL:
-    case OUTCOME_REJECTED:
         on_success(pacer, now, outcome, ret_change); /* the endpoint answered: it is well */
-        if (outcome->class == OUTCOME_SUCCEEDED && outcome->is_first_attempt && !outcome->is_test)
+        if (outcome->class == OUTCOME_SUCCEEDED && outcome->is_first_attempt)
             breaker_first_attempt(&pacer->breaker, now.mono_us / 1000, false);
+        return;
+    case OUTCOME_REJECTED: /* answered, but no success: it ends no row of failures */
+        pace_accepted(&pacer->pace, now.mono_us, outcome->sent_us);
         return;
     case OUTCOME_CREDENTIALS:
     case OUTCOME_BILLING:

@@ -13,6 +13,7 @@ enum event_kind { EVENT_RUN /* created, started, paused, resumed, done, cancelle
 struct event {
     int64_t seq, at_ms;        /* wall */
     enum event_kind kind;
+    const char *type;          /* static: "run_started", …; a server adds the run's snapshot to an EVENT_RUN */
     int64_t run;               /* 0: of no run */
     char run_id[RUN_ID_BYTES]; /* "" */
     char *json;                /* owned by the ring: the event's whole JSON object, without a newline */
@@ -22,10 +23,9 @@ struct event {
 struct events *events_new(size_t cap_count);
 void events_free(struct events *events);
 /* Adds one; takes json over. */
-void events_add(struct events *events, enum event_kind kind, int64_t run, const char *run_id, int64_t seq, char *json);
+void events_add(struct events *events, enum event_kind kind, const char *type, int64_t run, const char *run_id, int64_t seq, char *json);
 int64_t events_last_seq(const struct events *events);
 void events_set_seq(struct events *events, int64_t seq); /* at start: what was before is gone */
-bool events_is_wanted(const struct events *events, enum event_kind kind); /* does any reader listen? Assignment and attempt events are made only then */
 
 /* A reader gets events of `run` (0: all) behind `since` (-1: from now on). `wake` is called once when there is something new after next() gave none. */
 struct events_reader *events_reader_new(struct events *events, int64_t since, int64_t run, bool with_assignments, void (*wake)(void *arg), void *arg);

@@ -43,8 +43,11 @@ struct ingest *ingest_new(struct loop *loop)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&ingest->thread, NULL, work, ingest);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc != 0)
-        abort(); /* at start: no memory for a thread */
+    if (rc != 0) {
+        mailbox_clear(&ingest->box);
+        free(ingest);
+        return NULL;
+    }
     pthread_setname_np(ingest->thread, "ingest");
     return ingest;
 }

@@ -42,7 +42,7 @@ struct ingest_part {
 };
 
 /* Starts and ends the thread. Loop's thread. ingest_free() finishes what waits: its done is still called, by the loop. */
-struct ingest *ingest_new(struct loop *loop); /* `loop` is borrowed */
+struct ingest *ingest_new(struct loop *loop); /* `loop` is borrowed; NULL when the machine gives no thread */
 void ingest_free(struct ingest *ingest);      /* NULL is fine */
 
 /* Hands a part over. False when too many wait (answer 503). Loop's thread. */

@@ -56,9 +56,10 @@ struct store_ops {
 
     void (*sizes)(struct store_engine *engine, struct store_sizes *ret_sizes); /* the writer's thread */
 
-    /* Readers. read() and check() fill op.code and what they return; they never fault. interrupt() ends what a reader does; any thread. */
+    /* Readers. read() and check() fill op.code and what they return; they never fault. interrupt() ends what a reader does, for good; any thread.
+     * A read takes about 50 ms; true: it needs more turns, call again with the same operation (others may go first). */
     int (*reader_open)(const char *path, struct store_reader **ret_reader, struct galloc_error *error);
-    void (*read)(struct store_reader *reader, struct store_read *read);
+    bool (*read)(struct store_reader *reader, struct store_read *read);
     void (*check)(struct store_reader *reader, struct store_doctor *doctor);
     void (*interrupt)(struct store_reader *reader);
     void (*reader_close)(struct store_reader *reader);

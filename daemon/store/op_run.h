@@ -45,7 +45,7 @@ struct store_import {
     int64_t accepted_count, duplicate_count, replaced_count;
     int64_t *repeated;       /* owned; indices of rows whose key stood */
     size_t repeated_count, repeated_cap;
-    bool is_checked, is_undoing;
+    enum import_phase { IMPORT_CHECK, IMPORT_CLEAN, IMPORT_ROWS, IMPORT_UNDO, IMPORT_REFUSED, IMPORT_ANSWERED } phase;
 };
 
 /* RUN_COMMIT: importing -> running (done at once when nothing is pending). */

@@ -72,6 +72,9 @@ static inline bool sqlite_is_late(const struct sqlite_store *store) /* has the s
     return clock_mono_us() >= store->deadline_mono_us;
 }
 
+enum call_state { CALL_OPEN, CALL_DONE, CALL_LOST, CALL_RELEASED }; /* stored numbers of call.state */
+#define STORE_NEVER_MS INT64_MAX /* not_before_ms of a row that is held */
+
 /* ---- operations: one function a kind, called inside the operation's savepoint. 0, a refusal or a fault. ---- */
 typedef int sqlite_apply(struct sqlite_store *store, struct store_op *op, bool *ret_has_more);
 sqlite_apply sqlite_apply_settle, sqlite_apply_judge, sqlite_apply_release;                              /* sqlite_settle.c */
@@ -84,6 +87,9 @@ sqlite_apply sqlite_apply_pool_put, sqlite_apply_pool_reset, sqlite_apply_agent_
 sqlite_apply sqlite_apply_endpoint_set, sqlite_apply_endpoint_state, sqlite_apply_audit;                 /* sqlite_endpoint.c */
 
 /* ---- parts of opening ---- */
+/* The whole of it (sqlite_open.c): look, make or migrate, open, recover, load the image. */
+int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct store_image *ret_image, struct galloc_error *error) MUST_CHECK;
+int sqlite_open_writable(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* the connection alone, with its settings */
 int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
 int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, seq */
 int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *ret_count); /* sqlite_sweep.c; the caller frees */
@@ -91,9 +97,9 @@ int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *re
 /* A connection that can only read, with the settings of a reader (sqlite_open.c). 0 or negative, error filled. */
 int sqlite_open_readonly(const char *path, sqlite3 **ret_db, struct galloc_error *error);
 
-/* ---- reading: the four of store_ops (sqlite_read.c, sqlite_doctor.c) ---- */
+/* ---- reading: the four of store_ops (sqlite_reader.c, sqlite_doctor.c) ---- */
 int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struct galloc_error *error);
-void sqlite_reader_read(struct store_reader *reader, struct store_read *read);
+bool sqlite_reader_read(struct store_reader *reader, struct store_read *read);
 void sqlite_reader_check(struct store_reader *reader, struct store_doctor *doctor);
 void sqlite_reader_interrupt(struct store_reader *reader);
 void sqlite_reader_close(struct store_reader *reader);

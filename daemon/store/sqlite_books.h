@@ -15,8 +15,11 @@ struct run_entry {
     int64_t open_sweeps;       /* sweeps of the run on their way: it is not done before they are */
     struct store_run before_op; /* as it was when the operation first touched it */
     int64_t sweeps_before_op;
+    bool was_changed_before_op;
     struct store_run committed;
-    bool is_op_touched, is_changed, is_new_in_op;
+    bool is_op_touched; /* by the operation that is being done */
+    bool is_changed;    /* in this transaction */
+    bool is_new_in_op;  /* read for the first time in this operation */
     int64_t used_batch;
 };
 
@@ -26,9 +29,13 @@ struct seat {
     int64_t held, capacity;    /* capacity -1: no limit */
     bool is_listed, is_available;
     int64_t until_at_ms;       /* wall */
-    int64_t held_before_op, held_written;
-    bool is_op_touched;
+    int64_t held_written;
     bool is_known;             /* false: no such agent in the ledger's pool */
+    bool is_used;              /* of the table's slot */
+};
+
+struct seat_undo {
+    int64_t ledger, agent, held_before;
 };
 
 struct books {
@@ -36,8 +43,8 @@ struct books {
     size_t run_count, run_cap;
     struct seat *seats;      /* owned; an open-addressed table */
     size_t seat_count, seat_cap;
-    size_t *op_seats;        /* owned; table indices that the operation touched */
-    size_t op_seat_count, op_seat_cap;
+    struct seat_undo *undo;  /* owned; of the operation that is being done, oldest first */
+    size_t undo_count, undo_cap;
     struct store_run *told;  /* owned; the summaries of the last commit */
     size_t told_cap;
 };
@@ -67,8 +74,11 @@ bool books_seat_is_free(const struct sqlite_store *store, const struct seat *sea
 int books_held_add(struct sqlite_store *store, int64_t ledger, int64_t agent, int64_t delta);
 
 /* ---- the engine's own calls ---- */
-void books_op_begin(struct sqlite_store *store);
+void books_op_end(struct sqlite_store *store, int64_t seq_before); /* the operation stands: its runs show its last event number */
 void books_op_rollback(struct sqlite_store *store);
+void books_seats_op_end(struct books *books);
+void books_seats_op_rollback(struct books *books);
+int books_seats_write(struct sqlite_store *store);
 int books_write(struct sqlite_store *store);          /* before COMMIT, and before an operation that reads or writes ledger_agent by SQL */
 void books_committed(struct sqlite_store *store, struct store_commit *ret_commit);
 void books_forget(struct sqlite_store *store);        /* after a rollback: everything is read anew */

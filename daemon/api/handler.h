@@ -1,0 +1,91 @@
+/* What handlers share: runs by their reference, pages of the store, selectors, and how things are shown as JSON. Loop's thread. */
+#ifndef GALLOC_API_HANDLER_H
+#define GALLOC_API_HANDLER_H
+
+#include "api/route.h"
+#include "api/server.h"
+#include "dispatch/engine.h"
+#include "store/query.h"
+
+/* ---- operations ---- */
+/* An operation whose `arg` is the request. */
+void *handler_op(struct request *request, enum store_op_kind kind, void (*done)(struct store_op *op));
+void handler_submit(struct request *request, struct store_op *op);
+/* Writes an audit row for what left no operation of its own; nobody waits for it. `detail` is JSON (NULL: {}). */
+void handler_audit(struct request *request, const char *verb, const char *target, const char *detail);
+
+/* ---- runs ---- */
+/* The run of params[0] in memory; NULL with the error filled. */
+struct run_entry *handler_run(struct request *request, struct galloc_error *error);
+
+struct run_ref {
+    int64_t id, pool;
+    char run_id[RUN_ID_BYTES];
+    struct run_entry *entry; /* NULL: it ended long ago and is not in memory */
+};
+/* Calls `then` with the run that `reference` tells, at once or after a look into the store; or fails the request. Streams that wait for it may find their client
+ * gone. */
+void handler_with_run(struct request *request, const char *reference, void (*then)(struct request *request, const struct run_ref *run));
+/* The answer of most changes: the run object, as memory has it after the commit. */
+void handler_reply_run(struct request *request, int64_t run, int status);
+
+void run_json(struct json_out *out, const struct run_entry *run);
+/* One that is not in memory. `run` is borrowed. */
+void store_run_json(struct json_out *out, struct store_run *run);
+
+/* ---- lists ---- */
+struct page {
+    enum store_query query;
+    int64_t run, pool, after, since_ms;
+    int32_t limit;             /* rows still wanted */
+    bool with_fields;
+    char *key;                 /* owned */
+    struct store_selector selector;
+    /* Adds a row as a JSON value; false: it is not one of those wanted. */
+    bool (*row)(struct request *request, struct json_out *out, const struct store_read *read, size_t row);
+    const char *head;          /* members before "items", JSON with a comma at its end; NULL: none. Owned by `head_text` */
+    struct buf head_text;
+    /* the reader's */
+    struct json_out out;
+    size_t count;
+    bool is_single;            /* not paged: all of it, and next is null */
+};
+/* A page for the request, which owns it from now on (request->state). */
+struct page *page_new(struct request *request, enum store_query query);
+/* `limit` and `cursor` of the query. */
+int page_parameters(struct request *request, struct page *page, struct galloc_error *error) MUST_CHECK;
+/* Reads and answers {"items":[…],"next":…}. */
+void page_start(struct request *request);
+struct store_read *page_read(struct request *request, const struct page *page, void (*done)(struct store_op *op));
+
+/* A cell as a JSON value. */
+void cell_json(struct json_out *out, const struct store_read *read, size_t row, size_t column);
+void cell_member(struct json_out *out, const char *name, const struct store_read *read, size_t row, size_t column);
+
+/* ---- selectors ---- */
+int selector_from_json(struct json_object *body, struct store_selector *ret_selector, struct galloc_error *error) MUST_CHECK;
+int selector_from_query(const struct http_head *head, struct store_selector *ret_selector, struct galloc_error *error) MUST_CHECK;
+/* "succeeded,failed" into bits of assignment states. */
+int selector_states(const char *text, unsigned *ret_states, struct galloc_error *error) MUST_CHECK;
+void selector_copy(const struct store_selector *from, struct store_selector *ret_copy);
+void selector_clear(struct store_selector *selector);
+
+/* ---- agents ---- */
+/* Reads agents of a body. The caller frees with store_agents_clear(). */
+int agents_read(struct json_object *array, struct store_agents *ret_agents, struct galloc_error *error) MUST_CHECK;
+
+/* ---- pools and endpoints ---- */
+struct pool_totals {
+    int64_t agent_count, capacity, held, free; /* capacity, free -1: no limit */
+};
+void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals);
+void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint *endpoint);
+
+/* A member that is an integer, or null where it is negative. */
+void member_int_or_null(struct json_out *out, const char *name, int64_t value);
+/* A member from a text, "" being null. */
+void member_text_or_null(struct json_out *out, const char *name, const char *text);
+/* The account's name of a uid, from /etc/passwd alone (nothing that may wait for a network); "uid N" else. */
+void account_name(uint32_t uid, char *ret_name, size_t size);
+
+#endif

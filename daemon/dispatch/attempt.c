@@ -1,0 +1,436 @@
+/* One attempt: candidates, prompt, request, response, validation, decision. The lease, the attempt and its call are durable before it comes here; what comes
+ * of it leaves through settle.c. Rendered at the moment of sending, so that loads and open agents are fresh. */
+#include "dispatch/dispatch.h"
+
+#include "base/json_out.h"
+#include "base/log.h"
+#include "core/limits.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { CONNECT_TIMEOUT_MS = 10000, STALL_TIMEOUT_MS = 20000 };
+
+void attempt_free(struct attempt *attempt)
+{
+    if (attempt == NULL)
+        return;
+    free(attempt->key);
+    free(attempt->fields);
+    free(attempt->candidates);
+    free(attempt);
+}
+
+int64_t attempt_estimate(const struct attempt *attempt)
+{
+    return attempt->endpoint->dispatch->prompt_tokens;
+}
+
+void attempt_take_slot(struct attempt *attempt)
+{
+    if (attempt->has_slot)
+        return;
+    attempt->has_slot = true;
+    attempt->endpoint->in_flight++;
+    attempt->run->dispatch->in_flight++;
+    attempt->engine->in_flight++;
+}
+
+/* A slot is free again only when its settle has committed: what is paid and unsaved is never more than max_in_flight. */
+void attempt_give_slot(struct attempt *attempt)
+{
+    if (attempt->has_slot) {
+        attempt->has_slot = false;
+        attempt->endpoint->in_flight--;
+        attempt->run->dispatch->in_flight--;
+        attempt->engine->in_flight--;
+    }
+    if (attempt->run->pool != NULL)
+        attempt->run->pool->in_flight--; /* counted since the lease */
+}
+
+/* The result's body: the decision, or the words of the failure. */
+static char *result_json(const struct alloc_answer *answer, const struct provider_verdict *verdict, const char *message, int status, int64_t latency_ms)
+{
+    struct buf buf = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&buf);
+    json_out_begin(&out, '{');
+    if (answer != NULL) {
+        json_out_member_str(&out, "reason", answer->reason);
+        if (answer->confidence >= 0) {
+            json_out_name(&out, "confidence");
+            json_out_ratio(&out, answer->confidence);
+        }
+        json_out_member_str(&out, "decided_by", "model");
+    }
+    if (message != NULL)
+        json_out_member_str(&out, "message", message);
+    if (verdict != NULL && verdict->model_version != NULL)
+        json_out_member_str(&out, "model", verdict->model_version);
+    if (status > 0)
+        json_out_member_int(&out, "http_status", status);
+    if (latency_ms >= 0)
+        json_out_member_int(&out, "latency_ms", latency_ms);
+    json_out_end(&out, '}');
+    return buf_take(&buf);
+}
+
+/* Ends an attempt for which no call was made: the call's row ends as released. */
+static void fail_without_call(struct attempt *attempt, enum outcome_class class, const char *message)
+{
+    attempt_take_slot(attempt);
+    struct settle_item *item = settle_add(attempt);
+    item->class = class;
+    item->move = MOVE_FAIL;
+    item->message = xstrdup(message);
+    item->result = result_json(NULL, NULL, message, 0, -1);
+}
+
+static void wait_without_call(struct attempt *attempt, enum outcome_class class, const char *message, int64_t delay_ms)
+{
+    attempt_take_slot(attempt);
+    struct settle_item *item = settle_add(attempt);
+    item->class = class;
+    item->move = MOVE_PENDING;
+    item->is_late = attempt->budget.failures > 1;
+    item->delay_ms = delay_ms;
+    item->message = xstrdup(message);
+}
+
+static bool column_is_sent(const char *column, void *arg)
+{
+    const struct attempt *attempt = arg;
+    return plan_sends(&attempt->run->plan, attempt->engine->config->keep_back, column);
+}
+
+static int render(struct attempt *attempt, const struct candidates *candidates, struct buf *system, struct buf *user, struct galloc_error *error)
+{
+    struct run_dispatch *d = attempt->run->dispatch;
+    bool is_short = plan_is_short_list(&attempt->run->plan);
+    struct buf loads = BUF_EMPTY;
+    prompt_loads(candidates, is_short, &loads);
+    struct template_input input = {.key = attempt->key,
+                                   .fields = attempt->fields,
+                                   .fields_len = attempt->fields_len,
+                                   .is_sent = d->sends_all ? NULL : column_is_sent,
+                                   .arg = attempt,
+                                   .roster = is_short ? "" : pool_roster(attempt->run->pool),
+                                   .loads = buf_text(&loads)};
+    int rc = template_render(d->template, &input, system, user, error);
+    buf_clear(&loads);
+    if (rc == 0 && system->len + user->len > LIMIT_PROMPT_BYTES)
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the prompt has %zu bytes, more than %d; use --match or --max-candidates, or keep columns back",
+                         system->len + user->len, LIMIT_PROMPT_BYTES);
+    return rc;
+}
+
+static void keep_candidates(struct attempt *attempt, const struct candidates *candidates)
+{
+    free(attempt->candidates);
+    attempt->candidates = xcalloc(candidates->count, sizeof *attempt->candidates);
+    attempt->candidate_count = candidates->count;
+    for (size_t i = 0; i < candidates->count; i++)
+        attempt->candidates[i] = candidates->agents[i]->info.id;
+}
+
+static void on_response(const struct net_response *response, void *arg);
+
+static void send_request(struct attempt *attempt, struct provider_request *request)
+{
+    struct endpoint *endpoint = attempt->endpoint;
+    struct net_request call = {.url = buf_text(&request->url),
+                               .method = request->method,
+                               .body_len = request->body.len,
+                               .body = buf_take(&request->body),
+                               .headers = request->headers,
+                               .secret_header = request->secret_header,
+                               .secret = secret_text(endpoint->secret),
+                               .proxy = endpoint->config->proxy,
+                               .ca_file = endpoint->config->ca_file,
+                               .allow_plain_http = endpoint->config->allow_plain_http,
+                               .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                               .total_timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
+                               .stall_timeout_ms = STALL_TIMEOUT_MS,
+                               .answer_cap_bytes = LIMIT_ANSWER_BYTES,
+                               .done = on_response,
+                               .arg = attempt};
+    struct pacer_now now = engine_now();
+    attempt->est_tokens = (int64_t)call.body_len / 4;
+    endpoint->dispatch->prompt_tokens += (attempt->est_tokens - endpoint->dispatch->prompt_tokens) / 8;
+    if (endpoint->dispatch->prompt_tokens == 0)
+        endpoint->dispatch->prompt_tokens = attempt->est_tokens;
+    attempt->sent_us = now.mono_us;
+    attempt->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
+    pacer_sent(endpoint->pacer, now, attempt->est_tokens);
+    endpoint->calls++;
+    attempt->call_handle = net_start(attempt->engine->net, &call);
+    attempt->fly_next = attempt->engine->flying;
+    attempt->fly_at = &attempt->engine->flying;
+    if (attempt->fly_next != NULL)
+        attempt->fly_next->fly_at = &attempt->fly_next;
+    attempt->engine->flying = attempt;
+}
+
+static void land(struct attempt *attempt)
+{
+    *attempt->fly_at = attempt->fly_next;
+    if (attempt->fly_next != NULL)
+        attempt->fly_next->fly_at = attempt->fly_at;
+    attempt->call_handle = NULL;
+}
+
+static const char *const no_room_words[] = {[CANDIDATES_NONE_MATCHES] = "no agent of the pool matches this assignment",
+                                            [CANDIDATES_NO_CAPACITY] = "every agent who matches is full or away",
+                                            [CANDIDATES_WAIT] = "every place that is left is being decided upon; waits for it"};
+
+static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
+{
+    struct pool_entry *pool = attempt->run->pool;
+    enum candidates_found found = candidates_find(attempt->run, pool, (struct json_span){attempt->fields, attempt->fields_len}, attempt->excluded,
+                                                  engine_now().wall_ms, ret_candidates);
+    if (found == CANDIDATES_SOME)
+        return true;
+    free(ret_candidates->agents);
+    if (found == CANDIDATES_WAIT) {
+        wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], 500);
+        attempt->run->dispatch->no_places_until_us = engine_now().mono_us + 500000;
+        attempt->run->dispatch->no_places_generation = pool->generation;
+    } else {
+        fail_without_call(attempt, found == CANDIDATES_NONE_MATCHES ? OUTCOME_NO_CANDIDATE : OUTCOME_NO_CAPACITY, no_room_words[found]);
+    }
+    return false;
+}
+
+/* Takes the attempt over. */
+void attempt_start(struct attempt *attempt)
+{
+    struct endpoint *endpoint = attempt->endpoint;
+    struct galloc_error error;
+    struct candidates candidates;
+    if (attempt->fields == NULL) {
+        fail_without_call(attempt, OUTCOME_CORRUPT, "the stored input does not match its digest; restore it from a backup, or enqueue it again");
+        return;
+    }
+    if (!has_candidates(attempt, &candidates))
+        return;
+    attempt_take_slot(attempt);
+    keep_candidates(attempt, &candidates);
+    attempt->token_cap = attempt->budget.token_cap ? attempt->budget.token_cap : endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
+    struct buf system = BUF_EMPTY, user = BUF_EMPTY;
+    struct provider_request request = {0};
+    const char **ids = xcalloc(candidates.count, sizeof *ids);
+    for (size_t i = 0; i < candidates.count; i++)
+        ids[i] = candidates.agents[i]->info.agent_id;
+    if (render(attempt, &candidates, &system, &user, &error) < 0) {
+        fail_without_call(attempt, OUTCOME_TEMPLATE, error.message);
+    } else {
+        struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, endpoint->values[SETTING_REQUEST_TIMEOUT]};
+        struct provider_ask ask = {.system = buf_text(&system), .user = buf_text(&user), .system_len = system.len, .user_len = user.len,
+                                   .candidates = ids, .candidate_count = candidates.count, .max_output_tokens = attempt->token_cap};
+        if (endpoint->provider->build(&wire, &ask, &request, &error) < 0) {
+            endpoint_go_down(attempt->engine, endpoint, OUTCOME_CONFIG, error.message);
+            wait_without_call(attempt, OUTCOME_CONFIG, error.message, 0);
+        } else {
+            send_request(attempt, &request);
+        }
+    }
+    provider_request_clear(&request);
+    free(ids);
+    free(candidates.agents);
+    buf_clear(&system);
+    buf_clear(&user);
+}
+
+/* ---- the answer ---- */
+
+static bool was_candidate(const struct attempt *attempt, int64_t agent)
+{
+    for (size_t i = 0; i < attempt->candidate_count; i++)
+        if (attempt->candidates[i] == agent)
+            return true;
+    return false;
+}
+
+/* Checks the model's answer against what was asked and what is free now. Claims the place when it stands. */
+static enum outcome_class validate(struct attempt *attempt, const char *text, struct alloc_answer *answer, struct settle_item *item, struct galloc_error *error)
+{
+    answer->reason = NULL;
+    if (alloc_answer_read(text, strlen(text), answer, error) < 0)
+        return OUTCOME_INVALID_ANSWER;
+    struct agent_entry *agent = pool_agent_by_name(attempt->run->pool, answer->agent_id);
+    if (agent == NULL || !was_candidate(attempt, agent->info.id)) {
+        galloc_fail(error, GALLOC_INVALID_INPUT, "the answer names \"%s\", who is not a candidate", answer->agent_id);
+        return OUTCOME_INVALID_ANSWER;
+    }
+    item->agent = agent->info.id;
+    enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, agent->info.is_listed, agent->info.is_available,
+                                      agent->info.until_at_ms, engine_now().wall_ms);
+    if (room != ROOM_FREE) {
+        galloc_fail(error, GALLOC_INVALID_INPUT, "%s has no room left", agent->info.agent_id);
+        item->excluded = agent->info.id;
+        return OUTCOME_AGENT_FULL;
+    }
+    agent->claimed++;
+    attempt->chosen = agent->info.id;
+    return OUTCOME_SUCCEEDED;
+}
+
+static void tell_pacer(struct attempt *attempt, const struct net_response *response, const struct provider_verdict *verdict, enum outcome_class class,
+                       struct pacer_change *ret_change)
+{
+    struct pacer_outcome outcome = {.class = class,
+                                    .sent_us = attempt->sent_us,
+                                    .latency_us = response->latency_us,
+                                    .local_port = response->local_port,
+                                    .is_first_attempt = attempt->n == 1,
+                                    .failed_before = attempt->budget.failures > 0,
+                                    .was_full = attempt->was_full,
+                                    .in_flight = attempt->endpoint->in_flight - 1,
+                                    .is_capacity = verdict->is_capacity,
+                                    .retry_after_ms = verdict->retry_after_ms,
+                                    .quota_value = verdict->quota_value,
+                                    .quota_is_tokens = verdict->quota_unit == QUOTA_TOKENS,
+                                    .quota_is_spend = verdict->quota_span == QUOTA_SPEND,
+                                    .tokens = verdict->tokens[TOKEN_IN]};
+    pacer_outcome(attempt->endpoint->pacer, engine_now(), &outcome, ret_change);
+}
+
+/* Rejected alike five times in a row before any success: the run as a whole is wrong, not each input. */
+static void count_rejection(struct attempt *attempt, int status, const char *message)
+{
+    struct run_dispatch *d = attempt->run->dispatch;
+    unsigned char digest[DIGEST_BYTES];
+    uint64_t mark;
+    digest_of(message, strlen(message), digest);
+    memcpy(&mark, digest, sizeof mark);
+    mark += (uint64_t)status;
+    d->reject_streak = mark == d->reject_mark ? d->reject_streak + 1 : 1;
+    d->reject_mark = mark;
+    if (d->reject_streak < 5)
+        return;
+    d->reject_streak = 0;
+    char text[400];
+    snprintf(text, sizeof text, "the provider rejected five assignments in a row alike: %.300s", message);
+    run_pause(attempt->engine, attempt->run, PAUSE_REJECTED, text);
+}
+
+static void hold_transient(struct attempt *attempt, const struct retry_decision *decision, const struct settle_item *item)
+{
+    struct held *held = xcalloc(1, sizeof *held);
+    int64_t now_us = engine_now().mono_us;
+    *held = (struct held){.run = attempt->run->info.id, .assignment = attempt->assignment, .n = attempt->n, .sent_us = attempt->sent_us, .failed_us = now_us,
+                          .due_us = now_us + decision->delay_ms * 1000, .is_first = attempt->n == 1, .retries_spent = attempt->budget.retries_spent,
+                          .message = xstrdup(item->message), .http_status = item->http_status};
+    held_add(attempt->endpoint, held);
+}
+
+/* Turns the decision into the row's move. */
+static void decide(struct attempt *attempt, struct settle_item *item, const struct provider_verdict *verdict, const struct alloc_answer *answer)
+{
+    static const enum settle_move moves[] = {[RETRY_SUCCEED] = MOVE_SUCCEED, [RETRY_FAIL] = MOVE_FAIL, [RETRY_ASK_NOW] = MOVE_REASK,
+                                             [RETRY_HOLD_TRANSIENT] = MOVE_HOLD, [RETRY_HOLD_REJECTED] = MOVE_HOLD, [RETRY_PENDING] = MOVE_PENDING};
+    const struct run_entry *run = attempt->run;
+    struct retry_input input = {.class = item->class,
+                                .is_truncated = verdict->is_truncated,
+                                .run_has_success = run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0,
+                                .token_cap = attempt->token_cap,
+                                .backoff_max_ms = run->profile.backoff_max_ms};
+    struct retry_decision decision = retry_decide(&input, &attempt->budget, &attempt->engine->rng);
+    item->move = moves[decision.action];
+    item->is_late = decision.is_late;
+    item->delay_ms = decision.delay_ms;
+    item->retries_spent = attempt->budget.retries_spent;
+    item->reasks_spent = attempt->budget.reasks_spent;
+    item->fulls_spent = attempt->budget.fulls_spent;
+    item->failures = attempt->budget.failures;
+    item->token_cap = attempt->budget.token_cap;
+    if (item->move == MOVE_REASK && !run_is_runnable(attempt->engine, run))
+        item->move = MOVE_PENDING; /* asked again when the run goes on */
+    if (decision.action == RETRY_HOLD_TRANSIENT) {
+        item->hold = HOLD_TRANSIENT;
+        hold_transient(attempt, &decision, item);
+    } else if (decision.action == RETRY_HOLD_REJECTED) {
+        item->hold = HOLD_REJECTED;
+    }
+    if (item->move == MOVE_SUCCEED)
+        item->result = result_json(answer, verdict, NULL, item->http_status, item->latency_ms);
+    else if (item->move == MOVE_FAIL || item->hold == HOLD_REJECTED)
+        item->result = result_json(NULL, verdict, item->message ? item->message : outcome_row(item->class)->text, item->http_status, item->latency_ms);
+}
+
+static void fill_call(struct attempt *attempt, struct settle_item *item, const struct net_response *response, const struct provider_verdict *verdict)
+{
+    struct endpoint *endpoint = attempt->endpoint;
+    item->has_call_result = true;
+    item->is_call_lost = item->class == OUTCOME_LOST;
+    item->http_status = response->status;
+    item->local_port = response->local_port;
+    item->latency_ms = response->latency_us / 1000;
+    memcpy(item->tokens, verdict->tokens, sizeof item->tokens);
+    const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
+    item->cost_micros = price_of_call(attempt->engine, endpoint, model, item->tokens, item->currency);
+    for (int i = 0; i < TOKEN_COUNT; i++)
+        endpoint->tokens[i] += max_i64(item->tokens[i], 0);
+    if (item->cost_micros >= 0)
+        endpoint->cost_micros += item->cost_micros;
+    else if (item->tokens[TOKEN_IN] >= 0)
+        endpoint->cost_unknown++;
+    endpoint->counts[item->class]++;
+}
+
+/* What the outcome means beyond its assignment. */
+static void follow_up(struct attempt *attempt, const struct settle_item *item, const struct pacer_change *change)
+{
+    struct endpoint *endpoint = attempt->endpoint;
+    struct run_dispatch *d = attempt->run->dispatch;
+    const struct outcome_row *row = outcome_row(item->class);
+    if (item->class == OUTCOME_SUCCEEDED) {
+        d->reject_streak = 0;
+        d->last_problem[0] = '\0';
+    } else if (item->message != NULL && (row->rule == RULE_RETRY || item->class == OUTCOME_UNAVAILABLE)) {
+        snprintf(d->last_problem, sizeof d->last_problem, "%.240s", item->message);
+    }
+    if (item->class == OUTCOME_SUCCEEDED || item->class == OUTCOME_INVALID_ANSWER || item->class == OUTCOME_AGENT_FULL)
+        held_confirm(endpoint, attempt->sent_us);
+    if (item->hold == HOLD_REJECTED)
+        count_rejection(attempt, item->http_status, item->message ? item->message : "");
+    if (row->puts_endpoint_down)
+        endpoint_go_down(attempt->engine, endpoint, item->class, item->message);
+    if (change->opened)
+        log_event(LOG_LEVEL_WARNING, "breaker_open", "endpoint=%s text=\"%.200s\"", endpoint->config->name, item->message ? item->message : "");
+    if (change->blocked)
+        log_event(LOG_LEVEL_NOTICE, "throttled", "endpoint=%s text=\"%.200s\"", endpoint->config->name, item->message ? item->message : "");
+    if (change->opened || change->blocked)
+        notice_endpoint(attempt->engine, endpoint, item->message);
+}
+
+static void on_response(const struct net_response *response, void *arg)
+{
+    static const enum provider_end ends[] = {
+        [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT,   [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
+        [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
+    struct attempt *attempt = arg;
+    land(attempt);
+    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
+    struct provider_verdict verdict = {0};
+    attempt->endpoint->provider->classify(&answer, &verdict);
+    struct settle_item *item = settle_add(attempt);
+    struct alloc_answer decision = {.reason = NULL};
+    struct galloc_error error = {.message = ""};
+    item->class = verdict.class;
+    if (verdict.class == OUTCOME_SUCCEEDED) {
+        item->class = validate(attempt, verdict.answer, &decision, item, &error);
+        if (item->class != OUTCOME_SUCCEEDED)
+            item->message = xstrdup(error.message);
+    } else {
+        item->message = xstrdup(verdict.message ? verdict.message : outcome_row(verdict.class)->text);
+    }
+    fill_call(attempt, item, response, &verdict);
+    struct pacer_change change;
+    tell_pacer(attempt, response, &verdict, item->class, &change);
+    decide(attempt, item, &verdict, &decision);
+    follow_up(attempt, item, &change);
+    free(decision.reason);
+    provider_verdict_clear(&verdict);
+    engine_turn(attempt->engine);
+}

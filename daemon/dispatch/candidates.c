@@ -1,0 +1,73 @@
+/* Who may be named for an assignment: the agents that match and have room, in the prompt's order. */
+#include "dispatch/dispatch.h"
+
+#include <string.h>
+
+bool plan_is_short_list(const struct plan *plan)
+{
+    return plan->match_count > 0 || plan->max_candidates > 0;
+}
+
+static bool matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields)
+{
+    for (size_t i = 0; i < plan->match_count; i++)
+        if (!match_holds(fields, plan->match[i].field, agent->parsed, plan->match[i].attribute))
+            return false;
+    return true;
+}
+
+static int64_t free_places(const struct agent_entry *agent)
+{
+    return agent->info.capacity < 0 ? INT64_MAX : agent->info.capacity - agent->info.held - agent->claimed;
+}
+
+/* Most free places, then fewest held, then by agent_id. */
+static int by_room(const void *a, const void *b)
+{
+    const struct agent_entry *x = *(struct agent_entry *const *)a, *y = *(struct agent_entry *const *)b;
+    int64_t free_x = free_places(x), free_y = free_places(y);
+    if (free_x != free_y)
+        return free_x > free_y ? -1 : 1;
+    if (x->info.held != y->info.held)
+        return x->info.held < y->info.held ? -1 : 1;
+    return strcmp(x->info.agent_id, y->info.agent_id);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct agent_entry *x = *(struct agent_entry *const *)a, *y = *(struct agent_entry *const *)b;
+    return strcmp(x->info.agent_id, y->info.agent_id);
+}
+
+enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
+                                      struct candidates *ret_candidates)
+{
+    const struct plan *plan = &run->plan;
+    struct agent_entry **agents = xcalloc(pool->agent_count, sizeof *agents);
+    size_t count = 0;
+    bool some_match = false, some_wait = false;
+    for (size_t i = 0; i < pool->agent_count; i++) {
+        struct agent_entry *agent = &pool->agents[i];
+        if (!agent->info.is_listed || !matches(plan, agent, fields))
+            continue;
+        some_match = true;
+        enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, true, agent->info.is_available, agent->info.until_at_ms, wall_ms);
+        some_wait |= room == ROOM_COVERED || room == ROOM_AWAY_UNTIL;
+        if (room == ROOM_FREE)
+            agents[count++] = agent;
+    }
+    /* The agent that was full a moment ago is left out, unless he is all there is and has room again. */
+    for (size_t i = 0; excluded != 0 && count > 1 && i < count; i++) {
+        if (agents[i]->info.id == excluded) {
+            agents[i] = agents[--count];
+            break;
+        }
+    }
+    if (plan->max_candidates > 0 && (int64_t)count > plan->max_candidates) {
+        qsort(agents, count, sizeof(struct agent_entry *), by_room);
+        count = (size_t)plan->max_candidates;
+    }
+    qsort(agents, count, sizeof(struct agent_entry *), by_id);
+    *ret_candidates = (struct candidates){agents, count};
+    return count > 0 ? CANDIDATES_SOME : some_wait ? CANDIDATES_WAIT : some_match ? CANDIDATES_NO_CAPACITY : CANDIDATES_NONE_MATCHES;
+}

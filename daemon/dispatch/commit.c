@@ -1,0 +1,229 @@
+/* What commits mean for memory: counters and states of runs as they were written, and the effect of each operation that an operator sent. */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- runs ---- */
+
+static int64_t at_rest(const int64_t *counts)
+{
+    return counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] + counts[COUNT_STATE + ASSIGNMENT_FAILED];
+}
+
+static void log_end(const struct run_entry *run)
+{
+    const int64_t *counts = run->info.counts;
+    log_event(LOG_LEVEL_NOTICE, run->info.state == RUN_DONE ? "run_done" : "run_cancelled",
+              "run=%s succeeded=%" PRId64 " failed=%" PRId64 " cancelled=%" PRId64 " calls=%" PRId64 " retries=%" PRId64, run->info.run_id,
+              counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED], counts[COUNT_STATE + ASSIGNMENT_FAILED], counts[COUNT_STATE + ASSIGNMENT_CANCELLED],
+              counts[COUNT_CALLS], counts[COUNT_RETRIES]);
+}
+
+static void on_state_changed(struct engine *engine, struct run_entry *run, enum run_state before, int64_t seq)
+{
+    static const char *const types[] = {[RUN_IMPORTING] = "run_created", [RUN_RUNNING] = "run_started", [RUN_DONE] = "run_done", [RUN_CANCELLED] = "run_cancelled"};
+    if (run->info.state == RUN_RUNNING) {
+        run_begin(engine, run);
+        eta_restart(&run->eta, clock_mono_ms());
+        if (before == RUN_IMPORTING)
+            log_event(LOG_LEVEL_NOTICE, "run_started", "run=%s assignments=%" PRId64 " endpoint=%s profile=%s", run->info.run_id,
+                      run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING], run->info.endpoint, run->info.profile);
+    } else {
+        log_end(run);
+        run_end(run);
+    }
+    notice_run(engine, run, types[run->info.state], seq);
+}
+
+/* The summary carries no strings: ours stay. */
+static void take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary)
+{
+    enum run_state state = run->info.state;
+    unsigned pauses = run->info.pauses;
+    int64_t completed = at_rest(summary->counts) - at_rest(run->info.counts);
+    bool first_success = run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] == 0 && summary->counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0;
+    memcpy(run->info.counts, summary->counts, sizeof run->info.counts);
+    run->info.state = summary->state;
+    run->info.pauses = summary->pauses;
+    run->info.is_open = summary->is_open;
+    run->info.parts = summary->parts;
+    run->info.priority = summary->priority;
+    run->info.started_at_ms = summary->started_at_ms;
+    run->info.finished_at_ms = summary->finished_at_ms;
+    run->info.seq = summary->seq;
+    if (completed > 0)
+        eta_completed(&run->eta, completed, clock_mono_ms());
+    if (state != summary->state)
+        on_state_changed(engine, run, state, summary->seq);
+    if (pauses != summary->pauses) {
+        eta_restart(&run->eta, clock_mono_ms());
+        if (run->dispatch != NULL)
+            run->dispatch->dry_until_us = 0;
+        notice_run(engine, run, summary->pauses ? "run_paused" : "run_resumed", summary->seq);
+    }
+    if (first_success && run->dispatch != NULL && run->info.counts[COUNT_CLASS + OUTCOME_REJECTED] > 0)
+        run_sweep(engine, run, SWEEP_FAIL_HELD);
+}
+
+void engine_on_commit(const struct store_commit *commit, void *arg)
+{
+    struct engine *engine = arg;
+    engine->registry.seq = max_i64(engine->registry.seq, commit->seq);
+    events_set_seq(engine->events, commit->seq);
+    for (size_t i = 0; i < commit->run_count; i++) {
+        struct run_entry *run = registry_run_by_id(&engine->registry, commit->runs[i].id);
+        if (run != NULL)
+            take_summary(engine, run, &commit->runs[i]);
+    }
+    engine_turn(engine);
+}
+
+void engine_on_health(enum store_health health, const char *text, void *arg)
+{
+    static const char *const events[] = {[STORE_WELL] = "store_well", [STORE_DISK_FULL] = "store_disk_full", [STORE_FAILED] = "store_failed"};
+    struct engine *engine = arg;
+    engine->health = health;
+    snprintf(engine->health_text, sizeof engine->health_text, "%s", text ? text : "");
+    log_event(health == STORE_WELL ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, events[health], "text=\"%s\"", engine->health_text);
+    if (health == STORE_FAILED && engine->cfg.fatal != NULL)
+        engine->cfg.fatal(galloc_code_row(GALLOC_D_STORE_IO)->exit_status, engine->health_text, engine->cfg.arg);
+    engine_turn(engine);
+}
+
+/* ---- operations of operators: what memory takes over before the sender hears ---- */
+
+static void took_run_create(struct engine *engine, struct store_op *op)
+{
+    struct store_run_create *create = (struct store_run_create *)op;
+    if (create->ret_how != RUN_NEW)
+        return;
+    int64_t id = create->ret_run.id;
+    char run_id[RUN_ID_BYTES];
+    memcpy(run_id, create->ret_run.run_id, sizeof run_id);
+    struct pool_entry *pool = registry_put_pool(&engine->registry, &create->ret_pool);
+    struct run_entry *run = registry_add_run(&engine->registry, &create->ret_run);
+    create->ret_run.id = id; /* the content is the registry's now; the ids stay readable */
+    memcpy(create->ret_run.run_id, run_id, sizeof run_id);
+    run->pool = pool;
+    run_begin(engine, run);
+    notice_run(engine, run, "run_created", op->seq_first);
+}
+
+static void took_run_set(struct engine *engine, struct store_op *op)
+{
+    struct store_run_set *set = (struct store_run_set *)op;
+    struct run_entry *run = registry_run_by_id(&engine->registry, set->run);
+    if (run == NULL)
+        return;
+    const struct {
+        char *from, **to;
+    } texts[] = {{set->name, &run->info.name}, {set->endpoint, &run->info.endpoint}, {set->profile, &run->info.profile}, {set->plan, &run->info.plan}};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        if (texts[i].from == NULL)
+            continue;
+        free(*texts[i].to);
+        *texts[i].to = xstrdup(texts[i].from);
+    }
+    if (set->priority != INT64_MIN)
+        run->info.priority = set->priority;
+    if (set->plan != NULL && run->has_plan) {
+        plan_clear(&run->plan);
+        run->has_plan = false;
+    }
+    pump_release_ready(run); /* they were leased for the former endpoint */
+    eta_restart(&run->eta, clock_mono_ms());
+    run_begin(engine, run);
+}
+
+static void took_run_pause(struct engine *engine, struct store_op *op)
+{
+    struct store_run_pause *pause = (struct store_run_pause *)op;
+    struct run_entry *run = registry_run_by_id(&engine->registry, pause->run);
+    if (run == NULL || (pause->set == 0 && run->info.pauses != 0))
+        return;
+    free(run->info.pause_text);
+    run->info.pause_text = pause->set != 0 ? xstrdup(pause->text) : NULL;
+}
+
+static void took_pool(struct engine *engine, struct store_pool *pool)
+{
+    int64_t id = pool->id;
+    registry_put_pool(&engine->registry, pool);
+    pool->id = id;
+}
+
+static void took_pool_put(struct engine *engine, struct store_op *op)
+{
+    took_pool(engine, &((struct store_pool_put *)op)->ret_pool);
+}
+
+static void took_pool_reset(struct engine *engine, struct store_op *op)
+{
+    took_pool(engine, &((struct store_pool_reset *)op)->ret_pool);
+}
+
+static void took_agent_set(struct engine *engine, struct store_op *op)
+{
+    took_pool(engine, &((struct store_agent_set *)op)->ret_pool);
+}
+
+static void took_endpoint_set(struct engine *engine, struct store_op *op)
+{
+    struct store_endpoint_set *set = (struct store_endpoint_set *)op;
+    struct endpoint *endpoint = registry_endpoint(&engine->registry, set->setting.endpoint);
+    if (endpoint == NULL)
+        return;
+    endpoint_set_override(endpoint, &set->setting, set->setting.value != NULL);
+    notice_endpoint(engine, endpoint, "a setting was changed");
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
+        if (run->endpoint == endpoint && run->dispatch != NULL)
+            eta_restart(&run->eta, clock_mono_ms());
+}
+
+static void took_sweep(struct engine *engine, struct store_op *op)
+{
+    struct run_entry *run = registry_run_by_id(&engine->registry, ((struct store_sweep *)op)->run);
+    if (run != NULL && run->dispatch != NULL)
+        run->dispatch->dry_until_us = 0;
+}
+
+static void (*const takers[STORE_OP_KIND_COUNT])(struct engine *engine, struct store_op *op) = {
+    [OP_RUN_CREATE] = took_run_create, [OP_RUN_SET] = took_run_set,     [OP_RUN_PAUSE] = took_run_pause,       [OP_POOL_PUT] = took_pool_put,
+    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep};
+
+/* What the sender gave, kept while the operation is ours. */
+struct sender {
+    struct engine *engine;
+    void (*done)(struct store_op *op);
+    void *arg;
+};
+
+static void on_done(struct store_op *op)
+{
+    struct sender sender = *(struct sender *)op->arg;
+    free(op->arg);
+    op->done = sender.done;
+    op->arg = sender.arg;
+    if (op->code == 0 && takers[op->kind] != NULL)
+        takers[op->kind](sender.engine, op);
+    engine_turn(sender.engine);
+    op->done(op);
+}
+
+void engine_submit(struct engine *engine, struct store_op *op)
+{
+    struct sender *sender = xmalloc(sizeof *sender);
+    *sender = (struct sender){engine, op->done, op->arg};
+    op->done = on_done;
+    op->arg = sender;
+    if (engine->is_draining && op->kind == OP_RUN_CREATE) {
+        op->code = galloc_fail(&op->error, GALLOC_DRAINING, "the daemon is draining and takes no new work; to go on: gallocctl undrain");
+        on_done(op);
+        return;
+    }
+    store_submit(engine->store, op);
+}

@@ -1,0 +1,200 @@
+/* See endpoint.h. */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/parse.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {
+    [SETTING_RPM] = {"rpm", 0, 10000000, false, "requests a minute, never exceeded; 0: learn it"},
+    [SETTING_TPM] = {"tpm", 0, INT64_C(1000000000000), false, "tokens a minute, never exceeded; 0: learn it"},
+    [SETTING_RPD] = {"rpd", 0, INT64_C(1000000000), false, "requests a day (Pacific time), never exceeded; 0: learn it"},
+    [SETTING_MAX_IN_FLIGHT] = {"max_in_flight", 1, 1024, false, "calls under way at once, at most"},
+    [SETTING_MAX_OUTPUT_TOKENS] = {"max_output_tokens", 16, 65536, false, "tokens of an answer, thinking included"},
+    [SETTING_REQUEST_TIMEOUT] = {"request_timeout", 1000, 3600000, true, "the longest that one call may take"},
+};
+
+const struct endpoint_setting_row *endpoint_setting_rows(void)
+{
+    return rows;
+}
+
+struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_config *config)
+{
+    struct endpoint *endpoint = xcalloc(1, sizeof *endpoint);
+    endpoint->config = config;
+    endpoint->provider = provider_by_name(config->provider);
+    endpoint->state.down_class = -1;
+    endpoint->cost_micros = 0;
+    endpoint->dispatch = xcalloc(1, sizeof *endpoint->dispatch);
+    endpoint->dispatch->engine = engine;
+    endpoint->dispatch->endpoint = endpoint;
+    endpoint_apply(endpoint, clock_wall_ms());
+    return endpoint;
+}
+
+void endpoint_free(struct endpoint *endpoint)
+{
+    if (endpoint == NULL)
+        return;
+    loop_timer_clear(&endpoint->dispatch->wake);
+    held_free_all(endpoint);
+    free(endpoint->dispatch->items);
+    free(endpoint->dispatch->owners);
+    free(endpoint->dispatch);
+    secret_free(endpoint->secret);
+    pacer_free(endpoint->pacer);
+    free(endpoint->state.endpoint);
+    free(endpoint->state.down_text);
+    free(endpoint->state.learned);
+    free(endpoint);
+}
+
+void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
+{
+    const struct endpoint_config *config = endpoint->config;
+    const int64_t from_file[ENDPOINT_SETTING_COUNT] = {
+        [SETTING_RPM] = config->rpm,
+        [SETTING_TPM] = config->tpm,
+        [SETTING_RPD] = config->rpd,
+        [SETTING_MAX_IN_FLIGHT] = config->max_in_flight,
+        [SETTING_MAX_OUTPUT_TOKENS] = config->max_output_tokens,
+        [SETTING_REQUEST_TIMEOUT] = config->request_timeout_ms,
+    };
+    for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
+        struct endpoint_override *override = &endpoint->overrides[i];
+        if (override->is_set && override->until_at_ms != 0 && override->until_at_ms <= wall_ms)
+            override->is_set = false;
+        endpoint->values[i] = override->is_set ? override->value : from_file[i];
+    }
+    struct pacer_limits limits = {.rpm = endpoint->values[SETTING_RPM],
+                                  .tpm = endpoint->values[SETTING_TPM],
+                                  .rpd = endpoint->values[SETTING_RPD],
+                                  .max_in_flight = endpoint->values[SETTING_MAX_IN_FLIGHT],
+                                  .time_scale = config->time_scale};
+    uint64_t seed;
+    if (endpoint->pacer == NULL) {
+        random_bytes(&seed, sizeof seed);
+        endpoint->pacer = pacer_new(&limits, seed);
+    } else {
+        pacer_set_limits(endpoint->pacer, &limits);
+    }
+}
+
+void endpoint_set_override(struct endpoint *endpoint, const struct store_setting *setting, bool is_set)
+{
+    for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
+        if (strcmp(rows[i].name, setting->name) != 0)
+            continue;
+        struct endpoint_override override = {.is_set = is_set, .set_at_ms = setting->set_at_ms, .until_at_ms = setting->until_at_ms, .set_by = setting->set_by};
+        int rc = !is_set ? 0
+                 : rows[i].is_duration ? parse_duration_ms(setting->value, &override.value, NULL)
+                                       : parse_i64(setting->value, rows[i].low, rows[i].high, &override.value, NULL);
+        if (rc == 0)
+            endpoint->overrides[i] = override;
+    }
+    endpoint_apply(endpoint, clock_wall_ms());
+}
+
+bool endpoint_is_down(const struct endpoint *endpoint)
+{
+    return endpoint->state.down_class >= 0 || endpoint->secret == NULL;
+}
+
+void endpoint_read_key(struct engine *engine, struct endpoint *endpoint)
+{
+    struct galloc_error error;
+    struct secret *secret = NULL;
+    if (secret_read(endpoint->config, &secret, &error) < 0) {
+        if (endpoint->secret == NULL)
+            endpoint_go_down(engine, endpoint, OUTCOME_CREDENTIALS, error.message);
+        return;
+    }
+    char before[17] = "", after[17];
+    if (endpoint->secret != NULL)
+        secret_fingerprint(endpoint->secret, before);
+    secret_fingerprint(secret, after);
+    secret_free(endpoint->secret);
+    endpoint->secret = secret;
+    if (strcmp(before, after) != 0 && endpoint->state.down_class == OUTCOME_CREDENTIALS)
+        endpoint_come_up(engine, endpoint, "the key has changed"); /* tried at once; refused again, it goes down again */
+}
+
+static void on_state_stored(struct store_op *op)
+{
+    store_op_free(op);
+}
+
+/* Memory first: nothing more is sent from this turn on, whenever the row is on disk. */
+static void store_state(struct engine *engine, const struct endpoint *endpoint)
+{
+    if (engine->store == NULL)
+        return;
+    struct store_endpoint_state_op *op = store_op_new(OP_ENDPOINT_STATE, on_state_stored, engine);
+    op->state = (struct store_endpoint_state){.endpoint = xstrdup(endpoint->config->name),
+                                              .down_class = endpoint->state.down_class,
+                                              .down_text = xstrdup(endpoint->state.down_text),
+                                              .down_at_ms = endpoint->state.down_at_ms};
+    store_submit(engine->store, &op->op);
+}
+
+void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text)
+{
+    struct store_endpoint_state *state = &endpoint->state;
+    if (state->down_class == (int)class)
+        return; /* the first words stand */
+    state->down_class = (int)class;
+    free(state->down_text);
+    state->down_text = xstrdup(text ? text : outcome_row(class)->text);
+    state->down_at_ms = clock_wall_ms();
+    log_event(LOG_LEVEL_WARNING, "endpoint_down", "endpoint=%s reason=%s text=\"%s\"", endpoint->config->name, outcome_row(class)->name, state->down_text);
+    notice_endpoint(engine, endpoint, state->down_text);
+    store_state(engine, endpoint);
+}
+
+void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text)
+{
+    struct store_endpoint_state *state = &endpoint->state;
+    pacer_resume(endpoint->pacer);
+    if (state->down_class < 0)
+        return;
+    state->down_class = -1;
+    free(state->down_text);
+    state->down_text = NULL;
+    state->down_at_ms = 0;
+    log_event(LOG_LEVEL_NOTICE, "endpoint_up", "endpoint=%s text=\"%s\"", endpoint->config->name, text);
+    notice_endpoint(engine, endpoint, text);
+    store_state(engine, endpoint);
+}
+
+void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms)
+{
+    static const char *const next_steps[] = {
+        [OUTCOME_CREDENTIALS] = "put the right key in place", [OUTCOME_BILLING] = "see to the account's billing or quota", [OUTCOME_CONFIG] = "mend the configuration"};
+    struct pacer_now now = engine_now();
+    struct pacer_view view;
+    pacer_view(endpoint->pacer, now, &view);
+    int64_t until = view.next_us >= 0 ? now.wall_ms + view.next_us / 1000 : 0;
+    char at[CLOCK_TEXT_MAX];
+    *ret_until_at_ms = until;
+    if (endpoint_is_down(endpoint)) {
+        int class = endpoint->state.down_class >= 0 ? endpoint->state.down_class : OUTCOME_CREDENTIALS;
+        snprintf(ret_text, size, "%s; %s, then: gallocctl endpoint resume %s", endpoint->state.down_text ? endpoint->state.down_text : outcome_row((enum outcome_class)class)->text,
+                 next_steps[class], endpoint->config->name);
+        *ret_until_at_ms = 0;
+    } else if (pacer_is_open(endpoint->pacer)) {
+        snprintf(ret_text, size, "the endpoint does not answer well; it is tried again with a small test request at %s", clock_rfc3339(until, at));
+    } else if (view.quota_until_at_ms != 0) {
+        snprintf(ret_text, size, "the day's quota is used up; it comes back at %s (midnight Pacific), and is tried before that at times", clock_rfc3339(view.quota_until_at_ms, at));
+        *ret_until_at_ms = view.quota_until_at_ms;
+    } else if (strcmp(view.mode, "blocked") == 0) {
+        snprintf(ret_text, size, "the endpoint refuses more calls for now%s%s", until ? "; goes on at " : "", until ? clock_rfc3339(until, at) : "");
+    } else if (view.rate_per_min > 0) {
+        snprintf(ret_text, size, "at most %.0f calls a minute and %" PRId64 " at once, limited by %s", view.rate_per_min, view.concurrency, view.limited_by);
+    } else {
+        snprintf(ret_text, size, "no limit met; up to %" PRId64 " calls at once", view.concurrency);
+    }
+}

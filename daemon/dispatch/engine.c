@@ -1,0 +1,289 @@
+/* See engine.h. Memory follows the store: what a commit changed comes through engine_on_commit() first, then the operations that changed it come back. */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <string.h>
+
+enum { EVENTS_KEPT = 16384, SECOND_MS = 1000 };
+
+struct pacer_now engine_now(void)
+{
+    return (struct pacer_now){.mono_us = clock_mono_us(), .wall_ms = clock_wall_ms()};
+}
+
+static void check_drained(struct engine *engine);
+
+/* Rows that were leased and may not go now are given back, so that nothing sits leased through a pause. */
+static void release_idle(struct engine *engine)
+{
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
+        if (run->dispatch != NULL && run->dispatch->ready != NULL && (!run_is_runnable(engine, run) || pacer_is_open(run->endpoint->pacer)))
+            pump_release_ready(run);
+}
+
+static void on_turn(void *arg)
+{
+    struct engine *engine = arg;
+    engine->ticks++;
+    if (engine->store == NULL)
+        return;
+    if (engine->health == STORE_WELL)
+        release_idle(engine);
+    pump(engine);
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        settle_flush(endpoint);
+    check_drained(engine);
+}
+
+void engine_turn(struct engine *engine)
+{
+    if (!loop_timer_is_set(&engine->turn))
+        loop_timer_set_us(&engine->turn, 0);
+}
+
+/* Once a second: overrides that end, ages, dates of agents, the rate that the lease ahead goes by. */
+static void on_second(void *arg)
+{
+    struct engine *engine = arg;
+    int64_t wall_ms = clock_wall_ms();
+    loop_timer_set_ms(&engine->second, SECOND_MS);
+    if (engine->store == NULL)
+        return;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        endpoint_apply(endpoint, wall_ms);
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        struct run_dispatch *d = run->dispatch;
+        if (d == NULL || run->info.state != RUN_RUNNING)
+            continue;
+        d->rate_s = eta_rate_per_second(&run->eta, clock_mono_ms());
+        bool is_old = run->plan.max_age_ms > 0 && wall_ms - run->info.created_at_ms > run->plan.max_age_ms;
+        if (is_old && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->health == STORE_WELL)
+            run_sweep(engine, run, SWEEP_EXPIRE);
+    }
+    engine_turn(engine);
+}
+
+struct engine *engine_new(const struct engine_config *config)
+{
+    struct engine *engine = xcalloc(1, sizeof *engine);
+    uint64_t seed;
+    random_bytes(&seed, sizeof seed);
+    rng_seed(&engine->rng, seed);
+    engine->cfg = *config;
+    engine->loop = config->loop;
+    engine->net = config->net;
+    engine->config = config->config;
+    engine->events = events_new(EVENTS_KEPT);
+    loop_timer_init(&engine->turn, engine->loop, on_turn, engine);
+    loop_timer_init(&engine->second, engine->loop, on_second, engine);
+    return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+    if (engine == NULL)
+        return;
+    registry_clear(&engine->registry);
+    events_free(engine->events);
+    loop_timer_clear(&engine->turn);
+    loop_timer_clear(&engine->second);
+    loop_timer_clear(&engine->drain_timer);
+    config_free(engine->config);
+    free(engine);
+}
+
+struct registry *engine_registry(struct engine *engine)
+{
+    return &engine->registry;
+}
+
+struct store *engine_store(struct engine *engine)
+{
+    return engine->store;
+}
+
+const struct config *engine_configuration(struct engine *engine)
+{
+    return engine->config;
+}
+
+struct events *engine_events(struct engine *engine)
+{
+    return engine->events;
+}
+
+enum store_health engine_health(const struct engine *engine, const char **ret_text)
+{
+    if (ret_text != NULL)
+        *ret_text = engine->health_text;
+    return engine->health;
+}
+
+bool engine_is_draining(const struct engine *engine)
+{
+    return engine->is_draining;
+}
+
+int64_t engine_in_flight(const struct engine *engine)
+{
+    return engine->in_flight;
+}
+
+int64_t engine_ticks(const struct engine *engine)
+{
+    return engine->ticks;
+}
+
+/* ---- endpoints ---- */
+
+static int64_t pool_size(const struct engine *engine)
+{
+    int64_t connections = 0;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        connections += endpoint->values[SETTING_MAX_IN_FLIGHT] + 1;
+    return max_i64(connections, 8);
+}
+
+/* Brings the list in line with the configuration: new endpoints are made, known ones take the new settings. */
+static void take_endpoints(struct engine *engine)
+{
+    struct endpoint **end = &engine->registry.endpoints;
+    while (*end != NULL)
+        end = &(*end)->next;
+    for (size_t i = 0; i < engine->config->endpoint_count; i++) {
+        const struct endpoint_config *config = &engine->config->endpoints[i];
+        struct endpoint *endpoint = registry_endpoint(&engine->registry, config->name);
+        if (endpoint == NULL) {
+            endpoint = endpoint_new(engine, config);
+            *end = endpoint;
+            end = &endpoint->next;
+        }
+        endpoint->config = config;
+        endpoint->provider = provider_by_name(config->provider);
+        endpoint_apply(endpoint, clock_wall_ms());
+        const struct price_config *price = config_price(engine->config, config->model, clock_wall_ms());
+        memcpy(endpoint->currency, price ? price->currency : "", price ? 4 : 1);
+    }
+    net_set_pool_size(engine->net, pool_size(engine));
+}
+
+static void load_endpoints(struct engine *engine, struct store_image *image)
+{
+    for (size_t i = 0; i < image->setting_count; i++) {
+        struct endpoint *endpoint = registry_endpoint(&engine->registry, image->settings[i].endpoint);
+        if (endpoint != NULL)
+            endpoint_set_override(endpoint, &image->settings[i], true);
+    }
+    for (size_t i = 0; i < image->endpoint_count; i++) {
+        struct endpoint *endpoint = registry_endpoint(&engine->registry, image->endpoints[i].endpoint);
+        /* A refused key may have been changed while the daemon was away: it is tried anew. */
+        if (endpoint == NULL || image->endpoints[i].down_class == OUTCOME_CREDENTIALS)
+            continue;
+        endpoint->state = image->endpoints[i];
+        image->endpoints[i] = (struct store_endpoint_state){0};
+    }
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        endpoint_read_key(engine, endpoint);
+}
+
+void engine_start(struct engine *engine, struct store *store, struct store_image *image)
+{
+    engine->store = store;
+    engine->is_one_at_a_time = image->starts_in_60_s >= 3;
+    if (engine->is_one_at_a_time)
+        log_event(LOG_LEVEL_WARNING, "restarting_often", "starts_in_60_s=%d text=\"one call at a time until one has settled\"", (int)image->starts_in_60_s);
+    registry_load(&engine->registry, image);
+    events_set_seq(engine->events, image->seq);
+    take_endpoints(engine);
+    load_endpoints(engine, image);
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
+        run_begin(engine, run);
+    store_image_clear(image);
+    loop_timer_set_ms(&engine->second, SECOND_MS);
+    engine_turn(engine);
+}
+
+int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, const struct store_peer *peer, struct galloc_error *error)
+{
+    (void)peer;
+    struct secret *secret = NULL;
+    int rc = secret_read(endpoint->config, &secret, error);
+    if (rc < 0 && endpoint->secret == NULL)
+        return rc;
+    if (rc == 0) {
+        secret_free(endpoint->secret);
+        endpoint->secret = secret;
+    }
+    endpoint_come_up(engine, endpoint, "resumed by an operator");
+    engine_turn(engine);
+    return 0;
+}
+
+int engine_reload(struct engine *engine, struct galloc_error *error)
+{
+    struct config *fresh = NULL;
+    int rc = config_load(engine->cfg.config_path, &fresh, error);
+    if (rc < 0)
+        return rc;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        if (config_endpoint(fresh, endpoint->config->name) != NULL)
+            continue;
+        rc = galloc_fail(error, GALLOC_D_CONFIG, "the endpoint \"%s\" is no longer in the configuration; take it out with a restart", endpoint->config->name);
+        config_free(fresh);
+        return rc;
+    }
+    struct config *former = engine->config;
+    engine->config = fresh;
+    take_endpoints(engine);
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        endpoint_read_key(engine, endpoint);
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
+        run_begin(engine, run);
+    config_free(former);
+    log_event(LOG_LEVEL_NOTICE, "reloaded", "file=%s", fresh->path ? fresh->path : "(defaults)");
+    engine_turn(engine);
+    return 0;
+}
+
+/* ---- draining ---- */
+
+static void check_drained(struct engine *engine)
+{
+    if (!engine->is_draining || engine->drain_done == NULL || engine->in_flight > 0 || engine->settles_pending > 0)
+        return;
+    void (*done)(void *arg) = engine->drain_done;
+    engine->drain_done = NULL;
+    loop_timer_stop(&engine->drain_timer);
+    done(engine->drain_arg);
+}
+
+static void on_drain_timeout(void *arg)
+{
+    struct engine *engine = arg;
+    for (struct attempt *attempt = engine->flying, *next; attempt != NULL; attempt = next) {
+        next = attempt->fly_next;
+        net_cancel(attempt->call_handle); /* its end is unknown: lost, and nothing is spent */
+    }
+}
+
+void engine_drain(struct engine *engine, int64_t timeout_ms, void (*done)(void *arg), void *arg)
+{
+    engine->is_draining = true;
+    engine->drain_done = done;
+    engine->drain_arg = arg;
+    if (engine->drain_timer.event == NULL)
+        loop_timer_init(&engine->drain_timer, engine->loop, on_drain_timeout, engine);
+    if (timeout_ms >= 0)
+        loop_timer_set_ms(&engine->drain_timer, timeout_ms);
+    engine_turn(engine);
+}
+
+void engine_undrain(struct engine *engine)
+{
+    engine->is_draining = false;
+    engine->drain_done = NULL;
+    loop_timer_stop(&engine->drain_timer);
+    engine_turn(engine);
+}

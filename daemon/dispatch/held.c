@@ -1,0 +1,163 @@
+/* Transient failures that are not yet judged. A failure waits (in the store: pending under a hold) until the endpoint is seen well or ill: the next success
+ * of a call sent after it confirms it, and it spends a retry; a failed test request drops all that are held, and nothing is spent. */
+#include "dispatch/dispatch.h"
+
+#include "base/json_out.h"
+#include "base/log.h"
+
+enum { RESUBMIT_MS = 500 };
+
+static void held_free(struct held *held)
+{
+    free(held->message);
+    free(held);
+}
+
+void held_free_all(struct endpoint *endpoint)
+{
+    for (struct held *held = endpoint->dispatch->held, *next; held != NULL; held = next) {
+        next = held->next;
+        held_free(held);
+    }
+    endpoint->dispatch->held = NULL;
+}
+
+void held_add(struct endpoint *endpoint, struct held *held)
+{
+    held->next = endpoint->dispatch->held;
+    endpoint->dispatch->held = held;
+}
+
+bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *ret_wait_us)
+{
+    int64_t oldest_us = INT64_MAX;
+    for (const struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
+        if (held->judgement == HELD_OPEN)
+            oldest_us = min_i64(oldest_us, held->failed_us);
+    *ret_wait_us = oldest_us == INT64_MAX ? -1 : max_i64(0, oldest_us + BREAKER_HOLD_TEST_MS * 1000 - now_us);
+    return *ret_wait_us == 0;
+}
+
+static char *failed_result(const struct held *held)
+{
+    struct buf buf = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&buf);
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "message", held->message);
+    if (held->http_status > 0)
+        json_out_member_int(&out, "http_status", held->http_status);
+    json_out_end(&out, '}');
+    return buf_take(&buf);
+}
+
+/* A judgement on its way into the store. */
+struct verdict_flight {
+    struct engine *engine;
+    struct endpoint *endpoint;
+    struct store_op *op;
+    struct loop_timer again;
+};
+
+static void submit_again(void *arg)
+{
+    struct verdict_flight *flight = arg;
+    struct store_op *op = flight->op;
+    op->code = 0;
+    store_submit(flight->engine->store, op);
+}
+
+static void on_judged(struct store_op *op)
+{
+    struct verdict_flight *flight = op->arg;
+    struct engine *engine = flight->engine;
+    struct store_judge *judge = (struct store_judge *)op;
+    if (op->code < 0 && engine->health != STORE_FAILED) {
+        flight->op = op;
+        if (flight->again.event == NULL)
+            loop_timer_init(&flight->again, engine->loop, submit_again, flight);
+        loop_timer_set_ms(&flight->again, RESUBMIT_MS);
+        return;
+    }
+    engine->settles_pending--;
+    for (size_t i = 0; i < judge->count; i++) {
+        struct run_entry *run = registry_run_by_id(&engine->registry, judge->items[i].run);
+        if (run != NULL && run->dispatch != NULL)
+            run->dispatch->dry_until_us = 0;
+    }
+    loop_timer_clear(&flight->again);
+    free(flight);
+    store_op_free(op);
+    engine_turn(engine);
+}
+
+static struct judge_item judge(struct engine *engine, struct endpoint *endpoint, const struct held *held)
+{
+    struct pacer_now now = engine_now();
+    struct run_entry *run = registry_run_by_id(&engine->registry, held->run);
+    int64_t max_retries = pacer_max_retries(endpoint->pacer, now, run != NULL && run->has_plan ? run->profile.max_retries : 3);
+    struct judge_item item = {.run = held->run, .assignment = held->assignment, .n = held->n, .is_spent = held->judgement == HELD_CONFIRMED,
+                              .delay_ms = max_i64(0, (held->due_us - now.mono_us) / 1000)};
+    item.fails = item.is_spent && held->retries_spent + 1 > max_retries;
+    if (item.fails)
+        item.result = failed_result(held);
+    return item;
+}
+
+/* Submits what is judged and stored. */
+static void submit_judged(struct endpoint *endpoint)
+{
+    struct engine *engine = endpoint->dispatch->engine;
+    size_t count = 0;
+    for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
+        count += held->is_stored && held->judgement != HELD_OPEN;
+    if (count == 0)
+        return;
+    struct verdict_flight *flight = xcalloc(1, sizeof *flight);
+    flight->engine = engine;
+    flight->endpoint = endpoint;
+    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, flight);
+    op->items = xcalloc(count, sizeof *op->items);
+    for (struct held **at = &endpoint->dispatch->held; *at != NULL;) {
+        struct held *held = *at;
+        if (!held->is_stored || held->judgement == HELD_OPEN) {
+            at = &held->next;
+            continue;
+        }
+        op->items[op->count++] = judge(engine, endpoint, held);
+        *at = held->next;
+        held_free(held);
+    }
+    engine->settles_pending++;
+    store_submit(engine->store, &op->op);
+}
+
+void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n)
+{
+    for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
+        if (held->assignment == assignment && held->n == n)
+            held->is_stored = true;
+    submit_judged(endpoint);
+}
+
+void held_confirm(struct endpoint *endpoint, int64_t success_sent_us)
+{
+    bool some = false;
+    for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next) {
+        if (held->judgement != HELD_OPEN || held->sent_us >= success_sent_us)
+            continue;
+        held->judgement = HELD_CONFIRMED;
+        some = true;
+        if (held->is_first)
+            pacer_confirmed_first(endpoint->pacer, engine_now());
+    }
+    if (some)
+        submit_judged(endpoint);
+}
+
+void held_drop_all(struct endpoint *endpoint)
+{
+    for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
+        if (held->judgement == HELD_OPEN)
+            held->judgement = HELD_DROPPED;
+    submit_judged(endpoint);
+}

@@ -1,0 +1,196 @@
+/* The endpoint's own small test request: every probe of an open breaker, the judge of failures held for two seconds, and `endpoint test`. One in flight at a time;
+ * its call is in the store before it is sent, like any other. */
+#include "dispatch/dispatch.h"
+
+#include "base/log.h"
+#include "core/limits.h"
+
+#include <string.h>
+
+struct probe {
+    struct engine *engine;
+    struct endpoint *endpoint;
+    int64_t call, sent_us;
+    int64_t timeout_ms;
+    void (*done)(const struct endpoint_test_result *result, void *arg); /* NULL: the daemon's own */
+    void *arg;
+};
+
+static void on_call_ended(struct store_op *op)
+{
+    struct engine *engine = op->arg;
+    engine->settles_pending--;
+    store_op_free(op);
+    engine_turn(engine);
+}
+
+static void record(struct probe *probe, const struct net_response *response, const struct provider_verdict *verdict)
+{
+    struct engine *engine = probe->engine;
+    struct endpoint *endpoint = probe->endpoint;
+    struct store_call_end *end = store_op_new(OP_CALL_END, on_call_ended, engine);
+    end->call = probe->call;
+    end->is_lost = verdict->class == OUTCOME_LOST;
+    end->class = verdict->class;
+    end->http_status = response->status;
+    end->local_port = response->local_port;
+    end->latency_ms = response->latency_us / 1000;
+    memcpy(end->tokens, verdict->tokens, sizeof end->tokens);
+    end->cost_micros = price_of_call(engine, endpoint, verdict->model_version ? verdict->model_version : endpoint->config->model, verdict->tokens, end->currency);
+    for (int i = 0; i < TOKEN_COUNT; i++)
+        endpoint->tokens[i] += max_i64(verdict->tokens[i], 0);
+    if (end->cost_micros > 0)
+        endpoint->cost_micros += end->cost_micros;
+    engine->settles_pending++;
+    store_submit(engine->store, &end->op);
+}
+
+static bool is_well(enum outcome_class class)
+{
+    return class == OUTCOME_SUCCEEDED || class == OUTCOME_INVALID_ANSWER;
+}
+
+static void follow_up(struct probe *probe, const struct provider_verdict *verdict, const struct pacer_change *change)
+{
+    struct endpoint *endpoint = probe->endpoint;
+    enum outcome_class class = verdict->class;
+    const char *words = verdict->message ? verdict->message : outcome_row(class)->text;
+    if (is_well(class))
+        held_confirm(endpoint, probe->sent_us);
+    else if (outcome_row(class)->puts_endpoint_down)
+        endpoint_go_down(probe->engine, endpoint, class, words);
+    if (!is_well(class) && class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
+        held_drop_all(endpoint);
+    if (change->opened) {
+        log_event(LOG_LEVEL_WARNING, "breaker_open", "endpoint=%s text=\"%.200s\"", endpoint->config->name, words);
+        notice_endpoint(probe->engine, endpoint, words);
+    }
+    if (change->closed) {
+        log_event(LOG_LEVEL_NOTICE, "breaker_closed", "endpoint=%s", endpoint->config->name);
+        notice_endpoint(probe->engine, endpoint, "the endpoint answers again");
+    }
+    for (struct run_entry *run = probe->engine->registry.runs; change->strikes_full && run != NULL; run = run->next) {
+        if (run->endpoint != endpoint || run->dispatch == NULL || run->dispatch->last_problem[0] == '\0')
+            continue;
+        char text[400];
+        snprintf(text, sizeof text, "the endpoint answers test requests, but none of this run's assignments: %.240s", run->dispatch->last_problem);
+        run_pause(probe->engine, run, PAUSE_FAILURE_RATIO, text);
+    }
+}
+
+static void answer_caller(const struct probe *probe, const struct net_response *response, const struct provider_verdict *verdict)
+{
+    if (probe->done == NULL)
+        return;
+    struct endpoint_test_result result = {.class = is_well(verdict->class) ? OUTCOME_SUCCEEDED : verdict->class,
+                                          .http_status = response->status,
+                                          .latency_ms = response->latency_us / 1000};
+    snprintf(result.model_version, sizeof result.model_version, "%s", verdict->model_version ? verdict->model_version : "");
+    snprintf(result.message, sizeof result.message, "%s", is_well(verdict->class) ? "" : verdict->message ? verdict->message : outcome_row(verdict->class)->text);
+    probe->done(&result, probe->arg);
+}
+
+static void on_response(const struct net_response *response, void *arg)
+{
+    static const enum provider_end ends[] = {
+        [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT,   [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
+        [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
+    struct probe *probe = arg;
+    struct endpoint *endpoint = probe->endpoint;
+    endpoint->dispatch->has_test = false;
+    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
+    struct provider_verdict verdict = {0};
+    endpoint->provider->classify(&answer, &verdict);
+    record(probe, response, &verdict);
+    struct pacer_outcome outcome = {.class = verdict.class, .sent_us = probe->sent_us, .latency_us = response->latency_us, .local_port = response->local_port,
+                                    .is_test = true, .retry_after_ms = verdict.retry_after_ms, .quota_value = verdict.quota_value,
+                                    .quota_is_tokens = verdict.quota_unit == QUOTA_TOKENS, .quota_is_spend = verdict.quota_span == QUOTA_SPEND,
+                                    .tokens = verdict.tokens[TOKEN_IN]};
+    struct pacer_change change;
+    pacer_outcome(endpoint->pacer, engine_now(), &outcome, &change);
+    follow_up(probe, &verdict, &change);
+    answer_caller(probe, response, &verdict);
+    provider_verdict_clear(&verdict);
+    engine_turn(probe->engine);
+    free(probe);
+}
+
+static void fail_probe(struct probe *probe, enum outcome_class class, const char *message)
+{
+    struct net_response none = {.end = NET_CONFIG, .retry_after_ms = -1};
+    struct provider_verdict verdict = {.class = class, .message = xstrdup(message), .retry_after_ms = -1, .quota_value = -1, .tokens = {-1, -1, -1, -1, -1}};
+    answer_caller(probe, &none, &verdict);
+    provider_verdict_clear(&verdict);
+    probe->endpoint->dispatch->has_test = false;
+    free(probe);
+}
+
+static void on_call_begun(struct store_op *op)
+{
+    struct store_call_begin *begin = (struct store_call_begin *)op;
+    struct probe *probe = op->arg;
+    struct endpoint *endpoint = probe->endpoint;
+    struct galloc_error error;
+    struct provider_request request = {0};
+    struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, probe->timeout_ms};
+    if (op->code < 0) {
+        fail_probe(probe, OUTCOME_UNAVAILABLE, op->error.message);
+    } else if (endpoint->secret == NULL) {
+        fail_probe(probe, OUTCOME_CREDENTIALS, "the endpoint has no key");
+    } else if (endpoint->provider->build_test(&wire, &request, &error) < 0) {
+        fail_probe(probe, OUTCOME_CONFIG, error.message);
+    } else {
+        struct net_request call = {.url = buf_text(&request.url), .method = request.method, .body_len = request.body.len, .body = buf_take(&request.body),
+                                   .headers = request.headers, .secret_header = request.secret_header, .secret = secret_text(endpoint->secret),
+                                   .proxy = endpoint->config->proxy, .ca_file = endpoint->config->ca_file, .allow_plain_http = endpoint->config->allow_plain_http,
+                                   .connect_timeout_ms = min_i64(probe->timeout_ms, 10000), .total_timeout_ms = probe->timeout_ms,
+                                   .stall_timeout_ms = probe->timeout_ms, .answer_cap_bytes = LIMIT_ANSWER_BYTES, .done = on_response, .arg = probe};
+        struct pacer_now now = engine_now();
+        probe->call = begin->ret_call;
+        probe->sent_us = now.mono_us;
+        endpoint->test_calls++;
+        pacer_sent(endpoint->pacer, now, (int64_t)call.body_len / 4);
+        net_start(probe->engine->net, &call);
+    }
+    provider_request_clear(&request);
+    store_op_free(op);
+}
+
+static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*done)(const struct endpoint_test_result *result, void *arg), void *arg)
+{
+    struct probe *probe = xcalloc(1, sizeof *probe);
+    *probe = (struct probe){.engine = engine, .endpoint = endpoint, .done = done, .arg = arg,
+                            .timeout_ms = min_i64(pacer_probe_timeout_ms(endpoint->pacer), endpoint->values[SETTING_REQUEST_TIMEOUT])};
+    endpoint->dispatch->has_test = true;
+    struct store_call_begin *begin = store_op_new(OP_CALL_BEGIN, on_call_begun, probe);
+    begin->endpoint = xstrdup(endpoint->config->name);
+    store_submit(engine->store, &begin->op);
+}
+
+void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void (*done)(const struct endpoint_test_result *result, void *arg), void *arg)
+{
+    send_probe(engine, endpoint, done, arg);
+}
+
+void probe_if_due(struct engine *engine, struct endpoint *endpoint)
+{
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    struct pacer_now now = engine_now();
+    int64_t probe_us, held_us;
+    bool wants_probe = pacer_wants_probe(endpoint->pacer, now, &probe_us);
+    bool wants_judge = !pacer_is_open(endpoint->pacer) && held_wants_test(endpoint, now.mono_us, &held_us);
+    if (pacer_is_open(endpoint->pacer))
+        held_us = -1;
+    if (d->has_test || engine->is_draining || engine->health != STORE_WELL)
+        return;
+    if (endpoint_is_down(endpoint))
+        return;
+    if ((wants_probe || wants_judge) && endpoint->provider->has_test_request) {
+        send_probe(engine, endpoint, NULL, NULL);
+        return;
+    }
+    if (probe_us >= 0)
+        pump_wake_at(endpoint, probe_us);
+    if (held_us >= 0)
+        pump_wake_at(endpoint, held_us);
+}

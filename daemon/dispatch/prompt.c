@@ -1,0 +1,101 @@
+/* The blocks of a prompt that the daemon makes: the roster of agents (constant until the pool changes, so that the provider's prefix cache hits) and the
+ * present loads of the open candidates. gallocsim reads the same marker lines. */
+#include "dispatch/dispatch.h"
+
+#include "base/json_out.h"
+
+#include <string.h>
+
+/* {"agent_id":…, then the attributes' members as they came. */
+static void add_agent(struct buf *out, const struct agent_entry *agent, bool with_attributes)
+{
+    buf_add(out, "{\"agent_id\":", 12);
+    json_quote(out, agent->info.agent_id, strlen(agent->info.agent_id));
+    const char *attributes = agent->info.attributes;
+    size_t len = strlen(attributes);
+    if (with_attributes && len > 2 && strspn(attributes + 1, " \t\r\n") + 2 < len) {
+        buf_add_char(out, ',');
+        buf_add(out, attributes + 1, len - 2);
+    }
+}
+
+static int compare_agents(const void *a, const void *b)
+{
+    const struct agent_entry *x = *(struct agent_entry *const *)a, *y = *(struct agent_entry *const *)b;
+    return strcmp(x->info.agent_id, y->info.agent_id);
+}
+
+const char *pool_roster(struct pool_entry *pool)
+{
+    if (pool->roster != NULL)
+        return pool->roster;
+    struct agent_entry **sorted = xcalloc(pool->agent_count, sizeof *sorted);
+    size_t count = 0;
+    for (size_t i = 0; i < pool->agent_count; i++)
+        if (pool->agents[i].info.is_listed)
+            sorted[count++] = &pool->agents[i];
+    qsort(sorted, count, sizeof(struct agent_entry *), compare_agents);
+    struct buf out = BUF_EMPTY;
+    buf_add_str(&out, "AGENTS\n");
+    for (size_t i = 0; i < count; i++) {
+        add_agent(&out, sorted[i], true);
+        buf_add_str(&out, "}\n");
+    }
+    free(sorted);
+    pool->roster = buf_take(&out);
+    return pool->roster;
+}
+
+static void add_number(struct buf *out, const char *name, int64_t value)
+{
+    buf_add_str(out, name);
+    if (value < 0)
+        buf_add_str(out, "null");
+    else
+        buf_add_i64(out, value);
+}
+
+void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out)
+{
+    buf_add_str(out, "CANDIDATES\n");
+    for (size_t i = 0; i < candidates->count; i++) {
+        const struct agent_entry *agent = candidates->agents[i];
+        int64_t held = agent->info.held + agent->claimed;
+        add_agent(out, agent, with_attributes);
+        add_number(out, ",\"capacity\":", agent->info.capacity);
+        add_number(out, ",\"held\":", held);
+        add_number(out, ",\"free\":", agent->info.capacity < 0 ? -1 : max_i64(agent->info.capacity - held, 0));
+        buf_add_str(out, "}\n");
+    }
+}
+
+static bool is_sent(const char *column, void *arg)
+{
+    const void **both = arg;
+    return plan_sends(both[0], both[1], column);
+}
+
+int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_entry *pool, const char *key, const char *fields, size_t fields_len,
+                  struct buf *ret_system, struct buf *ret_user, struct galloc_error *error)
+{
+    const char *text = plan->template != NULL ? plan->template : template_builtin();
+    struct template *template = NULL;
+    int rc = template_parse(text, strlen(text), &template, error);
+    if (rc < 0)
+        return rc;
+    struct run_entry run = {.plan = *plan};
+    struct candidates candidates;
+    candidates_find(&run, pool, (struct json_span){fields, fields_len}, 0, engine_now().wall_ms, &candidates);
+    struct buf loads = BUF_EMPTY;
+    bool is_short = plan_is_short_list(plan);
+    prompt_loads(&candidates, is_short, &loads);
+    const void *both[2] = {plan, engine->config->keep_back};
+    bool sends_all = plan_sends_all(plan, engine->config->keep_back);
+    struct template_input input = {.key = key, .fields = fields, .fields_len = fields_len, .is_sent = sends_all ? NULL : is_sent, .arg = both,
+                                   .roster = is_short ? "" : pool_roster(pool), .loads = buf_text(&loads)};
+    rc = template_render(template, &input, ret_system, ret_user, error);
+    buf_clear(&loads);
+    free(candidates.agents);
+    template_free(template);
+    return rc;
+}

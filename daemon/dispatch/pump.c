@@ -1,0 +1,276 @@
+/* Who may go now. For every endpoint the runs that may run are taken by priority, then by who has least in flight; rows are claimed a little ahead, so that the
+ * commit of a lease is hidden, and started as the pacer and the run's profile let them. What was claimed and not sent is given back when a pause comes.
+ *
+ * Profiles: continuous fills every free slot; batch claims up to batch_size, starts them together, and claims the next batch when all of this one are settled
+ * and the delay has passed; sequential is a batch of one, in the order of the run. */
+#include "dispatch/dispatch.h"
+
+#include <string.h>
+
+enum { SHORT_BLOCK_US = 2000000, CLAIM_WITHOUT_PLACES = 256 };
+
+static void on_wake(void *arg)
+{
+    struct endpoint *endpoint = arg;
+    engine_turn(endpoint->dispatch->engine);
+}
+
+/* Comes back after so long, unless something else comes before. */
+void pump_wake_at(struct endpoint *endpoint, int64_t wait_us)
+{
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    if (d->wake.event == NULL)
+        loop_timer_init(&d->wake, d->engine->loop, on_wake, endpoint);
+    static const int64_t longest_us = INT64_C(600000000);
+    if (!loop_timer_is_set(&d->wake) || wait_us < 20000)
+        loop_timer_set_us(&d->wake, clamp_i64(wait_us, 200, longest_us));
+}
+
+/* ---- giving back ---- */
+
+static void on_released(struct store_op *op)
+{
+    struct engine *engine = op->arg;
+    struct store_release *release = (struct store_release *)op;
+    engine->settles_pending--;
+    for (size_t i = 0; i < release->count; i++) {
+        struct run_entry *run = registry_run_by_id(&engine->registry, release->items[i].run);
+        if (run != NULL && run->dispatch != NULL)
+            run->dispatch->dry_until_us = 0;
+    }
+    store_op_free(op);
+    engine_turn(engine);
+}
+
+void pump_release_ready(struct run_entry *run)
+{
+    struct run_dispatch *d = run->dispatch;
+    if (d == NULL || d->ready == NULL)
+        return;
+    struct engine *engine = d->ready->engine;
+    struct store_release *release = store_op_new(OP_RELEASE, on_released, engine);
+    release->items = xcalloc((size_t)d->ready_count, sizeof *release->items);
+    for (struct attempt *attempt = d->ready, *next; attempt != NULL; attempt = next) {
+        next = attempt->next;
+        release->items[release->count++] = (struct release_item){run->info.id, attempt->assignment, attempt->lease, attempt->call, attempt->n};
+        attempt_give_slot(attempt);
+        attempt_free(attempt);
+    }
+    d->ready = NULL;
+    d->ready_end = &d->ready;
+    d->ready_count = 0;
+    engine->settles_pending++;
+    store_submit(engine->store, &release->op);
+}
+
+/* ---- claiming ---- */
+
+static void add_ready(struct run_entry *run, struct engine *engine, int64_t lease, struct leased_row *row)
+{
+    struct run_dispatch *d = run->dispatch;
+    struct attempt *attempt = xcalloc(1, sizeof *attempt);
+    *attempt = (struct attempt){.engine = engine, .run = run, .endpoint = run->endpoint, .assignment = row->assignment, .lease = lease, .call = row->call,
+                                .key = row->key, .fields = row->fields, .n = row->n};
+    attempt->fields_len = row->fields ? strlen(row->fields) : 0;
+    attempt->budget = (struct retry_budget){row->retries_spent, row->reasks_spent, row->fulls_spent, row->failures, row->token_cap};
+    row->key = row->fields = NULL; /* moved */
+    if (run->pool != NULL)
+        run->pool->in_flight++;
+    *d->ready_end = attempt;
+    d->ready_end = &attempt->next;
+    d->ready_count++;
+}
+
+static void on_claimed(struct store_op *op)
+{
+    struct store_claim *claim = (struct store_claim *)op;
+    struct engine *engine = op->arg;
+    struct run_entry *run = registry_run_by_id(&engine->registry, claim->run);
+    struct run_dispatch *d = run->dispatch;
+    int64_t now_us = engine_now().mono_us;
+    d->has_claim = false;
+    engine->settles_pending--;
+    for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++)
+        add_ready(run, engine, claim->ret_lease, &claim->ret_rows[i]);
+    if (op->code < 0)
+        d->dry_until_us = now_us + 500000;
+    else if (claim->ret_count == 0)
+        d->dry_until_us = claim->ret_next_due_ms < 0 ? INT64_MAX : now_us + max_i64(claim->ret_next_due_ms, 1) * 1000;
+    if (op->code == 0 && claim->ret_count > 0)
+        d->has_batch = true;
+    store_op_free(op);
+    if (!run_is_runnable(engine, run) || run->endpoint == NULL)
+        pump_release_ready(run);
+    engine_turn(engine);
+}
+
+static void submit_claim(struct engine *engine, struct run_entry *run, int64_t count)
+{
+    struct store_claim *claim = store_op_new(OP_CLAIM, on_claimed, engine);
+    claim->run = run->info.id;
+    claim->max = (int32_t)count;
+    claim->in_order = run->profile.mode == MODE_SEQUENTIAL;
+    claim->endpoint = xstrdup(run->endpoint->config->name);
+    run->dispatch->has_claim = true;
+    engine->settles_pending++;
+    store_submit(engine->store, &claim->op);
+}
+
+/* How many rows a continuous run should have leased and unsent: what fits now, and what will fit while two commits last. */
+static int64_t wanted_ready(const struct engine *engine, const struct run_entry *run, int64_t room)
+{
+    struct store_stats stats;
+    store_stats(engine->store, &stats);
+    double commit_s = (double)(stats.commit_us_last > 0 ? stats.commit_us_last : 5000) / 1e6;
+    int64_t cap = run->endpoint->values[SETTING_MAX_IN_FLIGHT];
+    int64_t ahead = min_i64(cap, (int64_t)(run->dispatch->rate_s * 2 * commit_s));
+    return max_i64(room, 0) + ahead;
+}
+
+/* Places that the ledger still has for attempts; a ledger never has more of them under way than it has free places. */
+static int64_t ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
+{
+    struct run_dispatch *d = run->dispatch;
+    struct pool_entry *pool = run->pool;
+    if (d->no_places_until_us > now_us && d->no_places_generation == pool->generation)
+        return 0;
+    d->no_places_until_us = 0;
+    int64_t places = pool_free_places(pool, wall_ms);
+    if (places == INT64_MAX)
+        return places;
+    if (places - pool->in_flight > 0)
+        return places - pool->in_flight;
+    if (pool->in_flight > 0) {
+        d->no_places_until_us = now_us + 500000;
+        d->no_places_generation = pool->generation;
+        return 0;
+    }
+    return CLAIM_WITHOUT_PLACES; /* nothing is under way and nothing is free: those that are left are told so */
+}
+
+static void claim_more(struct engine *engine, struct run_entry *run, struct pacer_now now, int64_t room)
+{
+    struct run_dispatch *d = run->dispatch;
+    if (d->has_claim || d->has_sweep)
+        return;
+    if (d->dry_until_us > now.mono_us) {
+        if (d->dry_until_us != INT64_MAX)
+            pump_wake_at(run->endpoint, d->dry_until_us - now.mono_us);
+        return;
+    }
+    int64_t count;
+    if (run->profile.mode == MODE_CONTINUOUS) {
+        count = wanted_ready(engine, run, room) - d->ready_count;
+    } else {
+        if (d->ready_count > 0 || d->in_flight > 0)
+            return;
+        if (d->batch_next_us > now.mono_us) {
+            pump_wake_at(run->endpoint, d->batch_next_us - now.mono_us);
+            return;
+        }
+        count = run->profile.batch_size;
+    }
+    count = min_i64(count, 512);
+    if (engine->is_one_at_a_time)
+        count = engine->in_flight == 0 ? min_i64(count, 1) : 0;
+    if (count > 0 && run->pool != NULL)
+        count = min_i64(count, ledger_room(run, now.mono_us, now.wall_ms));
+    if (count > 0)
+        submit_claim(engine, run, count);
+}
+
+/* ---- starting ---- */
+
+/* The end of a batch: all of it is settled. */
+static void end_batch(struct run_entry *run, int64_t now_us)
+{
+    struct run_dispatch *d = run->dispatch;
+    if (!d->has_batch || d->ready_count > 0 || d->in_flight > 0)
+        return;
+    d->has_batch = false;
+    d->batch_next_us = run->profile.mode == MODE_BATCH ? now_us + run->profile.delay_ms * 1000 : 0;
+}
+
+static bool is_long_wait(const struct pacer_answer *answer)
+{
+    return answer->wait == PACER_BREAKER || answer->wait == PACER_QUOTA_DAY || answer->wait == PACER_LIMIT_RPD ||
+           (answer->wait == PACER_BLOCKED && answer->wait_us > SHORT_BLOCK_US);
+}
+
+/* Starts what is ready as far as the pacer lets it. */
+static void start_ready(struct run_entry *run)
+{
+    struct run_dispatch *d = run->dispatch;
+    struct endpoint *endpoint = run->endpoint;
+    bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
+    while (d->ready != NULL) {
+        struct attempt *attempt = d->ready;
+        struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), attempt_estimate(attempt), endpoint->in_flight, is_adaptive, attempt->keeps_slot);
+        if (answer.wait != PACER_GO) {
+            if (answer.wait_us >= 0)
+                pump_wake_at(endpoint, answer.wait_us);
+            if (is_long_wait(&answer))
+                pump_release_ready(run);
+            return;
+        }
+        d->ready = attempt->next;
+        if (d->ready == NULL)
+            d->ready_end = &d->ready;
+        d->ready_count--;
+        attempt->next = NULL;
+        attempt_start(attempt);
+    }
+}
+
+static int by_share(const void *a, const void *b)
+{
+    const struct run_entry *x = *(struct run_entry *const *)a, *y = *(struct run_entry *const *)b;
+    if (x->info.priority != y->info.priority)
+        return x->info.priority > y->info.priority ? -1 : 1;
+    if (x->dispatch->in_flight != y->dispatch->in_flight)
+        return x->dispatch->in_flight < y->dispatch->in_flight ? -1 : 1;
+    return x->info.id < y->info.id ? -1 : 1;
+}
+
+/* Only rows held as rejected are left: the run had no success, so they fail for good. */
+static void fail_held_if_alone(struct engine *engine, struct run_entry *run)
+{
+    const struct run_dispatch *d = run->dispatch;
+    bool only_held = d->dry_until_us == INT64_MAX && d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && run->endpoint->dispatch->held == NULL;
+    if (only_held && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->settles_pending == 0)
+        run_sweep(engine, run, SWEEP_FAIL_HELD);
+}
+
+static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
+{
+    struct run_entry *runs[256];
+    size_t count = 0;
+    for (struct run_entry *run = engine->registry.runs; run != NULL && count < ARRAY_COUNT(runs); run = run->next)
+        if (run->endpoint == endpoint && run->dispatch != NULL && run_is_runnable(engine, run))
+            runs[count++] = run;
+    if (count > 1)
+        qsort(runs, count, sizeof(struct run_entry *), by_share);
+    struct pacer_now now = engine_now();
+    for (size_t i = 0; i < count; i++) {
+        start_ready(runs[i]);
+        end_batch(runs[i], now.mono_us);
+        struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, runs[i]->profile.mode == MODE_CONTINUOUS, false);
+        if (answer.wait != PACER_GO && answer.wait_us >= 0)
+            pump_wake_at(endpoint, answer.wait_us);
+        int64_t room = pacer_in_flight_limit(endpoint->pacer, runs[i]->profile.mode == MODE_CONTINUOUS) - endpoint->in_flight;
+        if (answer.wait == PACER_GO || !is_long_wait(&answer))
+            claim_more(engine, runs[i], now, answer.wait == PACER_GO ? room / (int64_t)(count - i) : 0);
+        fail_held_if_alone(engine, runs[i]);
+    }
+}
+
+void pump(struct engine *engine)
+{
+    if (engine->store == NULL || engine->is_draining || engine->health != STORE_WELL)
+        return;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        probe_if_due(engine, endpoint);
+        if (!endpoint_is_down(endpoint) && !pacer_is_open(endpoint->pacer))
+            pump_endpoint(engine, endpoint);
+    }
+}

@@ -1,0 +1,228 @@
+/* See registry.h: lists in memory, small enough to walk (runs that are open and the last thousand that ended, tens of pools, a handful of endpoints). */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <string.h>
+
+struct run_entry *registry_run_by_id(struct registry *registry, int64_t id)
+{
+    for (struct run_entry *run = registry->runs; run != NULL; run = run->next)
+        if (run->info.id == id)
+            return run;
+    return NULL;
+}
+
+static struct run_entry *newest_run(struct registry *registry)
+{
+    struct run_entry *newest = NULL;
+    for (struct run_entry *run = registry->runs; run != NULL; run = run->next)
+        newest = run;
+    return newest;
+}
+
+struct run_entry *registry_find_run(struct registry *registry, const char *reference, struct galloc_error *error)
+{
+    struct run_entry *named = NULL;
+    int count = 0;
+    if (strcmp(reference, "@last") == 0) {
+        named = newest_run(registry);
+        count = named != NULL;
+    }
+    for (struct run_entry *run = registry->runs; run != NULL; run = run->next) {
+        if (strcmp(run->info.run_id, reference) == 0)
+            return run;
+        if (run->info.name != NULL && strcmp(run->info.name, reference) == 0) {
+            named = run;
+            count++;
+        }
+    }
+    if (count > 1)
+        galloc_fail(error, GALLOC_CONFLICT, "%d runs are named \"%s\": use the id (gallocctl runs)", count, reference);
+    else if (count == 0)
+        galloc_fail(error, GALLOC_NOT_FOUND, "there is no run \"%s\" (gallocctl runs lists them)", reference);
+    return count == 1 ? named : NULL;
+}
+
+struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name)
+{
+    for (struct pool_entry *pool = registry->pools; pool != NULL; pool = pool->next)
+        if (pool->name != NULL && strcmp(pool->name, name) == 0)
+            return pool;
+    return NULL;
+}
+
+struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id)
+{
+    for (struct pool_entry *pool = registry->pools; pool != NULL; pool = pool->next)
+        if (pool->id == id)
+            return pool;
+    return NULL;
+}
+
+struct endpoint *registry_endpoint(struct registry *registry, const char *name)
+{
+    for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL; endpoint = endpoint->next)
+        if (strcmp(endpoint->config->name, name) == 0)
+            return endpoint;
+    return NULL;
+}
+
+static void agents_clear(struct pool_entry *pool)
+{
+    for (size_t i = 0; i < pool->agent_count; i++) {
+        free(pool->agents[i].info.agent_id);
+        free(pool->agents[i].info.attributes);
+        json_free(pool->agents[i].parsed);
+    }
+    free(pool->agents);
+    pool->agents = NULL;
+    pool->agent_count = 0;
+}
+
+void pool_changed(struct pool_entry *pool)
+{
+    free(pool->roster);
+    pool->roster = NULL;
+    pool->generation++;
+}
+
+/* What is decided and on its way to the store survives a change of the list. */
+static void carry_claims(const struct pool_entry *from, struct pool_entry *to)
+{
+    for (size_t i = 0; i < from->agent_count; i++) {
+        struct agent_entry *agent = from->agents[i].claimed ? pool_agent(to, from->agents[i].info.id) : NULL;
+        if (agent != NULL)
+            agent->claimed = from->agents[i].claimed;
+    }
+}
+
+struct pool_entry *registry_put_pool(struct registry *registry, struct store_pool *pool)
+{
+    struct pool_entry fresh = {.agent_count = pool->agents.count};
+    fresh.agents = xcalloc(pool->agents.count, sizeof *fresh.agents);
+    for (size_t i = 0; i < pool->agents.count; i++) {
+        fresh.agents[i].info = pool->agents.items[i];
+        if (json_parse(fresh.agents[i].info.attributes, strlen(fresh.agents[i].info.attributes), &fresh.agents[i].parsed, NULL) < 0)
+            fresh.agents[i].parsed = NULL; /* matches nobody, which doctor would name */
+    }
+    free(pool->agents.items);
+    pool->agents = (struct store_agents){NULL, 0};
+    struct pool_entry *entry = registry_pool_by_id(registry, pool->id);
+    if (entry == NULL) {
+        entry = xcalloc(1, sizeof *entry);
+        entry->id = pool->id;
+        entry->next = registry->pools;
+        registry->pools = entry;
+    }
+    carry_claims(entry, &fresh);
+    agents_clear(entry);
+    entry->agents = fresh.agents;
+    entry->agent_count = fresh.agent_count;
+    entry->ledger = pool->ledger;
+    free(entry->name);
+    entry->name = pool->name;
+    pool->name = NULL;
+    pool_changed(entry);
+    return entry;
+}
+
+struct agent_entry *pool_agent(struct pool_entry *pool, int64_t id)
+{
+    for (size_t i = 0; i < pool->agent_count; i++)
+        if (pool->agents[i].info.id == id)
+            return &pool->agents[i];
+    return NULL;
+}
+
+struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agent_id)
+{
+    for (size_t i = 0; i < pool->agent_count; i++)
+        if (strcmp(pool->agents[i].info.agent_id, agent_id) == 0)
+            return &pool->agents[i];
+    return NULL;
+}
+
+int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms)
+{
+    int64_t places = 0;
+    for (size_t i = 0; i < pool->agent_count; i++) {
+        const struct store_agent *agent = &pool->agents[i].info;
+        enum agent_room room = agent_room(agent->capacity, agent->held, 0, agent->is_listed, agent->is_available, agent->until_at_ms, wall_ms);
+        if (room != ROOM_FREE)
+            continue;
+        if (agent->capacity < 0)
+            return INT64_MAX;
+        places += agent->capacity - agent->held;
+    }
+    return places;
+}
+
+struct run_entry *registry_add_run(struct registry *registry, struct store_run *run)
+{
+    struct run_entry *entry = xcalloc(1, sizeof *entry);
+    entry->info = *run;
+    *run = (struct store_run){0};
+    if (registry->runs_end == NULL)
+        registry->runs_end = &registry->runs;
+    *registry->runs_end = entry;
+    registry->runs_end = &entry->next;
+    return entry;
+}
+
+void registry_load(struct registry *registry, struct store_image *image)
+{
+    registry->seq = image->seq;
+    for (size_t i = 0; i < image->pool_count; i++)
+        registry_put_pool(registry, &image->pools[i]);
+    for (size_t i = 0; i < image->run_count; i++)
+        registry_add_run(registry, &image->runs[i]);
+}
+
+struct pool_entry *pool_entry_from_agents(const struct store_agents *agents)
+{
+    struct pool_entry *pool = xcalloc(1, sizeof *pool);
+    pool->agents = xcalloc(agents->count, sizeof *pool->agents);
+    pool->agent_count = agents->count;
+    for (size_t i = 0; i < agents->count; i++) {
+        struct agent_entry *agent = &pool->agents[i];
+        agent->info = agents->items[i];
+        agent->info.id = (int64_t)i + 1;
+        agent->info.agent_id = xstrdup(agents->items[i].agent_id);
+        agent->info.attributes = xstrdup(agents->items[i].attributes);
+        agent->info.is_listed = true;
+        if (json_parse(agent->info.attributes, strlen(agent->info.attributes), &agent->parsed, NULL) < 0)
+            agent->parsed = NULL;
+    }
+    return pool;
+}
+
+void pool_entry_free(struct pool_entry *pool)
+{
+    if (pool == NULL)
+        return;
+    agents_clear(pool);
+    free(pool->roster);
+    free(pool->name);
+    free(pool);
+}
+
+void registry_clear(struct registry *registry)
+{
+    for (struct run_entry *run = registry->runs, *next; run != NULL; run = next) {
+        next = run->next;
+        run_end(run);
+        store_run_clear(&run->info);
+        free(run);
+    }
+    for (struct pool_entry *pool = registry->pools, *next; pool != NULL; pool = next) {
+        next = pool->next;
+        pool_entry_free(pool);
+    }
+    for (struct endpoint *endpoint = registry->endpoints, *next; endpoint != NULL; endpoint = next) {
+        next = endpoint->next;
+        endpoint_free(endpoint);
+    }
+    *registry = (struct registry){0};
+}

@@ -1,0 +1,227 @@
+/* A run in memory: what the dispatcher needs of it while it runs, and how it is shown. */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+bool run_is_runnable(const struct engine *engine, const struct run_entry *run)
+{
+    return run->info.state == RUN_RUNNING && run->info.pauses == 0 && run->dispatch != NULL && run->pool != NULL && run->endpoint != NULL &&
+           !endpoint_is_down(run->endpoint) && !engine->is_draining && engine->health == STORE_WELL;
+}
+
+static void take_profile(struct engine *engine, struct run_entry *run)
+{
+    const struct profile *profile = config_profile(engine->config, run->info.profile);
+    if (profile == NULL)
+        profile = config_profile(engine->config, "adaptive"); /* the file's own profile is gone: the run goes on with the default */
+    run->profile = *profile;
+    run->profile.batch_size = profile->mode == MODE_SEQUENTIAL ? 1 : plan_batch_size(&run->plan, profile);
+    run->profile.delay_ms = plan_delay_ms(&run->plan, profile);
+    run->profile.max_retries = plan_max_retries(&run->plan, profile);
+}
+
+static struct template *parse_template(const struct plan *plan)
+{
+    const char *text = plan->template != NULL ? plan->template : template_builtin();
+    struct template *template = NULL;
+    return template_parse(text, strlen(text), &template, NULL) == 0 ? template : NULL;
+}
+
+/* Called when the run is known, when it is changed, and after a reload; a run that ended keeps nothing. */
+void run_begin(struct engine *engine, struct run_entry *run)
+{
+    struct galloc_error error;
+    run->endpoint = registry_endpoint(&engine->registry, run->info.endpoint);
+    if (run->pool == NULL)
+        run->pool = registry_pool_by_id(&engine->registry, run->info.pool);
+    if (run->info.state != RUN_IMPORTING && run->info.state != RUN_RUNNING)
+        return;
+    if (!run->has_plan && run->info.plan != NULL) {
+        if (plan_parse(run->info.plan, strlen(run->info.plan), &run->plan, &error) < 0) {
+            log_event(LOG_LEVEL_ERROR, "plan_unreadable", "run=%s text=\"%s\"", run->info.run_id, error.message);
+            return;
+        }
+        run->has_plan = true;
+    }
+    if (!run->has_plan)
+        return;
+    take_profile(engine, run);
+    if (run->dispatch == NULL) {
+        run->dispatch = xcalloc(1, sizeof *run->dispatch);
+        run->dispatch->ready_end = &run->dispatch->ready;
+        run->dispatch->template = parse_template(&run->plan);
+    }
+    run->dispatch->sends_all = plan_sends_all(&run->plan, engine->config->keep_back);
+    run->dispatch->dry_until_us = 0;
+}
+
+void run_end(struct run_entry *run)
+{
+    struct run_dispatch *d = run->dispatch;
+    if (d != NULL && d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && !d->has_sweep) {
+        template_free(d->template);
+        free(d);
+        run->dispatch = NULL;
+        plan_clear(&run->plan);
+        run->has_plan = false;
+    }
+}
+
+static void on_paused(struct store_op *op)
+{
+    store_op_free(op);
+}
+
+void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause cause, const char *text)
+{
+    struct store_run_pause *pause = store_op_new(OP_RUN_PAUSE, on_paused, NULL);
+    pause->run = run->info.id;
+    pause->set = PAUSE_BIT(cause);
+    pause->text = xstrdup(text);
+    run->info.pauses |= PAUSE_BIT(cause); /* at once: nothing more is sent; the commit says the same */
+    log_event(LOG_LEVEL_WARNING, "run_paused", "run=%s reason=%s text=\"%.300s\"", run->info.run_id, pause_cause_name(cause), text);
+    engine_submit(engine, &pause->op);
+    engine_turn(engine);
+}
+
+static void on_swept(struct store_op *op)
+{
+    struct engine *engine = op->arg;
+    struct store_sweep *sweep = (struct store_sweep *)op;
+    struct run_entry *run = registry_run_by_id(&engine->registry, sweep->run);
+    if (run != NULL && run->dispatch != NULL) {
+        run->dispatch->has_sweep = false;
+        run->dispatch->dry_until_us = op->code < 0 ? engine_now().mono_us + 1000000 : 0;
+    }
+    store_op_free(op);
+    engine_turn(engine);
+}
+
+void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_verb verb)
+{
+    struct store_sweep *sweep = store_op_new(OP_SWEEP, on_swept, engine);
+    sweep->run = run->info.id;
+    sweep->verb = verb;
+    sweep->selector.is_all = true;
+    run->dispatch->has_sweep = true;
+    store_submit(engine->store, &sweep->op);
+}
+
+/* ---- how a run is shown ---- */
+
+static const char *const waiting_names[] = {[WAITING_NOT] = NULL,        [WAITING_QUOTA_DAY] = "quota_day", [WAITING_THROTTLED] = "throttled",
+                                            [WAITING_OUTAGE] = "outage", [WAITING_WORKERS] = "workers",     [WAITING_NO_PLACES] = "no_places",
+                                            [WAITING_DISK] = "disk",     [WAITING_RETRY] = "retry",         [WAITING_DRAIN] = "drain"};
+
+const char *waiting_name(enum waiting_code code)
+{
+    return waiting_names[code];
+}
+
+static void view_reasons(const struct run_entry *run, struct run_view *view)
+{
+    for (int cause = 0; cause < PAUSE_CAUSE_COUNT; cause++)
+        if (run->info.pauses & PAUSE_BIT(cause))
+            view->reasons[view->reason_count++] = pause_cause_name((enum pause_cause)cause);
+    if (view->reason_count > 0)
+        snprintf(view->reason_text, sizeof view->reason_text, "%s%sto go on: gallocctl resume %s", run->info.pause_text ? run->info.pause_text : "",
+                 run->info.pause_text ? "; " : "", run->info.run_id);
+    if (run->info.state != RUN_RUNNING)
+        return;
+    if (run->endpoint == NULL) {
+        view->reasons[view->reason_count++] = "config";
+        if (view->reason_text[0] == '\0')
+            snprintf(view->reason_text, sizeof view->reason_text, "the endpoint \"%s\" is not in the configuration; put it back, or: gallocctl set %s endpoint=NAME",
+                     run->info.endpoint, run->info.run_id);
+    } else if (endpoint_is_down(run->endpoint)) {
+        int class = run->endpoint->state.down_class;
+        int64_t until;
+        view->reasons[view->reason_count++] = outcome_row(class >= 0 ? (enum outcome_class)class : OUTCOME_CREDENTIALS)->name;
+        if (view->reason_text[0] == '\0')
+            endpoint_text(run->endpoint, view->reason_text, sizeof view->reason_text, &until);
+    }
+}
+
+static void set_waiting(struct run_view *view, enum waiting_code code, int64_t until_at_ms, const char *text)
+{
+    view->waiting = code;
+    view->waiting_name = waiting_names[code];
+    view->waiting_until_at_ms = until_at_ms;
+    snprintf(view->waiting_text, sizeof view->waiting_text, "%s", text);
+}
+
+static void view_waiting(const struct run_entry *run, struct run_view *view, const struct engine *engine, struct pacer_now now)
+{
+    const struct run_dispatch *d = run->dispatch;
+    char text[256];
+    int64_t until;
+    if (engine != NULL && engine->health != STORE_WELL) {
+        set_waiting(view, WAITING_DISK, 0, engine->health_text);
+        return;
+    }
+    if (engine != NULL && engine->is_draining) {
+        set_waiting(view, WAITING_DRAIN, 0, "the daemon is draining: no new calls; to go on: gallocctl undrain");
+        return;
+    }
+    struct pacer_view pacer;
+    pacer_view(run->endpoint->pacer, now, &pacer);
+    endpoint_text(run->endpoint, text, sizeof text, &until);
+    if (strcmp(pacer.mode, "open") == 0)
+        set_waiting(view, WAITING_OUTAGE, until, text);
+    else if (strcmp(pacer.mode, "quota_day") == 0 || strcmp(pacer.limited_by, "rpd") == 0)
+        set_waiting(view, WAITING_QUOTA_DAY, until, text);
+    else if (strcmp(pacer.mode, "blocked") == 0)
+        set_waiting(view, WAITING_THROTTLED, until, text);
+    else if (d->no_places_until_us > now.mono_us && d->in_flight == 0)
+        set_waiting(view, WAITING_NO_PLACES, 0, "all free places are taken or their agents are away; see: gallocctl loads");
+    else if (d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)
+        set_waiting(view, WAITING_RETRY, now.wall_ms + (d->dry_until_us - now.mono_us) / 1000, "what is left waits to be tried again");
+}
+
+static void view_cost(const struct run_entry *run, struct run_view *view)
+{
+    const int64_t *counts = run->info.counts;
+    view->cost_micros = counts[COUNT_COST_UNKNOWN] > 0 && counts[COUNT_COST_MICROS] == 0 ? -1 : counts[COUNT_COST_MICROS];
+    view->projected_low_micros = view->projected_high_micros = -1;
+    int64_t done = counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] + counts[COUNT_STATE + ASSIGNMENT_FAILED];
+    if (view->cost_micros < 0 || counts[COUNT_COST_UNKNOWN] > 0 || done < 10)
+        return;
+    double each = (double)view->cost_micros / (double)done;
+    double left = (double)(counts[COUNT_STATE + ASSIGNMENT_PENDING] + counts[COUNT_STATE + ASSIGNMENT_LEASED]);
+    double spread = 1 / sqrt((double)done);
+    view->projected_low_micros = view->cost_micros + (int64_t)(each * left * (1 - spread));
+    view->projected_high_micros = view->cost_micros + (int64_t)(each * left * (1 + spread));
+}
+
+void run_view(const struct run_entry *run, struct run_view *ret_view)
+{
+    struct run_view *view = ret_view;
+    *view = (struct run_view){.state = run_state_name(run->info.state)};
+    const int64_t *counts = run->info.counts;
+    struct pacer_now now = engine_now();
+    int64_t total = 0;
+    for (int state = 0; state < ASSIGNMENT_STATE_COUNT; state++)
+        total += counts[COUNT_STATE + state];
+    view->done_count = counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] + counts[COUNT_STATE + ASSIGNMENT_FAILED] + counts[COUNT_STATE + ASSIGNMENT_CANCELLED];
+    view->progress = total > 0 ? (double)view->done_count / (double)total : run->info.state == RUN_DONE ? 1 : 0;
+    view_reasons(run, view);
+    view_cost(run, view);
+    if (run->endpoint != NULL)
+        memcpy(view->currency, run->endpoint->currency, sizeof view->currency);
+    bool is_over = run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED;
+    if (view->reason_count > 0 && !is_over)
+        view->state = "paused";
+    if (run->info.state != RUN_RUNNING || view->reason_count > 0 || run->endpoint == NULL || run->dispatch == NULL)
+        return;
+    view_waiting(run, view, run->endpoint->dispatch->engine, now);
+    view->rate_per_min = 60 * eta_rate_per_second(&run->eta, now.mono_us / 1000);
+    eta_answer(&run->eta, total - view->done_count, total, now.mono_us / 1000, &view->eta);
+    struct pacer_view pacer;
+    pacer_view(run->endpoint->pacer, now, &pacer);
+    view->eta.limited_by = run->profile.mode == MODE_CONTINUOUS ? pacer.limited_by : "concurrency";
+}

@@ -1,0 +1,164 @@
+/* Outcomes into the store: gathered for a turn of the loop, settled in one operation an endpoint, and what the commit says next. What was paid for stays in
+ * memory until it is on disk: a settle that fails is submitted again, under the same fences, for as long as it takes. */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/price.h"
+
+#include <string.h>
+
+enum { RESUBMIT_MS = 500 };
+
+/* A settle on its way: the attempts beside its items. */
+struct flight {
+    struct engine *engine;     /* borrowed */
+    struct endpoint *endpoint; /* borrowed */
+    struct attempt **owners;   /* owned, with the attempts */
+    struct store_op *op;       /* while it waits to be submitted again */
+    struct loop_timer again;
+};
+
+struct settle_item *settle_add(struct attempt *attempt)
+{
+    struct endpoint_dispatch *d = attempt->endpoint->dispatch;
+    if (d->item_count == d->item_cap) {
+        d->item_cap = d->item_cap ? 2 * d->item_cap : 64;
+        d->items = xreallocarray(d->items, d->item_cap, sizeof *d->items);
+        d->owners = xreallocarray(d->owners, d->item_cap, sizeof(struct attempt *));
+    }
+    struct settle_item *item = &d->items[d->item_count];
+    d->owners[d->item_count++] = attempt;
+    *item = (struct settle_item){.run = attempt->run->info.id,
+                                 .assignment = attempt->assignment,
+                                 .lease = attempt->lease,
+                                 .call = attempt->call,
+                                 .n = attempt->n,
+                                 .ledger = attempt->run->pool ? attempt->run->pool->ledger : 0,
+                                 .retries_spent = attempt->budget.retries_spent,
+                                 .reasks_spent = attempt->budget.reasks_spent,
+                                 .fulls_spent = attempt->budget.fulls_spent,
+                                 .failures = attempt->budget.failures,
+                                 .token_cap = attempt->budget.token_cap,
+                                 .cost_micros = -1};
+    for (int i = 0; i < TOKEN_COUNT; i++)
+        item->tokens[i] = -1;
+    return item;
+}
+
+int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4])
+{
+    int64_t wall_ms = clock_wall_ms();
+    const struct price_config *price = config_price(engine->config, model, wall_ms);
+    if (price == NULL)
+        price = config_price(engine->config, endpoint->config->model, wall_ms);
+    if (price == NULL || tokens[TOKEN_IN] < 0)
+        return -1;
+    memcpy(ret_currency, price->currency, 4);
+    return price_micros(price->in_micros, price->cached_in_micros, price->out_micros, tokens);
+}
+
+/* The re-ask has its place already: it goes before all that waits. */
+static void ask_again(struct attempt *attempt, const struct settle_item *item)
+{
+    attempt->lease = item->ret_lease;
+    attempt->call = item->ret_call;
+    attempt->n = item->ret_n;
+    attempt->excluded = item->excluded;
+    attempt->keeps_slot = true;
+    struct run_dispatch *d = attempt->run->dispatch;
+    attempt->next = d->ready;
+    if (d->ready == NULL)
+        d->ready_end = &attempt->next;
+    d->ready = attempt;
+    d->ready_count++;
+}
+
+static void give_claim_back(struct attempt *attempt, bool is_held_now)
+{
+    struct agent_entry *agent = attempt->chosen ? pool_agent(attempt->run->pool, attempt->chosen) : NULL;
+    attempt->chosen = 0;
+    if (agent == NULL)
+        return;
+    agent->claimed = max_i64(agent->claimed - 1, 0);
+    agent->info.held += is_held_now;
+    attempt->run->pool->generation++;
+}
+
+static void on_item(struct engine *engine, struct attempt *attempt, struct settle_item *item)
+{
+    static const char *const states[] = {[MOVE_SUCCEED] = "succeeded", [MOVE_FAIL] = "failed", [MOVE_PENDING] = "pending", [MOVE_HOLD] = "pending", [MOVE_REASK] = "leased"};
+    bool is_done = item->ret_verdict == VERDICT_DONE;
+    give_claim_back(attempt, is_done && item->move == MOVE_SUCCEED);
+    int64_t retry_in_ms = !is_done ? -1 : item->move == MOVE_PENDING || item->hold == HOLD_TRANSIENT ? item->delay_ms : item->move == MOVE_REASK ? 0 : -1;
+    if (item->class != OUTCOME_RELEASED)
+        notice_attempt(engine, attempt, item, retry_in_ms);
+    if (is_done && (item->move == MOVE_SUCCEED || item->move == MOVE_FAIL))
+        notice_assignment(engine, attempt, item, states[item->move]);
+    if (item->hold == HOLD_TRANSIENT)
+        held_stored(attempt->endpoint, item->assignment, item->n);
+    if (is_done && item->move == MOVE_REASK) {
+        ask_again(attempt, item);
+        return;
+    }
+    struct run_dispatch *d = attempt->run->dispatch;
+    if (item->move == MOVE_PENDING || item->move == MOVE_HOLD || !is_done)
+        d->dry_until_us = 0; /* there may be something due again */
+    attempt_give_slot(attempt);
+    attempt_free(attempt);
+}
+
+static void on_settled(struct store_op *op);
+
+static void submit_again(void *arg)
+{
+    struct flight *flight = arg;
+    struct store_op *op = flight->op;
+    flight->op = NULL;
+    op->code = 0;
+    store_submit(flight->engine->store, op);
+}
+
+static void on_settled(struct store_op *op)
+{
+    struct store_settle *settle = (struct store_settle *)op;
+    struct flight *flight = op->arg;
+    struct engine *engine = flight->engine;
+    if (op->code < 0 && engine->health != STORE_FAILED) {
+        flight->op = op;
+        if (flight->again.event == NULL)
+            loop_timer_init(&flight->again, engine->loop, submit_again, flight);
+        loop_timer_set_ms(&flight->again, RESUBMIT_MS);
+        return;
+    }
+    engine->settles_pending--;
+    for (size_t i = 0; i < settle->count; i++)
+        on_item(engine, flight->owners[i], &settle->items[i]);
+    engine->is_one_at_a_time = false; /* one has settled: the machine is well enough */
+    loop_timer_clear(&flight->again);
+    free(flight->owners);
+    free(flight);
+    store_op_free(op);
+    engine_turn(engine);
+}
+
+void settle_flush(struct endpoint *endpoint)
+{
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    struct engine *engine = d->engine;
+    if (d->item_count == 0)
+        return;
+    struct flight *flight = xcalloc(1, sizeof *flight);
+    flight->engine = engine;
+    flight->endpoint = endpoint;
+    flight->owners = d->owners;
+    struct store_settle *settle = store_op_new(OP_SETTLE, on_settled, flight);
+    settle->endpoint = xstrdup(endpoint->config->name);
+    settle->items = d->items;
+    settle->count = d->item_count;
+    d->items = NULL;
+    d->owners = NULL;
+    d->item_count = d->item_cap = 0;
+    engine->settles_pending++;
+    store_submit(engine->store, &settle->op);
+}

@@ -1,0 +1,154 @@
+/* CLAIM: rows that wait and are due first, then fresh ones in order, then the late ones. Rows are read whole before the first is changed, since what
+ * is changed leaves the index that is being read. The writer's thread. */
+#include "store/sqlite.h"
+
+#include "core/limits.h"
+
+static void row_read(sqlite3_stmt *stmt, struct leased_row *row)
+{
+    *row = (struct leased_row){
+        .assignment = sqlite3_column_int64(stmt, 0),
+        .key = sqlite_text_copy(stmt, 1),
+        .n = sqlite3_column_int(stmt, 2) + 1,
+        .retries_spent = sqlite3_column_int(stmt, 3),
+        .reasks_spent = sqlite3_column_int(stmt, 4),
+        .fulls_spent = sqlite3_column_int(stmt, 5),
+        .failures = sqlite3_column_int(stmt, 6),
+        .token_cap = sqlite3_column_int64(stmt, 7),
+    };
+    const char *fields = (const char *)sqlite3_column_text(stmt, 8);
+    const void *kept = sqlite3_column_blob(stmt, 9);
+    if (fields == NULL || kept == NULL || sqlite3_column_bytes(stmt, 9) != DIGEST_BYTES)
+        return;
+    size_t len = (size_t)sqlite3_column_bytes(stmt, 8);
+    unsigned char digest[DIGEST_BYTES];
+    digest_of(fields, len, digest);
+    if (memcmp(digest, kept, DIGEST_BYTES) == 0)
+        row->fields = xstrndup(fields, len);
+}
+
+static int rows_take(struct sqlite_store *store, struct store_claim *claim, int rc, sqlite3_stmt *stmt)
+{
+    for (; rc > 0; rc = sqlite_next(store, stmt))
+        row_read(stmt, &claim->ret_rows[claim->ret_count++]);
+    return rc;
+}
+
+static int rows_collect(struct sqlite_store *store, struct store_claim *claim, int64_t max)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = 0;
+    for (int pass = 0; rc == 0 && pass < 3 && (int64_t)claim->ret_count < max; pass++) {
+        int64_t left = max - (int64_t)claim->ret_count;
+        int64_t is_late = pass == 2;
+        rc = pass == 1 ? sqlite_find(store, STMT_CLAIM_FRESH, &stmt, "ii", claim->run, left)
+                       : sqlite_find(store, STMT_CLAIM_WAITING, &stmt, "iiii", claim->run, is_late, store->now_ms, left);
+        rc = rows_take(store, claim, rc, stmt);
+    }
+    return rc;
+}
+
+/* `sequential`: the first row that is neither final nor held as rejected; while it is leased or not due, it holds the run. */
+static int row_in_order(struct sqlite_store *store, struct store_claim *claim, const struct run_entry *entry)
+{
+    if (entry->now.counts[COUNT_STATE + ASSIGNMENT_LEASED] > 0)
+        return 0;
+    int64_t fresh = 0, waiting = 0, due_ms = 0;
+    int rc = sqlite_number(store, STMT_ORDER_FRESH, &fresh, "i", claim->run);
+    sqlite3_stmt *stmt = NULL;
+    if (rc >= 0)
+        rc = sqlite_find(store, STMT_ORDER_WAITING, &stmt, "i", claim->run);
+    if (rc > 0) {
+        waiting = sqlite3_column_int64(stmt, 0);
+        due_ms = sqlite3_column_int64(stmt, 1);
+        sqlite_end(stmt);
+    }
+    if (rc < 0)
+        return rc;
+    bool is_waiting_first = waiting > 0 && (fresh == 0 || waiting < fresh);
+    if (is_waiting_first && due_ms > store->now_ms) {
+        claim->ret_next_due_ms = due_ms == STORE_NEVER_MS ? -1 : due_ms - store->now_ms;
+        return 0;
+    }
+    int64_t first = is_waiting_first ? waiting : fresh;
+    if (first == 0)
+        return 0;
+    rc = sqlite_find(store, STMT_CLAIM_ONE, &stmt, "i", first);
+    return rows_take(store, claim, rc, stmt);
+}
+
+static int next_due(struct sqlite_store *store, struct store_claim *claim)
+{
+    int64_t due_ms = STORE_NEVER_MS;
+    for (int64_t is_late = 0; is_late < 2; is_late++) {
+        int64_t first_ms = STORE_NEVER_MS;
+        int rc = sqlite_number(store, STMT_NEXT_DUE, &first_ms, "ii", claim->run, is_late);
+        if (rc < 0)
+            return rc;
+        due_ms = min_i64(due_ms, first_ms);
+    }
+    claim->ret_next_due_ms = due_ms == STORE_NEVER_MS ? -1 : max_i64(due_ms - store->now_ms, 0);
+    return 0;
+}
+
+static int row_lease(struct sqlite_store *store, struct store_claim *claim, struct leased_row *row)
+{
+    int rc = sqlite_do(store, STMT_ROW_LEASE, "iii", row->assignment, claim->ret_lease, (int64_t)row->n);
+    if (rc == 0 && claim->endpoint != NULL) {
+        rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", claim->endpoint, (int64_t)0, store->node, store->wall_ms);
+        row->call = sqlite3_last_insert_rowid(store->db);
+    }
+    if (rc == 0)
+        rc = sqlite_do(store, STMT_ATTEMPT_INSERT, "iiizzi", row->assignment, (int64_t)row->n, claim->ret_lease, row->call, row->token_cap,
+                       store->wall_ms);
+    sqlite_seq_next(store);
+    return rc;
+}
+
+static int rows_lease(struct sqlite_store *store, struct store_claim *claim, struct run_entry *entry)
+{
+    claim->ret_lease = sqlite_lease_next(store);
+    claim->op.seq_first = store->seq + 1;
+    int64_t deadline_ms = claim->worker == NULL ? 0 : store->now_ms + claim->ttl_ms;
+    int rc = sqlite_do(store, STMT_LEASE_INSERT, "iitzi", claim->ret_lease, claim->run, claim->worker, deadline_ms, store->node);
+    for (size_t i = 0; rc == 0 && i < claim->ret_count; i++)
+        rc = row_lease(store, claim, &claim->ret_rows[i]);
+    if (rc == 0)
+        rc = books_move_rows(store, entry, ASSIGNMENT_PENDING, ASSIGNMENT_LEASED, false, (int64_t)claim->ret_count);
+    return rc;
+}
+
+/* A claim that is done anew after a failed commit starts from nothing. */
+static void claim_reset(struct store_claim *claim)
+{
+    for (size_t i = 0; i < claim->ret_count; i++) {
+        free(claim->ret_rows[i].key);
+        free(claim->ret_rows[i].fields);
+    }
+    free(claim->ret_rows);
+    claim->ret_rows = NULL;
+    claim->ret_count = 0;
+    claim->ret_lease = 0;
+    claim->ret_next_due_ms = -1;
+}
+
+int sqlite_apply_claim(struct sqlite_store *store, struct store_op *op, bool *ret_has_more)
+{
+    (void)ret_has_more;
+    struct store_claim *claim = CONTAINER_OF(op, struct store_claim, op);
+    claim_reset(claim);
+    struct run_entry *entry = NULL;
+    int rc = books_run(store, claim->run, &entry);
+    if (rc <= 0)
+        return rc < 0 ? rc : sqlite_refuse(op, GALLOC_NOT_FOUND, "there is no run %lld", (long long)claim->run);
+    int64_t max = clamp_i64(claim->max, 0, LIMIT_IN_FLIGHT);
+    if (entry->now.state != RUN_RUNNING || entry->now.pauses != 0 || max == 0)
+        return 0;
+    claim->ret_rows = xcalloc((size_t)max, sizeof *claim->ret_rows);
+    rc = claim->in_order ? row_in_order(store, claim, entry) : rows_collect(store, claim, max);
+    if (rc == 0 && claim->ret_count > 0)
+        return rows_lease(store, claim, entry);
+    if (rc == 0 && !claim->in_order)
+        rc = next_due(store, claim);
+    return rc;
+}
