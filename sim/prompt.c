@@ -326,6 +326,7 @@ static bool read_candidate_member(struct prompt_reader *reader, struct walk *wal
     }
     double *number = walk_equals(name, "capacity") ? &candidate->capacity
                      : walk_equals(name, "held")   ? &candidate->held
+                     : walk_equals(name, "load")   ? &candidate->held
                      : walk_equals(name, "free")   ? &candidate->free
                                                    : NULL;
     return number != NULL && (c == '-' || (c >= '0' && c <= '9')) ? walk_number(walk, number) : walk_skip(walk, NULL);

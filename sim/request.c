@@ -1,8 +1,25 @@
 /* See request.h. Fields are rows; a row names the function that reads its value. */
 #include "sim/request.h"
 
-#include <ctype.h>
 #include <stdarg.h>
+
+const char *reader_place(struct request_reader *reader)
+{
+    char *place = reader->place;
+    size_t at = 0;
+    for (size_t i = 0; i < reader->path_count; i++) {
+        if (i > 0 && at < 158)
+            place[at++] = '.';
+        for (size_t k = 0; k < reader->path[i].len && at < 157; k++) {
+            unsigned char c = (unsigned char)reader->path[i].at[k];
+            if (c >= 'A' && c <= 'Z')
+                place[at++] = '_';
+            place[at++] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c < 0x20 ? '?' : c);
+        }
+    }
+    place[at] = '\0';
+    return place;
+}
 
 bool reader_fail(struct request_reader *reader, const char *fmt, ...)
 {
@@ -11,37 +28,18 @@ bool reader_fail(struct request_reader *reader, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(reader->fault->message, sizeof reader->fault->message, fmt, ap);
         va_end(ap);
-        snprintf(reader->fault->field, sizeof reader->fault->field, "%s", reader->path);
+        snprintf(reader->fault->field, sizeof reader->fault->field, "%s", reader_place(reader));
     }
     return walk_fail(&reader->walk, "refused");
-}
-
-/* "generationConfig" is called generation_config in what the API tells. */
-size_t reader_enter(struct request_reader *reader, const char *name, size_t len)
-{
-    size_t mark = strlen(reader->path), at = mark;
-    if (at > 0 && at + 1 < sizeof reader->path)
-        reader->path[at++] = '.';
-    for (size_t i = 0; i < len && at + 2 < sizeof reader->path; i++) {
-        if (isupper((unsigned char)name[i]))
-            reader->path[at++] = '_';
-        reader->path[at++] = (char)((unsigned char)name[i] < 0x20 ? '?' : tolower((unsigned char)name[i]));
-    }
-    reader->path[at] = '\0';
-    return mark;
-}
-
-void reader_leave(struct request_reader *reader, size_t mark)
-{
-    reader->path[mark] = '\0';
 }
 
 bool reader_unknown(struct request_reader *reader, struct walk_string name)
 {
     int len = (int)min_i64((int64_t)name.len, 80);
-    bool has_path = reader->path[0] != '\0';
+    const char *place = reader_place(reader);
+    bool has_place = place[0] != '\0';
     return reader_fail(reader, "Invalid JSON payload received. Unknown name \"%.*s\"%s%s%s: Cannot find field.", len, name.at,
-                       has_path ? " at '" : "", reader->path, has_path ? "'" : "");
+                       has_place ? " at '" : "", place, has_place ? "'" : "");
 }
 
 bool reader_object(struct request_reader *reader, const struct field_rule *rules, size_t count)
@@ -66,10 +64,10 @@ bool reader_object(struct request_reader *reader, const struct field_rule *rules
                 return false;
             continue;
         }
-        size_t mark = reader_enter(reader, rules[i].name, strlen(rules[i].name));
+        reader_enter(reader, rules[i].name, strlen(rules[i].name));
         if (!rules[i].read(reader, &rules[i]))
             return false;
-        reader_leave(reader, mark);
+        reader_leave(reader);
     }
     return reader->walk.problem == NULL;
 }
@@ -85,14 +83,14 @@ bool read_text(struct request_reader *reader, const struct field_rule *rule)
     (void)rule;
     struct walk_string text;
     if (walk_peek(&reader->walk) != '"')
-        return reader_fail(reader, "Invalid value at '%s' (TYPE_STRING)", reader->path);
+        return reader_fail(reader, "Invalid value at '%s' (TYPE_STRING)", reader_place(reader));
     return walk_string(&reader->walk, &text);
 }
 
 bool read_texts(struct request_reader *reader, const struct field_rule *rule)
 {
     if (walk_peek(&reader->walk) != '[')
-        return reader_fail(reader, "Invalid value at '%s' (a list of strings is expected)", reader->path);
+        return reader_fail(reader, "Invalid value at '%s' (a list of strings is expected)", reader_place(reader));
     if (!walk_open(&reader->walk, '['))
         return false;
     for (bool is_first = true; walk_next(&reader->walk, ']', is_first); is_first = false)
@@ -106,7 +104,7 @@ bool read_bool(struct request_reader *reader, const struct field_rule *rule)
     (void)rule;
     char c = walk_peek(&reader->walk);
     if (c != 't' && c != 'f')
-        return reader_fail(reader, "Invalid value at '%s' (TYPE_BOOL)", reader->path);
+        return reader_fail(reader, "Invalid value at '%s' (TYPE_BOOL)", reader_place(reader));
     return walk_skip(&reader->walk, NULL);
 }
 
@@ -124,7 +122,7 @@ bool read_number(struct request_reader *reader, const struct field_rule *rule)
         is_number = walk_number(&reader->walk, &number);
     }
     if (!is_number)
-        return reader_fail(reader, "Invalid value at '%s' (a number is expected)", reader->path);
+        return reader_fail(reader, "Invalid value at '%s' (a number is expected)", reader_place(reader));
     if (number < rule->low || number > rule->high)
         return reader_fail(reader, "Unable to submit request because %s has a value of %g; the supported range is from %g to %g.", rule->name,
                            number, rule->low, rule->high);
@@ -135,18 +133,23 @@ bool read_number(struct request_reader *reader, const struct field_rule *rule)
 
 /* ---- contents ---- */
 
+static bool is_in_system(const struct request_reader *reader)
+{
+    return reader->path_count > 0 && walk_equals(reader->path[0], "systemInstruction");
+}
+
 static bool read_part_text(struct request_reader *reader, const struct field_rule *rule)
 {
     (void)rule;
     struct sim_request *request = reader->request;
     struct walk_string text;
     if (walk_peek(&reader->walk) != '"')
-        return reader_fail(reader, "Invalid value at '%s' (TYPE_STRING)", reader->path);
+        return reader_fail(reader, "Invalid value at '%s' (TYPE_STRING)", reader_place(reader));
     if (!walk_string(&reader->walk, &text))
         return false;
     if (request->part_count == REQUEST_PARTS_MAX)
         return reader_fail(reader, "more than %d parts", REQUEST_PARTS_MAX);
-    request->is_system[request->part_count] = strncmp(reader->path, "system", 6) == 0;
+    request->is_system[request->part_count] = is_in_system(reader);
     request->parts[request->part_count++] = text;
     request->text_bytes += text.len;
     return true;
@@ -181,7 +184,7 @@ static bool read_role(struct request_reader *reader, const struct field_rule *ru
     struct walk_string role;
     if (!walk_string(&reader->walk, &role))
         return false;
-    bool is_known = walk_equals(role, "user") || walk_equals(role, "model") || strncmp(reader->path, "system", 6) == 0;
+    bool is_known = walk_equals(role, "user") || walk_equals(role, "model") || is_in_system(reader);
     return is_known || reader_fail(reader, "Please use a valid role: user, model.");
 }
 
@@ -241,7 +244,7 @@ static bool read_thinking_level(struct request_reader *reader, const struct fiel
     for (size_t i = 0; i < ARRAY_COUNT(levels); i++)
         if (walk_equals(level, levels[i]))
             return true;
-    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader->path, (int)min_i64((int64_t)level.len, 80), level.at);
+    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader_place(reader), (int)min_i64((int64_t)level.len, 80), level.at);
 }
 
 static bool read_includes_thoughts(struct request_reader *reader, const struct field_rule *rule)
@@ -310,7 +313,7 @@ static bool read_one_of(struct request_reader *reader, const char *const *names,
     for (size_t i = 0; i < count; i++)
         if (walk_equals(value, names[i]))
             return true;
-    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader->path, (int)min_i64((int64_t)value.len, 80), value.at);
+    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader_place(reader), (int)min_i64((int64_t)value.len, 80), value.at);
 }
 
 static bool read_category(struct request_reader *reader, const struct field_rule *rule)

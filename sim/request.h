@@ -30,7 +30,9 @@ struct request_reader {
     struct walk walk;
     struct sim_request *request;
     struct request_fault *fault;
-    char path[160];
+    struct walk_string path[JSON_DEPTH_MAX]; /* names of the members that are open; written out only for a fault */
+    size_t path_count;
+    char place[160]; /* reader_place() writes here */
     int64_t enum_max; /* more values in one enum: refused */
 };
 
@@ -48,8 +50,17 @@ struct field_rule {
 bool reader_object(struct request_reader *reader, const struct field_rule *rules, size_t count);
 bool reader_fail(struct request_reader *reader, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool reader_unknown(struct request_reader *reader, struct walk_string name);
-size_t reader_enter(struct request_reader *reader, const char *name, size_t len); /* into a member; returns the mark for reader_leave() */
-void reader_leave(struct request_reader *reader, size_t mark);
+static inline void reader_enter(struct request_reader *reader, const char *name, size_t len) /* into a member; leave it when all was well */
+{
+    if (reader->path_count < JSON_DEPTH_MAX)
+        reader->path[reader->path_count++] = (struct walk_string){name, len, false};
+}
+static inline void reader_leave(struct request_reader *reader)
+{
+    reader->path_count--;
+}
+/* "generation_config.response_schema": what the API calls the place. */
+const char *reader_place(struct request_reader *reader);
 
 bool read_any(struct request_reader *reader, const struct field_rule *rule);
 bool read_text(struct request_reader *reader, const struct field_rule *rule);

@@ -54,14 +54,14 @@ static bool read_type_name(struct request_reader *reader, struct node *node)
 {
     const char *const *types = node->is_json_schema ? json_schema_types : open_api_types;
     if (walk_peek(&reader->walk) != '"')
-        return reader_fail(reader, "Proto field is not repeating, cannot start list. (%s is one type in upper case)", reader->path);
+        return reader_fail(reader, "Proto field is not repeating, cannot start list. (%s is one type in upper case)", reader_place(reader));
     if (!walk_string(&reader->walk, &node->type))
         return false;
     node->has_type = true;
     for (int i = 0; types[i] != NULL; i++)
         if (walk_equals(node->type, types[i]))
             return true;
-    return reader_fail(reader, "Invalid value at '%s' (type.googleapis.com/google.ai.generativelanguage.v1beta.Type), \"%.*s\"", reader->path,
+    return reader_fail(reader, "Invalid value at '%s' (type.googleapis.com/google.ai.generativelanguage.v1beta.Type), \"%.*s\"", reader_place(reader),
                        (int)min_i64((int64_t)node->type.len, 40), node->type.at);
 }
 
@@ -99,7 +99,7 @@ static bool read_values(struct request_reader *reader, struct node *node)
         return false;
     for (bool is_first = true; walk_next(&reader->walk, ']', is_first); is_first = false, node->value_count++) {
         if (!node->is_json_schema && walk_peek(&reader->walk) != '"')
-            return reader_fail(reader, "Invalid value at '%s[%zu]' (TYPE_STRING)", reader->path, node->value_count);
+            return reader_fail(reader, "Invalid value at '%s[%zu]' (TYPE_STRING)", reader_place(reader), node->value_count);
         if (!walk_skip(&reader->walk, NULL))
             return false;
     }
@@ -135,10 +135,10 @@ static bool read_properties(struct request_reader *reader, struct node *node, bo
         struct node property;
         if (!walk_name(&reader->walk, &name))
             return false;
-        size_t mark = reader_enter(reader, name.at, name.len);
+        reader_enter(reader, name.at, name.len);
         if (!read_node(reader, node->is_json_schema, node->level + 1, &property))
             return false;
-        reader_leave(reader, mark);
+        reader_leave(reader);
         if (is_definitions)
             continue;
         if (node->name_count == SCHEMA_NAMES_MAX)
@@ -195,16 +195,16 @@ static bool check_node(struct request_reader *reader, const struct node *node)
                                         memcmp(node->names[k].at, node->required[i].at, node->names[k].len) != 0))
             k++;
         if (k == node->name_count)
-            return reader_fail(reader, "* GenerateContentRequest.%s.required[%zu]: property is not defined", reader->path, i);
+            return reader_fail(reader, "* GenerateContentRequest.%s.required[%zu]: property is not defined", reader_place(reader), i);
     }
     if (node->is_json_schema)
         return true;
     if (!node->has_type && !node->has_any_of)
-        return reader_fail(reader, "* GenerateContentRequest.%s.type: must be specified", reader->path);
+        return reader_fail(reader, "* GenerateContentRequest.%s.type: must be specified", reader_place(reader));
     if (node->has_type && walk_equals(node->type, "OBJECT") && node->name_count == 0)
-        return reader_fail(reader, "* GenerateContentRequest.%s.properties: should be non-empty for OBJECT type", reader->path);
+        return reader_fail(reader, "* GenerateContentRequest.%s.properties: should be non-empty for OBJECT type", reader_place(reader));
     if (node->has_type && walk_equals(node->type, "ARRAY") && !node->has_items)
-        return reader_fail(reader, "* GenerateContentRequest.%s.items: missing field.", reader->path);
+        return reader_fail(reader, "* GenerateContentRequest.%s.items: missing field.", reader_place(reader));
     return true;
 }
 
@@ -228,10 +228,10 @@ static bool read_node(struct request_reader *reader, bool is_json_schema, unsign
             i++;
         if (i == count)
             return reader_unknown(reader, name);
-        size_t mark = reader_enter(reader, words[i].name, strlen(words[i].name));
+        reader_enter(reader, words[i].name, strlen(words[i].name));
         if (!read_keyword(reader, &words[i], node))
             return false;
-        reader_leave(reader, mark);
+        reader_leave(reader);
     }
     return reader->walk.problem == NULL && check_node(reader, node);
 }

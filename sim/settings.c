@@ -386,7 +386,7 @@ bool settings_list_has(const char *list, const char *name, size_t name_len)
     for (const char *at = list; *at != '\0';) {
         size_t len = strcspn(at, ",");
         const char *from = at + strspn(at, " ");
-        size_t trimmed = len - min_i64((int64_t)len, from - at);
+        size_t trimmed = len - (size_t)min_i64((int64_t)len, from - at);
         while (trimmed > 0 && from[trimmed - 1] == ' ')
             trimmed--;
         if ((trimmed == 1 && *from == '*') || (trimmed > 0 && trimmed == name_len && memcmp(from, name, trimmed) == 0))

@@ -71,7 +71,7 @@ static bool skip_escape(struct walk *walk)
         return walk_fail(walk, "the text ends within a string");
     char c = walk->at[1];
     if (c != 'u') {
-        if (strchr("\"\\/bfnrt", c) == NULL || c == '\0')
+        if (c != '"' && c != 'n' && c != '\\' && c != '/' && c != 'b' && c != 'f' && c != 'r' && c != 't')
             return walk_fail(walk, "an unknown escape in a string");
         walk->at += 2;
         return true;
@@ -323,9 +323,4 @@ bool walk_is_name(struct walk_string string, const char *camel)
             return false;
     }
     return i == string.len && *camel == '\0';
-}
-
-bool walk_equals(struct walk_string string, const char *text)
-{
-    return strlen(text) == string.len && memcmp(string.at, text, string.len) == 0;
 }

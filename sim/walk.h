@@ -45,6 +45,11 @@ void walk_decode(struct walk_string string, struct buf *out);
 
 /* True when the string stands for this name, in camelCase as here, or in snake_case. Names are plain ASCII. */
 bool walk_is_name(struct walk_string string, const char *camel);
-bool walk_equals(struct walk_string string, const char *text); /* without regard to escapes: an escaped one is unequal */
+
+/* Without regard to escapes: an escaped one is unequal. */
+static inline bool walk_equals(struct walk_string string, const char *text)
+{
+    return strlen(text) == string.len && memcmp(string.at, text, string.len) == 0;
+}
 
 #endif
