@@ -46,10 +46,15 @@ stage_build() {
     make -C "$ASAN_BUILD" -s -j "$JOBS" all && make -C "$ASAN_BUILD" -s -j "$JOBS" check TESTS=
 }
 
+listed() { # BUILD TARGET: what a list-… target prints, and not what make says while it brings itself up to date
+    make -C "$1" -s Makefile >/dev/null 2>&1
+    make -C "$1" -s "$2" | grep '^tests/'
+}
+
 # Runs the cmocka programs of a folder under make, and counts the tests within them.
 cmocka_folder() { # STAGE FOLDER
     local names
-    names=$(make -C "$ASAN_BUILD" -s list-tests | grep "^$2/" | tr '\n' ' ')
+    names=$(listed "$ASAN_BUILD" list-tests | grep "^$2/" | tr '\n' ' ')
     [ -n "$names" ] || return 0
     make -C "$ASAN_BUILD" -s -k -j "$JOBS" check VERBOSE=yes TESTS="$names"
     # shellcheck disable=SC2086 # names are words
@@ -121,27 +126,35 @@ stage_manuals() {
     each_file_passes manuals scripts/lib/lint-manual -- "${files[@]}"
 }
 
+fuzz_one() { # BUILD TARGET: what it found goes to COUNTS itself, since several run at once
+    local build=$1 target=$2 corpus=$1/corpus/${2##*/} seeds=$ROOT/tests/fuzz/corpus/${2##*/fuzz_}
+    mkdir -p "$corpus"
+    [ -d "$seeds" ] || seeds=
+    if "$build/$target" -max_total_time="${FUZZ_SECONDS:-10}" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 -artifact_prefix="$build/${target##*/}-" "$corpus" ${seeds:+"$seeds"} \
+        >"$build/${target##*/}.log" 2>&1; then
+        count fuzz 1 0 0
+    else
+        count fuzz 0 1 0
+        failure fuzz "$target" "$build/$target \$(ls -t $build/${target##*/}-{crash,leak,timeout,oom}-* 2>/dev/null | head -n 1)"
+    fi
+    tail -n 30 "$build/${target##*/}.log" | grep -vE '^#[0-9]+'
+}
+
 stage_fuzz() {
-    local build=$DIR/fuzz target passed=0 failed=0 names
+    local build=$DIR/fuzz target names running=0
     [ -n "$(find "$ROOT/tests/fuzz" -name 'fuzz_*.c' 2>/dev/null)" ] || return 0
     configure_in "$build" CC=clang --enable-fuzz --enable-sanitize 'CFLAGS=-g -O1' || return
-    names=$(make -C "$build" -s list-fuzz)
+    names=$(listed "$build" list-fuzz)
     # shellcheck disable=SC2086
     make -C "$build" -s -j "$JOBS" $names || return
     for target in $names; do
-        local corpus=$build/corpus/${target##*/} seeds=$ROOT/tests/fuzz/corpus/${target##*/fuzz_}
-        mkdir -p "$corpus"
-        [ -d "$seeds" ] || seeds=
-        if "$build/$target" -max_total_time="${FUZZ_SECONDS:-10}" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
-            -print_final_stats=1 -artifact_prefix="$build/${target##*/}-" "$corpus" ${seeds:+"$seeds"}; then
-            passed=$((passed + 1))
-        else
-            failed=$((failed + 1))
-            failure fuzz "$target" "$build/$target $build/${target##*/}-crash-*"
-        fi
+        fuzz_one "$build" "$target" &
+        running=$((running + 1))
+        [ $running -lt "$JOBS" ] || { wait -n; running=$((running - 1)); }
     done
-    count fuzz $passed $failed 0
-    [ $failed -eq 0 ]
+    wait
+    [ ! -s "$COUNTS/fuzz.failures" ]
 }
 
 stage_release() {

@@ -1,0 +1,39 @@
+/* Fuzz target: what an API answers. The first two bytes choose how the call ended and its status, the rest is the body. Whatever comes is some
+ * class, words that are kept are UTF-8 and short, and only a success has an answer. */
+#include "provider/provider.h"
+
+#include "base/text.h"
+#include "core/limits.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static const int statuses[] = {200, 400, 401, 402, 403, 404, 408, 409, 413, 429, 499, 500, 501, 502, 503, 504, 302, 299, 0, 777};
+    if (len < 2)
+        return 0;
+    struct provider_response response = {
+        .end = data[0] < 200 ? PROVIDER_ANSWERED : (enum provider_end)(data[0] % (PROVIDER_TOO_LARGE + 1)),
+        .status = statuses[data[1] % ARRAY_COUNT(statuses)],
+        .body = (const char *)data + 2,
+        .body_len = len - 2,
+        .retry_after_ms = data[0] % 3 == 0 ? data[1] * 1000 : -1,
+        .message = "words of the transport",
+    };
+    for (size_t i = 0; i < provider_count(); i++) {
+        struct provider_verdict verdict;
+        memset(&verdict, 0, sizeof verdict);
+        provider_at(i)->classify(&response, &verdict);
+        if ((unsigned)verdict.class >= OUTCOME_CLASS_COUNT)
+            abort();
+        if ((verdict.answer != NULL) != (verdict.class == OUTCOME_SUCCEEDED))
+            abort();
+        if (verdict.message != NULL && (strlen(verdict.message) > LIMIT_MESSAGE_BYTES || !text_is_utf8(verdict.message, strlen(verdict.message))))
+            abort();
+        for (size_t token = 0; token < ARRAY_COUNT(verdict.tokens); token++)
+            if (verdict.tokens[token] < -1)
+                abort();
+        provider_verdict_clear(&verdict);
+    }
+    return 0;
+}
