@@ -1,0 +1,166 @@
+/* What Gemini is asked: address, headers and body, byte for byte, and what cannot be asked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "base/text.h"
+#include "core/limits.h"
+#include "provider/provider.h"
+
+static const struct provider_wire wire = {
+    .base_url = "https://generativelanguage.googleapis.com", .api_version = "v1beta", .model = "gemini-3.8-flash", .request_timeout_ms = 30001};
+
+static struct provider_ask ask_of(const char *system, const char *user, const char *const *candidates, size_t count)
+{
+    return (struct provider_ask){.system = system,
+                                 .user = user,
+                                 .system_len = strlen(system),
+                                 .user_len = strlen(user),
+                                 .candidates = candidates,
+                                 .candidate_count = count,
+                                 .max_output_tokens = 512};
+}
+
+static void test_body(void **state)
+{
+    (void)state;
+    static const char *const candidates[] = {"A7", "A\"9"};
+    struct provider_ask ask = ask_of("You allocate cases.", "Case 17: \"visit\"\nat 12.97,77.59\t\x01 é", candidates, 2);
+    struct provider_request request;
+
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_string_equal(buf_text(&request.body),
+                        "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Case 17: \\\"visit\\\"\\nat 12.97,77.59\\t\\u0001 é\"}]}],"
+                        "\"systemInstruction\":{\"parts\":[{\"text\":\"You allocate cases.\"}]},"
+                        "\"generationConfig\":{\"responseMimeType\":\"application/json\",\"responseSchema\":{\"type\":\"OBJECT\",\"properties\":{"
+                        "\"agent_id\":{\"type\":\"STRING\",\"enum\":[\"A7\",\"A\\\"9\"]},\"reason\":{\"type\":\"STRING\"},"
+                        "\"confidence\":{\"type\":\"NUMBER\",\"minimum\":0,\"maximum\":1}},\"required\":[\"agent_id\",\"reason\",\"confidence\"],"
+                        "\"propertyOrdering\":[\"agent_id\",\"reason\",\"confidence\"]},\"maxOutputTokens\":512}}");
+    provider_request_clear(&request);
+}
+
+static void test_address_and_headers(void **state)
+{
+    (void)state;
+    struct provider_ask ask = ask_of("", "x", NULL, 0);
+    struct provider_request request;
+
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_string_equal(request.method, "POST");
+    assert_string_equal(buf_text(&request.url), "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.8-flash:generateContent");
+    assert_string_equal(request.secret_header, "x-goog-api-key: ");
+    assert_string_equal(request.headers[0], "Content-Type: application/json");
+    assert_string_equal(request.headers[1], "User-Agent: galloc/" PACKAGE_VERSION);
+    assert_string_equal(request.headers[2], "X-Server-Timeout: 31"); /* rounded up */
+    assert_null(request.headers[3]);
+    assert_null(strstr(buf_text(&request.body), "systemInstruction"));
+    assert_null(strstr(buf_text(&request.body), "enum"));
+    assert_null(strstr(buf_text(&request.body), "temperature"));
+    provider_request_clear(&request);
+}
+
+static void test_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *base, *version, *model, *url; /* NULL: refused */
+    } cases[] = {
+        {"http://127.0.0.1:8080/", "v1", "m", "http://127.0.0.1:8080/v1/models/m:generateContent"},
+        {"https://h//", "/v1/", "models/m-1.5", "https://h/v1/models/m-1.5:generateContent"},
+        {"https://h/proxy", "", "tunedModels/mine", "https://h/proxy/tunedModels/mine:generateContent"},
+        {"https://aiplatform.googleapis.com", "v1beta1/publishers/google", "m", "https://aiplatform.googleapis.com/v1beta1/publishers/google/models/m:generateContent"},
+        {"https://h", "v1", "", NULL},
+        {"https://h", "v1", NULL, NULL},
+        {"https://h", "v1", "m?key=1", NULL},
+        {"https://h", "v1", "../m", NULL},
+        {"https://h", "v1", "/m", NULL},
+        {"https://h", "v1", "a b", NULL},
+        {"https://h", "v1/../x", "m", NULL},
+        {"https://h", "v1\r\nX: y", "m", NULL},
+        {"https://", "v1", "m", NULL},
+        {"ftp://h", "v1", "m", NULL},
+        {"h", "v1", "m", NULL},
+        {NULL, "v1", "m", NULL},
+        {"https://user@h", "v1", "m", NULL},
+        {"https://h?x", "v1", "m", NULL},
+        {"https://h\n", "v1", "m", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct provider_wire other = {.base_url = cases[i].base, .api_version = cases[i].version, .model = cases[i].model};
+        struct provider_ask ask = ask_of("", "x", NULL, 0);
+        struct provider_request request;
+        struct galloc_error error = {0};
+        int rc = provider_gemini.build(&other, &ask, &request, &error);
+        if (cases[i].url == NULL) {
+            assert_int_equal(rc, -GALLOC_INVALID_VALUE);
+            assert_true(error.message[0] != '\0');
+            continue;
+        }
+        assert_int_equal(rc, 0);
+        assert_string_equal(buf_text(&request.url), cases[i].url);
+        assert_null(request.headers[2]); /* no time limit is set */
+        provider_request_clear(&request);
+    }
+}
+
+static void test_long_lists_are_not_named(void **state)
+{
+    (void)state;
+    const char *candidates[LIMIT_SCHEMA_ENUM + 1];
+    for (size_t i = 0; i < ARRAY_COUNT(candidates); i++)
+        candidates[i] = "agent";
+    for (size_t count = LIMIT_SCHEMA_ENUM; count <= LIMIT_SCHEMA_ENUM + 1; count++) {
+        struct provider_ask ask = ask_of("s", "u", candidates, count);
+        struct provider_request request;
+        assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+        assert_int_equal(strstr(buf_text(&request.body), "\"enum\"") != NULL, count <= LIMIT_SCHEMA_ENUM);
+        provider_request_clear(&request);
+    }
+}
+
+/* A payload cannot break out of its string, whatever bytes it holds. */
+static void test_hostile_text(void **state)
+{
+    (void)state;
+    char hostile[512];
+    for (size_t i = 0; i < sizeof hostile; i++)
+        hostile[i] = (char)i;
+    struct provider_ask ask = {.system = hostile, .system_len = sizeof hostile, .user = hostile, .user_len = sizeof hostile, .max_output_tokens = 1};
+    struct provider_request request;
+    struct json_object *body = NULL;
+
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_int_equal(json_parse(buf_text(&request.body), request.body.len, &body, NULL), 0);
+    struct json_object *part = json_array_at(json_get(json_array_at(json_get(body, "contents"), 0), "parts"), 0);
+    size_t len = 0;
+    const char *text = json_str(json_get(part, "text"), &len);
+    assert_non_null(text);
+    assert_memory_equal(text, hostile, 128);
+    assert_true(text_is_utf8(text, len));
+    json_free(body);
+    provider_request_clear(&request);
+}
+
+static void test_test_request(void **state)
+{
+    (void)state;
+    struct provider_request request;
+    assert_true(provider_gemini.has_test_request);
+    assert_int_equal(provider_gemini.build_test(&wire, &request, NULL), 0);
+    assert_string_equal(buf_text(&request.url), "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.8-flash:generateContent");
+    assert_string_equal(buf_text(&request.body), "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Answer with the single word OK.\"}]}],"
+                                                 "\"generationConfig\":{\"maxOutputTokens\":16}}");
+    provider_request_clear(&request);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_body),           cmocka_unit_test(test_address_and_headers), cmocka_unit_test(test_urls), cmocka_unit_test(test_long_lists_are_not_named),
+        cmocka_unit_test(test_hostile_text),   cmocka_unit_test(test_test_request),
+    };
+    return cmocka_run_group_tests_name("provider: gemini's requests", tests, NULL, NULL);
+}
