@@ -57,6 +57,19 @@ static int fault_give(const struct sqlite_store *store, struct galloc_error *err
 }
 
 /* ---- the transaction ---- */
+static void engine_rollback(struct store_engine *engine)
+{
+    struct sqlite_store *store = self(engine);
+    for (size_t i = 0; i < SQLITE_STATEMENT_COUNT; i++)
+        sqlite3_reset(store->statements[i]);
+    store->fault = 0;
+    if (sqlite3_get_autocommit(store->db) == 0 && sqlite_do(store, STMT_ROLLBACK, "") < 0)
+        store->is_broken = sqlite3_get_autocommit(store->db) == 0;
+    store->fault = 0;
+    store->batch--;
+    books_forget(store);
+}
+
 static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, struct galloc_error *error)
 {
     struct sqlite_store *store = self(engine);
@@ -69,20 +82,15 @@ static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, s
     if (sqlite_do(store, STMT_BEGIN, "") < 0)
         return fault_give(store, error);
     store->batch++;
+    if (!store->needs_recovery)
+        return 0;
+    if (sqlite_recover(store, store->image) < 0) {
+        int rc = fault_give(store, error);
+        engine_rollback(engine);
+        return rc;
+    }
+    books_op_end(store, store->seq);
     return 0;
-}
-
-static void engine_rollback(struct store_engine *engine)
-{
-    struct sqlite_store *store = self(engine);
-    for (size_t i = 0; i < SQLITE_STATEMENT_COUNT; i++)
-        sqlite3_reset(store->statements[i]);
-    store->fault = 0;
-    if (sqlite3_get_autocommit(store->db) == 0 && sqlite_do(store, STMT_ROLLBACK, "") < 0)
-        store->is_broken = sqlite3_get_autocommit(store->db) == 0;
-    store->fault = 0;
-    store->batch--;
-    books_forget(store);
 }
 
 /* The operation is undone. A fault of the store ends the transaction; a bug of ours (a CHECK that refuses) ends only the operation. */
@@ -113,7 +121,7 @@ static int engine_apply(struct store_engine *engine, struct store_op *op, bool *
     op->code = 0;
     op->seq_first = 0;
     store->now_ms = store_clock_now_ms(&store->clock);
-    int rc = row->changes_agents ? books_write(store) : 0;
+    int rc = row->changes_agents ? books_seats_write(store) : 0;
     if (rc == 0)
         rc = sqlite_do(store, STMT_SAVEPOINT, "");
     if (rc < 0)
@@ -163,6 +171,7 @@ static int engine_commit(struct store_engine *engine, struct store_commit *ret_c
         store->is_broken = true;
         return fault_give(store, error);
     }
+    store->needs_recovery = false;
     books_committed(store, ret_commit);
     return 0;
 }
@@ -207,10 +216,12 @@ static int engine_reopen(struct store_engine *engine, bool *ret_landed, struct s
     store->is_broken = false;
     *ret_landed = batch == store->batch;
     *ret_commit = (struct store_commit){.seq = store->seq};
-    if (*ret_landed)
+    if (*ret_landed) {
+        store->needs_recovery = false;
         books_committed(store, ret_commit);
-    else
+    } else {
         books_forget(store);
+    }
     store->batch = batch;
     return 0;
 }
@@ -260,15 +271,6 @@ static int engine_sweeps(struct store_engine *engine, int64_t **ret_ids, size_t 
     return sqlite_sweeps_open(store, ret_ids, ret_count) < 0 ? fault_give(store, error) : 0;
 }
 
-static int engine_open(const char *path, struct store_engine **ret_engine, struct store_image *ret_image, struct galloc_error *error)
-{
-    struct sqlite_store *store = NULL;
-    int rc = sqlite_store_open(path, &store, ret_image, error);
-    if (rc == 0)
-        *ret_engine = (struct store_engine *)(void *)store;
-    return rc;
-}
-
 static void engine_close(struct store_engine *engine)
 {
     struct sqlite_store *store = self(engine);
@@ -281,6 +283,44 @@ static void engine_close(struct store_engine *engine)
     handle_close(store);
     books_clear(&store->books);
     free(store);
+}
+
+/* The first transaction: recovery. A disk that is full puts it off to the writer's first one that commits. */
+static int first_transaction(struct store_engine *engine, struct galloc_error *error)
+{
+    struct store_commit ignored;
+    bool has_landed;
+    int rc = engine_begin(engine, INT64_MAX, error);
+    if (rc == 0) {
+        rc = engine_commit(engine, &ignored, error);
+        if (rc == -GALLOC_DISK_FULL)
+            return engine_reopen(engine, &has_landed, &ignored, error);
+    }
+    return rc == -GALLOC_DISK_FULL ? 0 : rc;
+}
+
+static int engine_open(const char *path, struct store_engine **ret_engine, struct store_image *ret_image, struct galloc_error *error)
+{
+    struct sqlite_store *store = NULL;
+    struct galloc_error why;
+    int rc = sqlite_store_open(path, &store, error);
+    if (rc < 0)
+        return rc;
+    struct store_engine *engine = (struct store_engine *)(void *)store;
+    store->image = ret_image;
+    rc = first_transaction(engine, &why);
+    store->image = NULL;
+    if (rc == 0) {
+        rc = sqlite_image_load(store, ret_image);
+        if (rc < 0)
+            why = store->fault_error;
+    }
+    if (rc == 0) {
+        *ret_engine = engine;
+        return 0;
+    }
+    engine_close(engine);
+    return galloc_fail(error, GALLOC_D_STORE_IO, "%s", why.message);
 }
 
 const struct store_ops sqlite_ops = {

@@ -79,7 +79,7 @@ void books_op_rollback(struct sqlite_store *store);
 void books_seats_op_end(struct books *books);
 void books_seats_op_rollback(struct books *books);
 int books_seats_write(struct sqlite_store *store);
-int books_write(struct sqlite_store *store);          /* before COMMIT, and before an operation that reads or writes ledger_agent by SQL */
+int books_write(struct sqlite_store *store);          /* before COMMIT; not between operations: it compares with what is committed. Seats can be written any time */
 void books_committed(struct sqlite_store *store, struct store_commit *ret_commit);
 void books_forget(struct sqlite_store *store);        /* after a rollback: everything is read anew */
 void books_forget_seats(struct sqlite_store *store);  /* after an operation that changed agents or ledger_agent by SQL */

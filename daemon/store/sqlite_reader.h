@@ -36,7 +36,8 @@
                      "LEFT JOIN agent x ON x.id = t.excluded LEFT JOIN lease l ON l.number = t.lease "                                         \
                      "WHERE t.assignment = ?1 AND t.n > ?2 ORDER BY t.n")                                                                      \
     X(READ_LOAD, "SELECT g.agent_id, g.capacity, l.base, l.held, NULL, g.is_available, g.until_at_ms, g.is_listed, g.attributes, g.id "        \
-                 "FROM ledger_agent l JOIN agent g ON g.id = l.agent WHERE l.ledger = ?1 ORDER BY g.agent_id")                                 \
+                 "FROM ledger_agent l JOIN agent g ON g.id = l.agent WHERE l.ledger = ?1 AND (g.is_listed = 1 OR l.held > 0) "                       \
+                 "ORDER BY g.agent_id")                                                                                                        \
     X(READ_LEDGER_OF_RUN, "SELECT coalesce(ledger, 0) FROM run WHERE id = ?1")                                                                 \
     X(READ_LEDGER_OF_POOL, "SELECT min(id) FROM ledger WHERE pool = ?1")                                                                       \
     X(READ_LEDGER_RUNS, "SELECT count(*) FROM (SELECT 1 FROM run WHERE ledger = ?1 LIMIT 2)")                                                  \
