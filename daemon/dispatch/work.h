@@ -1,0 +1,81 @@
+/* What is on its way: an attempt, a failure that waits to be judged, and what a run and an endpoint carry for the dispatcher. Not for other rooms. */
+#ifndef GALLOC_DISPATCH_WORK_H
+#define GALLOC_DISPATCH_WORK_H
+
+#include "core/alloc.h"
+#include "core/retry.h"
+#include "core/template.h"
+#include "dispatch/engine.h"
+
+/* One attempt, from the lease to the settle. Owned by exactly one list or callback at a time: a run's ready list, a network call, a settle on its way. */
+struct attempt {
+    struct attempt *next;
+    struct attempt *fly_next, **fly_at; /* in the engine's list while its call is under way */
+    struct engine *engine;      /* borrowed, like the next three */
+    struct run_entry *run;
+    struct endpoint *endpoint;
+    struct net_call *call_handle; /* while under way */
+    int64_t assignment, lease, call;
+    char *key, *fields;         /* owned */
+    size_t fields_len;
+    int32_t n;
+    struct retry_budget budget;
+    int64_t token_cap;          /* in force for this attempt */
+    bool keeps_slot;            /* a re-ask: its place is taken already */
+    bool has_slot;              /* counted in endpoint->in_flight, the run's and the pool's */
+    bool was_full;              /* sent when calls under way were at the limit */
+    int64_t sent_us, est_tokens;
+    int64_t *candidates;        /* owned: ids of the agents named in the prompt */
+    size_t candidate_count;
+    int64_t excluded;           /* the agent that was full in the attempt before; 0 */
+    int64_t chosen;             /* agent claimed until the settle has committed; 0 */
+};
+
+/* A transient failure that is not yet judged. */
+enum held_judgement { HELD_OPEN, HELD_CONFIRMED, HELD_DROPPED };
+struct held {
+    struct held *next;
+    int64_t run, assignment;
+    int32_t n;
+    int64_t sent_us, failed_us;
+    int64_t due_us;             /* when its backoff ends */
+    bool is_first;              /* an attempt numbered 1 */
+    int32_t retries_spent;      /* before it is judged */
+    bool is_stored;             /* its settle has committed */
+    enum held_judgement judgement;
+    char *message;              /* owned; for the result if it fails */
+    int32_t http_status;
+};
+
+struct run_dispatch {
+    struct attempt *ready, **ready_end; /* leased and not sent */
+    int64_t ready_count;
+    int64_t in_flight;          /* slots taken, settles on the way included */
+    bool has_claim;             /* a claim is with the store */
+    int64_t dry_until_us;       /* nothing is due before; 0: ask the store; INT64_MAX: until something changes */
+    int64_t batch_next_us;      /* of batch profiles: the next batch may start */
+    bool has_batch;
+    int64_t no_places_until_us; /* waits for places; 0: does not */
+    int64_t no_places_generation;
+    struct template *template;  /* owned; parsed */
+    bool sends_all;             /* no column is kept back */
+    int reject_streak;          /* rejected alike in a row, while the run has no success */
+    uint64_t reject_mark;       /* of the words they share */
+    bool has_sweep;             /* a sweep of ours is with the store */
+    double rate_s;              /* completions a second, for the lease ahead */
+    char last_problem[256];     /* the provider's words of the last failure, for a pause's reason */
+};
+
+struct endpoint_dispatch {
+    struct engine *engine;      /* borrowed */
+    struct endpoint *endpoint;  /* borrowed */
+    struct settle_item *items;  /* owned: outcomes for the next settle */
+    struct attempt **owners;    /* beside items: whose they are; owned */
+    size_t item_count, item_cap;
+    struct held *held;          /* owned list */
+    bool has_test;              /* a test request is under way */
+    struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */
+    int64_t prompt_tokens;      /* mean of the last prompts, for the pacer's estimate */
+};
+
+#endif

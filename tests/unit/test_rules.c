@@ -1,0 +1,371 @@
+/* The rules of core: states, budgets, breaker, pace, allocation, ETA. One row or step a rule; each fails when its rule is broken. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/json.h"
+#include "core/alloc.h"
+#include "core/eta.h"
+#include "core/pacer.h"
+#include "core/price.h"
+#include "core/retry.h"
+#include "core/state.h"
+
+#include <string.h>
+
+static void test_states(void **state)
+{
+    (void)state;
+    static const char allowed[ASSIGNMENT_STATE_COUNT][ASSIGNMENT_STATE_COUNT + 1] = {
+        /* to: pending leased succeeded failed cancelled; d daemon, p person */
+        "-d-dp", "dd" "ddp", "-----", "p----", "p----"};
+    for (int from = 0; from < ASSIGNMENT_STATE_COUNT; from++) {
+        for (int to = 0; to < ASSIGNMENT_STATE_COUNT; to++) {
+            char who = allowed[from][to];
+            assert_int_equal(assignment_may_move((enum assignment_state)from, (enum assignment_state)to, false), who == 'd');
+            assert_int_equal(assignment_may_move((enum assignment_state)from, (enum assignment_state)to, true), who != '-');
+        }
+    }
+    assert_true(run_may_move(RUN_RUNNING, RUN_DONE, false));
+    assert_false(run_may_move(RUN_RUNNING, RUN_CANCELLED, false));
+    assert_false(run_may_move(RUN_DONE, RUN_CANCELLED, true));
+    for (int i = 0; i < ASSIGNMENT_STATE_COUNT; i++)
+        assert_int_equal(assignment_state_by_name(assignment_state_name((enum assignment_state)i)), i);
+    assert_int_equal(run_state_by_name("bogus"), -1);
+}
+
+/* What each class does to an assignment whose budgets are untouched. */
+static void test_budgets(void **state)
+{
+    (void)state;
+    static const struct {
+        enum outcome_class class;
+        bool has_success;
+        enum retry_action action;
+        int32_t reasks, fulls, failures;
+    } rows[] = {
+        {OUTCOME_SUCCEEDED, true, RETRY_SUCCEED, 0, 0, 0},       {OUTCOME_INVALID_ANSWER, true, RETRY_ASK_NOW, 1, 0, 0},
+        {OUTCOME_TRANSIENT, true, RETRY_HOLD_TRANSIENT, 0, 0, 1}, {OUTCOME_THROTTLED, true, RETRY_PENDING, 0, 0, 0},
+        {OUTCOME_QUOTA_DAY, true, RETRY_PENDING, 0, 0, 0},       {OUTCOME_UNAVAILABLE, true, RETRY_PENDING, 0, 0, 0},
+        {OUTCOME_CREDENTIALS, true, RETRY_PENDING, 0, 0, 0},     {OUTCOME_BILLING, true, RETRY_PENDING, 0, 0, 0},
+        {OUTCOME_CONFIG, true, RETRY_PENDING, 0, 0, 0},          {OUTCOME_REJECTED, true, RETRY_FAIL, 0, 0, 0},
+        {OUTCOME_REJECTED, false, RETRY_HOLD_REJECTED, 0, 0, 0}, {OUTCOME_AGENT_FULL, true, RETRY_ASK_NOW, 0, 1, 0},
+        {OUTCOME_LOST, true, RETRY_PENDING, 0, 0, 0},            {OUTCOME_EXPIRED, true, RETRY_FAIL, 0, 0, 0},
+        {OUTCOME_NO_CANDIDATE, true, RETRY_FAIL, 0, 0, 0},       {OUTCOME_NO_CAPACITY, true, RETRY_FAIL, 0, 0, 0},
+        {OUTCOME_TEMPLATE, true, RETRY_FAIL, 0, 0, 0},           {OUTCOME_RELEASED, true, RETRY_PENDING, 0, 0, 0},
+    };
+    struct rng rng;
+    rng_seed(&rng, 7);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct retry_budget budget = {0};
+        struct retry_input input = {.class = rows[i].class, .run_has_success = rows[i].has_success, .token_cap = 1024, .backoff_max_ms = 8000};
+        struct retry_decision decision = retry_decide(&input, &budget, &rng);
+        assert_int_equal(decision.action, rows[i].action);
+        assert_int_equal(budget.reasks_spent, rows[i].reasks);
+        assert_int_equal(budget.fulls_spent, rows[i].fulls);
+        assert_int_equal(budget.failures, rows[i].failures);
+        assert_int_equal(budget.retries_spent, 0); /* spent only when a held failure is confirmed */
+        if (rows[i].class == OUTCOME_UNAVAILABLE)
+            assert_in_range(decision.delay_ms, 500, 1000);
+        if (rows[i].class == OUTCOME_THROTTLED)
+            assert_int_equal(decision.delay_ms, 0);
+    }
+}
+
+static void test_budgets_run_out(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 9);
+    struct retry_budget budget = {0};
+    struct retry_input input = {.class = OUTCOME_INVALID_ANSWER, .run_has_success = true, .token_cap = 1024, .backoff_max_ms = 8000};
+    for (int i = 0; i < RETRY_REASKS_MAX; i++)
+        assert_int_equal(retry_decide(&input, &budget, &rng).action, RETRY_ASK_NOW);
+    assert_int_equal(retry_decide(&input, &budget, &rng).action, RETRY_FAIL);
+    budget = (struct retry_budget){0};
+    input.is_truncated = true;
+    retry_decide(&input, &budget, &rng);
+    assert_int_equal(budget.token_cap, 2048);
+    input.token_cap = RETRY_TOKEN_CAP_MAX;
+    retry_decide(&input, &budget, &rng);
+    assert_int_equal(budget.token_cap, RETRY_TOKEN_CAP_MAX);
+    budget = (struct retry_budget){0};
+    input = (struct retry_input){.class = OUTCOME_AGENT_FULL, .run_has_success = true, .backoff_max_ms = 8000};
+    for (int i = 0; i < 200; i++) { /* never fails it */
+        struct retry_decision decision = retry_decide(&input, &budget, &rng);
+        assert_int_equal(decision.action, i < RETRY_FULLS_AT_ONCE ? RETRY_ASK_NOW : RETRY_PENDING);
+        assert_in_range(decision.delay_ms, 0, 8000);
+    }
+    budget = (struct retry_budget){0};
+    input.class = OUTCOME_TRANSIENT;
+    assert_false(retry_decide(&input, &budget, &rng).is_late);
+    assert_true(retry_decide(&input, &budget, &rng).is_late); /* from the second failure on behind those never tried */
+    int64_t longest = 0;
+    for (int i = 0; i < 1000; i++)
+        longest = max_i64(longest, retry_jitter_ms(1, 8000, &rng));
+    assert_in_range(longest, 900, 999);
+    for (int i = 0; i < 1000; i++)
+        longest = max_i64(longest, retry_jitter_ms(10, 8000, &rng));
+    assert_in_range(longest, 7000, 7999);
+}
+
+static void test_breaker(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    struct breaker b = {0};
+    bool strikes;
+    for (int i = 0; i < 5; i++)
+        assert_false(breaker_failure(&b, 1000 + i, 500 + i, 0, true, &rng));
+    assert_false(breaker_success(&b, 1010, 400, false, &strikes)); /* sent before the first failure: ends no row */
+    assert_true(breaker_failure(&b, 1020, 510, 0, true, &rng));
+    assert_true(b.is_open);
+    assert_false(breaker_wants_probe(&b, 1500));
+    assert_true(breaker_wants_probe(&b, 2121));
+    assert_false(breaker_test_failure(&b, 2200, &rng));
+    assert_in_range(b.next_probe_ms - 2200, 1800, 2200);
+    assert_false(breaker_success(&b, 2300, 900, false, &strikes)); /* sent before the opening: closes nothing */
+    assert_true(b.is_open);
+    assert_true(breaker_success(&b, 4500, 4200, true, &strikes));
+    assert_false(b.is_open);
+
+    b = (struct breaker){0}; /* a success sent within the row ends it */
+    for (int i = 0; i < 5; i++)
+        breaker_failure(&b, 1000, 500, 0, true, &rng);
+    breaker_success(&b, 1001, 600, false, &strikes);
+    assert_false(breaker_failure(&b, 1002, 700, 0, true, &rng));
+    b = (struct breaker){0}; /* assignments that failed before do not count; failures of one connection count once */
+    for (int i = 0; i < 20; i++) {
+        assert_false(breaker_failure(&b, 1000, 500, 0, false, &rng));
+        assert_false(breaker_failure(&b, 1000, 500, 40001, true, &rng));
+    }
+    assert_true(breaker_test_failure(&b, 1100, &rng)); /* a failed test request opens at once */
+}
+
+static void test_breaker_strikes_and_brownout(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    struct breaker b = {0};
+    bool strikes = false;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 6; i++)
+            breaker_failure(&b, 1000 + round * 5000, 900 + round * 5000, 0, true, &rng);
+        assert_true(b.is_open);
+        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, true, &strikes);
+        assert_int_equal(strikes, round == 2);
+    }
+    b = (struct breaker){0};
+    assert_int_equal(breaker_max_retries(&b, 0, 3), 3);
+    for (int i = 0; i < 6; i++) /* 1 - .98^6 = .114 */
+        breaker_first_attempt(&b, 1000, true);
+    assert_int_equal(breaker_max_retries(&b, 1001, 3), 12);
+    for (int i = 0; i < 200; i++)
+        breaker_first_attempt(&b, 2000, false);
+    assert_int_equal(breaker_max_retries(&b, 500000, 3), 12); /* ten minutes after it was ill */
+    assert_int_equal(breaker_max_retries(&b, 1000 + 700000, 3), 3);
+}
+
+static struct pacer_now at(int64_t us)
+{
+    return (struct pacer_now){.mono_us = us, .wall_ms = 1795448640000 + us / 1000};
+}
+
+static void test_configured_limit(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.rpm = 60, .max_in_flight = 1000, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 1);
+    int64_t sent[1000], now_us = 1000000, count = 0;
+    while (now_us < 200000000 && count < 1000) {
+        struct pacer_answer answer = pacer_ask(pacer, at(now_us), 100, 0, false, false);
+        if (answer.wait == PACER_GO) {
+            pacer_sent(pacer, at(now_us), 100);
+            sent[count++] = now_us;
+        } else {
+            assert_int_equal(answer.wait, PACER_LIMIT_RPM);
+            assert_true(answer.wait_us > 0);
+            now_us += answer.wait_us;
+        }
+    }
+    assert_in_range(count, 180, 240);
+    for (int64_t i = 60; i < count; i++)
+        assert_true(sent[i] - sent[i - 60] > 60000000); /* never more than 60 in any 60 s */
+    pacer_free(pacer);
+}
+
+static struct pacer_outcome outcome_of(enum outcome_class class, int64_t sent_us)
+{
+    return (struct pacer_outcome){.class = class, .sent_us = sent_us, .latency_us = 1000, .is_first_attempt = true, .retry_after_ms = -1, .quota_value = -1, .tokens = -1};
+}
+
+static void test_hint_and_canary(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 3);
+    struct pacer_change change;
+    for (int i = 0; i < 20; i++)
+        pacer_sent(pacer, at(1000000 + i), 10);
+    struct pacer_outcome refused = outcome_of(OUTCOME_THROTTLED, 1000019);
+    refused.retry_after_ms = 7000;
+    pacer_outcome(pacer, at(1100000), &refused, &change);
+    assert_true(change.blocked);
+    struct pacer_answer answer = pacer_ask(pacer, at(1200000), 10, 5, false, false);
+    assert_int_equal(answer.wait, PACER_BLOCKED);
+    assert_in_range(answer.wait_us, 6900000, 7100000);
+    int64_t later = 1200000 + answer.wait_us;
+    assert_int_equal(pacer_ask(pacer, at(later), 10, 0, false, false).wait, PACER_GO);
+    pacer_sent(pacer, at(later), 10);
+    assert_int_equal(pacer_ask(pacer, at(later + 1), 10, 1, false, false).wait, PACER_BLOCKED); /* one canary at a time */
+    struct pacer_outcome well = outcome_of(OUTCOME_SUCCEEDED, later);
+    pacer_outcome(pacer, at(later + 1000), &well, &change);
+    assert_int_equal(pacer_ask(pacer, at(later + 1000), 10, 0, false, false).wait, PACER_GO);
+    struct pacer_view view;
+    pacer_view(pacer, at(later + 1000), &view);
+    assert_true(view.rate_per_min > 0); /* a rate is learned; it binds adaptive runs alone */
+    pacer_free(pacer);
+}
+
+static void test_quota_day(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 3);
+    struct pacer_change change;
+    int64_t now_us = 1000000;
+    static const int64_t waits_s[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
+    for (size_t i = 0; i < ARRAY_COUNT(waits_s); i++) {
+        pacer_sent(pacer, at(now_us), 10);
+        struct pacer_outcome refused = outcome_of(OUTCOME_QUOTA_DAY, now_us);
+        refused.retry_after_ms = 8000; /* the body lies */
+        pacer_outcome(pacer, at(now_us), &refused, &change);
+        struct pacer_answer answer = pacer_ask(pacer, at(now_us), 10, 0, true, false);
+        assert_int_equal(answer.wait, PACER_QUOTA_DAY);
+        assert_int_equal(answer.wait_us, waits_s[i] * 1000000);
+        now_us += answer.wait_us;
+    }
+    struct pacer_view view;
+    pacer_view(pacer, at(now_us), &view);
+    assert_string_equal(view.mode, "quota_day");
+    assert_true(view.quota_until_at_ms > 0);
+    pacer_free(pacer);
+}
+
+static void test_concurrency(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 3);
+    struct pacer_change change;
+    assert_int_equal(pacer_ask(pacer, at(1), 1, 63, false, false).wait, PACER_GO); /* a batch profile is bound by max_in_flight alone */
+    assert_int_equal(pacer_ask(pacer, at(1), 1, 64, false, false).wait, PACER_IN_FLIGHT);
+    assert_int_equal(pacer_ask(pacer, at(1), 1, 64, false, true).wait, PACER_GO); /* a re-ask has its place */
+    int64_t start = pacer_in_flight_limit(pacer, true);
+    for (int i = 0; i < 100; i++) {
+        struct pacer_outcome well = outcome_of(OUTCOME_SUCCEEDED, 1000 + i);
+        well.was_full = true;
+        pacer_outcome(pacer, at(2000 + i), &well, &change);
+    }
+    assert_true(start < 64);
+    assert_int_equal(pacer_in_flight_limit(pacer, true), 64);
+    pacer_free(pacer);
+}
+
+static void test_rooms(void **state)
+{
+    (void)state;
+    assert_int_equal(agent_room(2, 1, 0, true, true, 0, 5), ROOM_FREE);
+    assert_int_equal(agent_room(2, 1, 1, true, true, 0, 5), ROOM_COVERED);
+    assert_int_equal(agent_room(2, 2, 0, true, true, 0, 5), ROOM_FULL);
+    assert_int_equal(agent_room(2, 5, 0, true, true, 0, 5), ROOM_FULL);
+    assert_int_equal(agent_room(-1, 1000000, 5, true, true, 0, 5), ROOM_FREE);
+    assert_int_equal(agent_room(2, 0, 0, true, false, 0, 5), ROOM_AWAY);
+    assert_int_equal(agent_room(2, 0, 0, true, false, 9, 5), ROOM_AWAY_UNTIL);
+    assert_int_equal(agent_room(2, 0, 0, true, false, 4, 5), ROOM_FREE); /* the date has passed */
+    assert_int_equal(agent_room(2, 0, 0, false, true, 0, 5), ROOM_AWAY);
+    assert_int_equal(agent_room(0, 0, 0, true, true, 0, 5), ROOM_FULL);
+}
+
+static void test_match(void **state)
+{
+    (void)state;
+    const char *fields = "{\"region\":\"north\",\"n\":7,\"empty\":null}";
+    const char *agent = "{\"region\":\"north\",\"skills\":[\"south\",\"north\"],\"n\":7,\"other\":\"x\"}";
+    struct json_object *attributes = NULL;
+    assert_int_equal(json_parse(agent, strlen(agent), &attributes, NULL), 0);
+    struct json_span span = {fields, strlen(fields)};
+    assert_true(match_holds(span, "region", attributes, "region"));
+    assert_true(match_holds(span, "region", attributes, "skills"));
+    assert_true(match_holds(span, "n", attributes, "n"));
+    assert_false(match_holds(span, "region", attributes, "other"));
+    assert_false(match_holds(span, "missing", attributes, "region"));
+    assert_false(match_holds(span, "empty", attributes, "region"));
+    assert_false(match_holds(span, "region", attributes, "missing"));
+    json_free(attributes);
+}
+
+static void test_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_well;
+    } rows[] = {{"{\"agent_id\":\"A7\",\"reason\":\"near\",\"confidence\":0.5}", true}, {"{\"agent_id\":\"A7\"}", true},
+                {"```json\n{\"agent_id\":\"A7\"}\n```", true}, {"{\"agent_id\":7}", false}, {"{\"agent_id\":\"\"}", false}, {"{}", false}, {"", false},
+                {"A7", false}, {"[\"A7\"]", false}, {"{\"agent_id\":\"A7\"", false}, {"{\"agent_id\":\"A7\",\"confidence\":1.5}", false},
+                {"{\"agent_id\":\"A7\",\"confidence\":\"high\"}", false}, {"{\"agent_id\":\"A7\",\"reason\":7}", false},
+                {"{\"agent_id\":\"A\\u00007\"}", false}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct alloc_answer answer = {.reason = NULL};
+        struct galloc_error error;
+        int rc = alloc_answer_read(rows[i].text, strlen(rows[i].text), &answer, &error);
+        assert_int_equal(rc == 0, rows[i].is_well);
+        if (rc == 0)
+            assert_string_equal(answer.agent_id, "A7");
+        free(answer.reason);
+    }
+}
+
+static void test_prices(void **state)
+{
+    (void)state;
+    int64_t tokens[5] = {812, 0, 24, 90, -1};
+    assert_int_equal(price_micros(750000, 75000, 3750000, tokens), 1037); /* 812 x .75 + 114 x 3.75 = 1036.5, rounded up */
+    int64_t cached[5] = {1000, 400, 0, -1, -1};
+    assert_int_equal(price_micros(1000000, 100000, 0, cached), 640);
+}
+
+static void test_eta(void **state)
+{
+    (void)state;
+    struct eta eta = {0};
+    struct eta_answer answer;
+    eta_restart(&eta, 1000);
+    eta_answer(&eta, 100, 100, 2000, &answer);
+    assert_false(answer.is_known);
+    for (int s = 1; s <= 120; s++)
+        eta_completed(&eta, 10, 1000 + s * 1000);
+    eta_answer(&eta, 600, 1800, 121000, &answer);
+    assert_true(answer.is_known);
+    assert_in_range(answer.seconds, 57, 63);
+    assert_true(answer.low_seconds < answer.seconds && answer.seconds < answer.high_seconds);
+    assert_true(eta_rate_per_second(&eta, 121000) > 9.5 && eta_rate_per_second(&eta, 121000) < 10.5);
+    assert_true(eta_rate_per_second(&eta, 500000) < 0.01); /* nothing for long: no rate of old */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_states),           cmocka_unit_test(test_budgets),     cmocka_unit_test(test_budgets_run_out),
+        cmocka_unit_test(test_breaker),          cmocka_unit_test(test_breaker_strikes_and_brownout),
+        cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_quota_day),
+        cmocka_unit_test(test_concurrency),      cmocka_unit_test(test_rooms),       cmocka_unit_test(test_match),
+        cmocka_unit_test(test_answers),          cmocka_unit_test(test_prices),      cmocka_unit_test(test_eta),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
