@@ -176,6 +176,11 @@ stage_systemd() {
         each_file_passes systemd systemd-analyze security --no-pager --offline=true --threshold=15 -- "$units/gallocd.service"
 }
 
+stage_service() {
+    [ -x "$DIR/root/usr/sbin/gallocd" ] || return 0
+    pytest_folder service tests/service "$RELEASE_BUILD" 1
+}
+
 # The tests themselves ran in the other stages; here it is the tarball, and that it builds, installs and cleans up.
 stage_dist() {
     mkdir -p "$DIR/dist"

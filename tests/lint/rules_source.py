@@ -219,7 +219,8 @@ def headings(tree):
             name = path.removeprefix("daemon/").upper()
             guards = {"GALLOC_" + re.sub(r"[^A-Z0-9]", "_", part) for part in (name, path.upper())}
             found = re.search(r"^#ifndef (\w+)\n#define (\w+)$", text, re.M)
-            if not found or found.group(1) != found.group(2) or found.group(1) not in guards:
+            is_any = path.startswith("tests/") and found and found.group(1).startswith("GALLOC_")
+            if not found or found.group(1) != found.group(2) or not (is_any or found.group(1) in guards):
                 yield Finding(path, 1, f"guard it with #ifndef {sorted(guards)[-1]}")
 
 
