@@ -41,6 +41,11 @@ void json_free(struct json_object *value)
     json_object_put(value);
 }
 
+struct json_object *json_share(struct json_object *value)
+{
+    return json_object_get(value);
+}
+
 struct json_object *json_get(struct json_object *object, const char *name)
 {
     struct json_object *value = NULL;

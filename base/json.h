@@ -9,6 +9,7 @@ struct json_object; /* json-c's; json_free() gives it back */
 /* Parses one value after json_check(). 0, or -GALLOC_NOT_JSON. The caller frees *ret_value with json_free(). Any thread. */
 int json_parse(const char *text, size_t len, struct json_object **ret_value, struct galloc_error *error) MUST_CHECK;
 void json_free(struct json_object *value); /* NULL is fine */
+struct json_object *json_share(struct json_object *value); /* one more owner of it, who frees it too; gives `value` */
 
 /* The member of an object, or NULL (also when `object` is NULL or not an object). Borrowed. */
 struct json_object *json_get(struct json_object *object, const char *name);
