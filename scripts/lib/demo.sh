@@ -138,7 +138,7 @@ demo_start_sim() { # sets SIM_PORT
 demo_configure() { # BASE_URL (empty: Gemini's own) KEY [TIME_SCALE]
     (umask 077 && printf '%s\n' "$2" >"$DIR/key")
     {
-        printf 'keep_back = {"phone"}\n'
+        printf 'keep_back = {"phone"}\nprices_file = "%s/daemon/config/prices.conf"\n' "$ROOT"
         printf 'endpoint "gemini" {\n    model = "%s"\n    api_key_file = "%s"\n    max_in_flight = %s\n' \
             "$MODEL" "$DIR/key" "${DEMO_IN_FLIGHT:-32}"
         [ -z "$1" ] || printf '    base_url = "%s"\n' "$1"
