@@ -28,7 +28,8 @@ void places_of_process(struct places *ret_places)
     };
     if (places.home == NULL && account != NULL && account->pw_dir != NULL && account->pw_dir[0] == '/')
         places.home = account->pw_dir;
-    places.is_service = geteuid() == 0 || places.state_directory != NULL || (account != NULL && strcmp(account->pw_name, SERVICE_ACCOUNT) == 0);
+    bool is_systems = places.state_directory != NULL && strncmp(places.state_directory, GALLOC_LOCALSTATEDIR "/", sizeof GALLOC_LOCALSTATEDIR) == 0;
+    places.is_service = geteuid() == 0 || is_systems || (account != NULL && strcmp(account->pw_name, SERVICE_ACCOUNT) == 0);
     *ret_places = places;
 }
 

@@ -47,18 +47,6 @@ void settings_default(enum setting_section section, void *target);
 /* Frees what the section's rows own in a target. */
 void settings_clear(enum setting_section section, void *target);
 
-/* ---- the file (file.c) ---- */
-/* Reads text in the configuration's language into `config`, whose defaults stand already. `only_prices`: no other section is known. `path` is for messages and
- * relative paths. 0, or -GALLOC_D_CONFIG with "path:line: …". */
-int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices, struct galloc_error *error) MUST_CHECK;
-/* A whole file of at most 1 MiB. 0, -GALLOC_NOT_FOUND, or -GALLOC_D_CONFIG. The caller frees *ret_text. */
-int file_load(const char *path, char **ret_text, size_t *ret_len, struct galloc_error *error) MUST_CHECK;
-
-/* ---- a configuration in memory (config.c) ---- */
-struct config *config_new(void); /* built-in defaults, the endpoint "gemini", the five profiles; no paths yet */
-/* What can be judged only when all has been read. `default_line` is the line of default_endpoint, 0: not in the file. */
-int config_check(const struct config *config, const char *path, int default_line, struct galloc_error *error) MUST_CHECK;
-
 /* ---- where things are (places.c) ---- */
 /* What the environment says; NULL where it says nothing. */
 struct places {
@@ -71,5 +59,24 @@ void places_of_process(struct places *ret_places);
 char *places_config_file(const struct places *places, int index); /* 0, 1, …: where a file is looked for, in turn; NULL at the end */
 char *places_state_dir(const struct places *places);
 char *places_socket(const struct places *places);
+
+/* ---- the file (file.c) ---- */
+/* What a file said that is judged later. */
+struct file_report {
+    int default_endpoint_line; /* 0: it does not name one */
+    int prices_file_line;
+};
+/* Reads text in the configuration's language into `config`, whose defaults stand already. `only_prices`: no other section is known. `path` is for messages and
+ * relative paths. 0, or -GALLOC_D_CONFIG with "path:line: …". One thread at a time. */
+int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices, struct file_report *ret_report,
+              struct galloc_error *error) MUST_CHECK;
+/* A whole file of at most 1 MiB. 0, -GALLOC_NOT_FOUND, or -GALLOC_D_CONFIG. The caller frees *ret_text. */
+int file_load(const char *path, char **ret_text, size_t *ret_len, struct galloc_error *error) MUST_CHECK;
+
+/* ---- a configuration in memory (config.c) ---- */
+struct config *config_new(void); /* built-in defaults, the endpoint "gemini", the five profiles; no paths yet */
+void profile_clear(struct profile *profile);
+/* All of config_load(), with the places given. */
+int config_load_at(const struct places *places, const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
 
 #endif

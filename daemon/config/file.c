@@ -1,0 +1,412 @@
+/* The file, through libconfuse. Every setting is a string to libconfuse; a callback reads it by its row of the table while the line is known. A section is
+ * gathered in a draft and joins the configuration where it ends. libconfuse's callbacks carry no argument of ours, hence the one static pointer. */
+#include "config/settings.h"
+
+#include "core/limits.h"
+
+#include "base/text.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FILE_BYTES_MAX (1 << 20)
+#define MODEL_BYTES 256
+
+/* A section that is being read. */
+struct draft {
+    cfg_t *section; /* borrowed; NULL: none is open */
+    enum setting_section kind;
+    char *name;     /* owned: the title */
+    uint64_t given; /* a bit a row of the table */
+    union {
+        struct endpoint_config endpoint;
+        struct price_config price;
+        struct profile profile;
+    } in;
+    const struct profile *known; /* the profile that is changed; NULL: a new one */
+};
+
+struct reader {
+    struct config *config;
+    const char *path;
+    char *folder; /* owned */
+    bool only_prices;
+    uint64_t given;
+    struct draft draft;
+    struct file_report report;
+    bool has_failed;
+    struct galloc_error error;
+};
+
+static struct reader *reading; /* while file_read() runs */
+
+/* Keeps the first error with its line. Always -1, as libconfuse wants it. */
+static int fail_at(const cfg_t *cfg, const char *message)
+{
+    if (!reading->has_failed)
+        galloc_fail(&reading->error, GALLOC_D_CONFIG, "%s:%d: %s", reading->path, cfg->line, message);
+    reading->has_failed = true;
+    return -1;
+}
+
+static enum setting_section section_of(const char *name)
+{
+    for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++)
+        if (strcmp(section_names[i], name) == 0)
+            return (enum setting_section)i;
+    return SECTION_DAEMON;
+}
+
+/* ---- libconfuse's own complaints, in our words ---- */
+
+static int unknown_name(const cfg_t *cfg, const char *name)
+{
+    const char *names[64];
+    size_t count = 0;
+    enum setting_section section = section_of(cfg->name);
+    for (size_t i = 0; i < setting_count && !(reading->only_prices && section == SECTION_DAEMON); i++)
+        if (settings[i].section == section)
+            names[count++] = settings[i].name;
+    for (int i = SECTION_ENDPOINT; i < SECTION_COUNT && section == SECTION_DAEMON; i++)
+        if (!reading->only_prices || i == SECTION_PRICE)
+            names[count++] = section_names[i];
+    struct buf words = BUF_EMPTY;
+    const char *nearest = text_nearest(name, names, count);
+    buf_add_fmt(&words, "unknown setting \"%s\"%s%s", name, section == SECTION_DAEMON ? "" : " in ", section == SECTION_DAEMON ? "" : cfg->name);
+    if (nearest != NULL)
+        buf_add_fmt(&words, "; did you mean \"%s\"?", nearest);
+    for (size_t i = 0; nearest == NULL && i < count; i++)
+        buf_add_fmt(&words, "%s%s", i ? ", " : "; known are ", names[i]);
+    fail_at(cfg, buf_text(&words));
+    buf_clear(&words);
+    return -1;
+}
+
+/* The text between the first two single quotes of a message, cut off there. */
+static char *quoted(char *message)
+{
+    char *from = strchr(message, '\'');
+    char *to = from ? strrchr(from + 1, '\'') : NULL;
+    if (to == NULL)
+        return message;
+    *to = '\0';
+    return from + 1;
+}
+
+static void PRINTF_LIKE(2, 0) confuse_error(cfg_t *cfg, const char *fmt, va_list ap)
+{
+    char *message = NULL;
+    if (vasprintf(&message, fmt, ap) < 0)
+        return;
+    if (strncmp(message, "no such option", strlen("no such option")) == 0) {
+        unknown_name(cfg, quoted(message));
+    } else if (strncmp(message, "found duplicate title", strlen("found duplicate title")) == 0) {
+        char *words = xasprintf("the section \"%s\" stands twice; put all its settings into one", quoted(message));
+        fail_at(cfg, words);
+        free(words);
+    } else {
+        fail_at(cfg, message);
+    }
+    free(message);
+}
+
+/* ---- drafts: sections that are being read ---- */
+
+static void draft_clear(struct draft *draft)
+{
+    settings_clear(draft->kind, &draft->in);
+    free(draft->name);
+    *draft = (struct draft){0};
+}
+
+static void draft_open(cfg_t *cfg, enum setting_section section)
+{
+    struct draft *draft = &reading->draft;
+    const char *title = cfg_title(cfg);
+    draft->section = cfg;
+    draft->kind = section;
+    draft->name = xstrdup(title ? title : "");
+    settings_default(section, &draft->in);
+    if (section != SECTION_PROFILE)
+        return;
+    draft->known = config_profile(reading->config, draft->name);
+    if (draft->known != NULL) {
+        draft->in.profile = *draft->known;
+        draft->in.profile.name = draft->in.profile.text = NULL;
+    }
+}
+
+static bool is_given(const struct draft *draft, const char *name, enum setting_section section)
+{
+    for (size_t i = 0; i < setting_count; i++)
+        if (settings[i].section == section && strcmp(settings[i].name, name) == 0)
+            return draft->given >> i & 1;
+    return false;
+}
+
+/* Names stand in paths, URLs and tables, so they are plain. */
+static bool is_plain_name(const char *name)
+{
+    size_t len = strlen(name);
+    return len > 0 && len <= LIMIT_NAME_BYTES && name[0] != '.' && name[0] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+static const char *end_endpoint(struct config *config, struct draft *draft)
+{
+    if (!is_plain_name(draft->name))
+        return "an endpoint's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither dot nor dash";
+    if (strcmp(draft->name, "workers") == 0)
+        return "the name \"workers\" is taken: it means runs that are left to outside workers";
+    struct endpoint_config *place = (struct endpoint_config *)config_endpoint(config, draft->name);
+    if (place != NULL) {
+        free(place->name);
+        settings_clear(SECTION_ENDPOINT, place);
+    } else {
+        config->endpoints = xreallocarray(config->endpoints, config->endpoint_count + 1, sizeof *config->endpoints);
+        place = &config->endpoints[config->endpoint_count++];
+    }
+    *place = draft->in.endpoint;
+    place->name = xstrdup(draft->name);
+    draft->in.endpoint = (struct endpoint_config){0};
+    return NULL;
+}
+
+static const char *end_price(struct config *config, struct draft *draft)
+{
+    struct price_config *price = &draft->in.price;
+    const char *star = strchr(draft->name, '*');
+    size_t len = strlen(draft->name);
+    if (len == 0 || len > MODEL_BYTES || (star != NULL && star[1] != '\0'))
+        return "a price's name is that of a model, of 1 to 256 bytes, with a * at most at its end";
+    if (!is_given(draft, "in", SECTION_PRICE) || !is_given(draft, "out", SECTION_PRICE))
+        return "a price needs both \"in\" and \"out\" (per million tokens)";
+    if (!is_given(draft, "cached_in", SECTION_PRICE))
+        price->cached_in_micros = price->in_micros;
+    config->prices = xreallocarray(config->prices, config->price_count + 1, sizeof *config->prices);
+    price->model = xstrdup(draft->name);
+    price->is_shipped = reading->only_prices;
+    config->prices[config->price_count++] = *price;
+    *price = (struct price_config){0};
+    return NULL;
+}
+
+static char *profile_text(const struct profile *profile)
+{
+    static const char *const ways[] = {[MODE_CONTINUOUS] = "continuous: a free slot takes the next assignment", [MODE_SEQUENTIAL] = "one at a time, in the order of the input"};
+    if (profile->mode != MODE_BATCH)
+        return xstrdup(ways[profile->mode]);
+    return xasprintf("batches of %lld, %lld ms between them", (long long)profile->batch_size, (long long)profile->delay_ms);
+}
+
+static const char *end_profile(struct config *config, struct draft *draft)
+{
+    struct profile *profile = &draft->in.profile;
+    if (!is_plain_name(draft->name))
+        return "a profile's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither dot nor dash";
+    if (draft->known != NULL && profile->mode != draft->known->mode)
+        return "the mode of a built-in profile stays as it is; make a profile of another name";
+    if (draft->known == NULL && !is_given(draft, "mode", SECTION_PROFILE))
+        return "a new profile needs a mode: continuous, batch or sequential";
+    bool has_batch = is_given(draft, "batch_size", SECTION_PROFILE), has_delay = is_given(draft, "delay_between_batches", SECTION_PROFILE);
+    if (profile->mode != MODE_BATCH && (has_batch || has_delay))
+        return "batch_size and delay_between_batches are for profiles of mode batch alone";
+    if (profile->mode == MODE_BATCH && draft->known == NULL && !has_batch)
+        return "a batch profile needs a batch_size";
+    if (profile->mode == MODE_SEQUENTIAL)
+        profile->batch_size = 1;
+    profile->name = xstrdup(draft->name);
+    profile->text = profile_text(profile);
+    if (draft->known != NULL) {
+        struct profile *place = &config->profiles[draft->known - config->profiles];
+        profile_clear(place);
+        *place = *profile;
+    } else {
+        config->profiles = xreallocarray(config->profiles, config->profile_count + 1, sizeof *config->profiles);
+        config->profiles[config->profile_count++] = *profile;
+    }
+    *profile = (struct profile){0};
+    return NULL;
+}
+
+static const char *(*const section_ends[SECTION_COUNT])(struct config *config, struct draft *draft) = {
+    [SECTION_ENDPOINT] = end_endpoint,
+    [SECTION_PRICE] = end_price,
+    [SECTION_PROFILE] = end_profile,
+};
+
+/* libconfuse calls this where a section has ended; `cfg` is the one around it. */
+static int section_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+    enum setting_section section = section_of(opt->name);
+    struct draft *draft = &reading->draft;
+    if (draft->section == NULL) /* it was empty: it is the last of its kind */
+        draft_open(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1), section);
+    const char *problem = section_ends[section](reading->config, draft);
+    if (problem != NULL) {
+        char *words = xasprintf("%s \"%s\": %s", section_names[section], draft->name, problem);
+        fail_at(cfg, words);
+        free(words);
+    }
+    draft_clear(draft);
+    return problem != NULL ? -1 : 0;
+}
+
+/* ---- values ---- */
+
+static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    enum setting_section section = section_of(cfg->name);
+    size_t index = 0;
+    while (settings[index].section != section || strcmp(settings[index].name, opt->name) != 0)
+        index++;
+    const struct setting *row = &settings[index];
+    if (section != SECTION_DAEMON && reading->draft.section != cfg)
+        draft_open(cfg, section);
+    uint64_t *given = section == SECTION_DAEMON ? &reading->given : &reading->draft.given;
+    void *target = section == SECTION_DAEMON ? (void *)reading->config : (void *)&reading->draft.in;
+    struct galloc_error error = {0};
+    int rc = 0;
+    if (*given >> index & 1 && row->type != SETTING_COLUMNS)
+        rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "is given twice");
+    if (rc == 0)
+        rc = setting_set(row, target, value, reading->folder, &error);
+    if (rc < 0) {
+        char *words = xasprintf("%s: %s", row->name, error.message);
+        fail_at(cfg, words);
+        free(words);
+        return -1;
+    }
+    *given |= UINT64_C(1) << index;
+    if (section == SECTION_DAEMON && row->at == offsetof(struct config, default_endpoint))
+        reading->report.default_endpoint_line = cfg->line;
+    if (section == SECTION_DAEMON && row->at == offsetof(struct config, prices_file))
+        reading->report.prices_file_line = cfg->line;
+    *(const char **)result = value;
+    return 0;
+}
+
+/* The rows of a section as libconfuse's options, ended. `more` places stay free before the end. The caller frees. */
+static cfg_opt_t *options_of(enum setting_section section, bool is_empty, size_t more, size_t *ret_count)
+{
+    static const cfg_opt_t end = CFG_END();
+    cfg_opt_t *options = xcalloc(setting_count + more + 1, sizeof *options);
+    size_t count = 0;
+    for (size_t i = 0; i < setting_count && !is_empty; i++) {
+        if (settings[i].section != section)
+            continue;
+        cfg_opt_t one = CFG_STR_CB(settings[i].name, "", CFGF_NONE, take_value);
+        cfg_opt_t list = CFG_STR_LIST_CB(settings[i].name, NULL, CFGF_NONE, take_value);
+        options[count++] = settings[i].type == SETTING_COLUMNS ? list : one;
+    }
+    options[count + more] = end;
+    *ret_count = count;
+    return options;
+}
+
+static int parse(const char *text, size_t len)
+{
+    cfg_opt_t *inner[SECTION_COUNT] = {0};
+    size_t count, ignored;
+    cfg_opt_t *options = options_of(SECTION_DAEMON, reading->only_prices, SECTION_COUNT - 1, &count);
+    for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++) {
+        static const cfg_opt_t end = CFG_END();
+        inner[i] = options_of((enum setting_section)i, false, 0, &ignored);
+        cfg_opt_t section = CFG_SEC(section_names[i], inner[i], CFGF_MULTI | CFGF_TITLE | (i == SECTION_PRICE ? 0 : CFGF_NO_TITLE_DUPES));
+        if (!reading->only_prices || i == SECTION_PRICE)
+            options[count++] = section;
+        options[count] = end;
+    }
+    cfg_t *cfg = cfg_init(options, CFGF_NONE);
+    FILE *file = cfg != NULL ? fmemopen((void *)text, len, "r") : NULL;
+    int rc = -1;
+    if (file != NULL) {
+        cfg->filename = xstrdup(reading->path);
+        cfg_set_error_function(cfg, confuse_error);
+        for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++)
+            if (!reading->only_prices || i == SECTION_PRICE)
+                cfg_set_validate_func(cfg, section_names[i], section_end);
+        rc = cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reading->has_failed ? 0 : -1;
+        fclose(file);
+    }
+    if (rc < 0 && !reading->has_failed)
+        galloc_fail(&reading->error, GALLOC_D_CONFIG, "%s: it cannot be read as a configuration", reading->path);
+    if (cfg != NULL)
+        cfg_free(cfg);
+    free(options);
+    for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++)
+        free(inner[i]);
+    return rc;
+}
+
+/* The file's folder, absolute. Owned. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == path ? xstrdup("") : slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup(".");
+    if (folder[0] == '/' || slash == path)
+        return folder;
+    char *here = getcwd(NULL, 0);
+    char *absolute = strcmp(folder, ".") == 0 ? xstrdup(here ? here : "") : xasprintf("%s/%s", here ? here : "", folder);
+    free(here);
+    free(folder);
+    return absolute;
+}
+
+int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices, struct file_report *ret_report, struct galloc_error *error)
+{
+    struct reader reader = {.config = config, .path = path, .folder = folder_of(path), .only_prices = only_prices};
+    const char *nul = memchr(text, '\0', len);
+    int rc = 0;
+    if (nul != NULL || !text_is_utf8(text, len)) {
+        rc = galloc_fail(&reader.error, GALLOC_D_CONFIG, "%s: it is not text in UTF-8", path);
+    } else if (len > 0) {
+        reading = &reader;
+        rc = parse(text, len);
+        reading = NULL;
+    }
+    if (reader.draft.section != NULL) /* the file ended within a section */
+        draft_clear(&reader.draft);
+    free(reader.folder);
+    if (rc < 0) {
+        if (error != NULL)
+            *error = reader.error;
+        return -GALLOC_D_CONFIG;
+    }
+    *ret_report = reader.report;
+    return 0;
+}
+
+int file_load(const char *path, char **ret_text, size_t *ret_len, struct galloc_error *error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return galloc_fail(error, errno == ENOENT || errno == ENOTDIR ? GALLOC_NOT_FOUND : GALLOC_D_CONFIG, "%s: %s", path, strerror(errno));
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX) {
+        close(fd);
+        return galloc_fail(error, GALLOC_D_CONFIG, "%s: it is not a plain file of at most 1 MiB", path);
+    }
+    char *text = xmalloc((size_t)st.st_size + 1);
+    size_t len = 0;
+    ssize_t got = 1;
+    while (got > 0 && len < (size_t)st.st_size) {
+        got = read(fd, text + len, (size_t)st.st_size - len);
+        len += got > 0 ? (size_t)got : 0;
+    }
+    int problem = errno;
+    close(fd);
+    if (got < 0) {
+        free(text);
+        return galloc_fail(error, GALLOC_D_CONFIG, "%s: %s", path, strerror(problem));
+    }
+    *ret_text = text;
+    *ret_len = len;
+    return 0;
+}
