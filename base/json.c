@@ -54,6 +54,17 @@ struct json_object *json_get(struct json_object *object, const char *name)
     return value;
 }
 
+bool json_has(struct json_object *object, const char *name)
+{
+    return json_object_is_type(object, json_type_object) && json_object_object_get_ex(object, name, NULL);
+}
+
+void json_take_out(struct json_object *object, const char *name)
+{
+    if (json_object_is_type(object, json_type_object))
+        json_object_object_del(object, name);
+}
+
 const char *json_str(struct json_object *value, size_t *ret_len)
 {
     if (!json_object_is_type(value, json_type_string))

@@ -13,6 +13,8 @@ struct json_object *json_share(struct json_object *value); /* one more owner of 
 
 /* The member of an object, or NULL (also when `object` is NULL or not an object). Borrowed. */
 struct json_object *json_get(struct json_object *object, const char *name);
+bool json_has(struct json_object *object, const char *name);     /* is there such a member, be it null? */
+void json_take_out(struct json_object *object, const char *name); /* the member is gone, if it was there */
 
 /* Typed reads that never fail: the default stands when the value is missing or of another type. Strings are borrowed from the value. */
 const char *json_get_str(struct json_object *object, const char *name, const char *missing);
