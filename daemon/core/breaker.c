@@ -58,7 +58,7 @@ bool breaker_success(struct breaker *b, int64_t now_ms, int64_t sent_ms, bool is
     (void)now_ms;
     *ret_strikes = false;
     if (!is_test)
-        b->success_since_open = true;
+        b->success_since_close = true;
     if (sent_ms >= b->first_sent_ms)
         b->failures = 0;
     if (!b->is_open || sent_ms < b->opened_ms)
@@ -66,9 +66,9 @@ bool breaker_success(struct breaker *b, int64_t now_ms, int64_t sent_ms, bool is
     bool by_first_probe = is_test && b->probes_failed == 0;
     b->is_open = false;
     b->failures = 0;
-    if (b->opened_by_count || b->success_since_open)
-        b->strikes = by_first_probe && !b->success_since_open ? b->strikes + 1 : 0;
-    b->success_since_open = false;
+    if (b->opened_by_count || b->success_since_close)
+        b->strikes = by_first_probe && !b->success_since_close ? b->strikes + 1 : 0;
+    b->success_since_close = false;
     *ret_strikes = b->strikes >= BREAKER_STRIKES;
     return true;
 }

@@ -24,7 +24,7 @@ struct breaker {
     int32_t ports[BREAKER_FAILURES]; /* local ports of the failures: those that share one connection count once */
     int probes_failed;
     int64_t next_probe_ms;   /* while open */
-    bool success_since_open; /* an assignment succeeded since the last opening */
+    bool success_since_close; /* an assignment succeeded since the breaker closed last */
     int strikes;
     double first_failures;   /* EWMA */
     int64_t ill_until_ms;    /* the share was 10 % or more at some moment of the ten minutes before */

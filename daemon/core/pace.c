@@ -178,13 +178,14 @@ void pace_accepted(struct pace *pace, int64_t now_us, int64_t sent_us)
     }
 }
 
-/* Accepted and refused sends a second over the last `us` of the log. */
-static double sent_rate(struct pace *pace, int64_t now_us, int64_t us)
+/* Sends a second over the time that the log covers, at least a second, at most the window. */
+static double sent_rate(struct pace *pace, int64_t now_us)
 {
-    size_t count = 0;
-    while (count < pace->log_count && entry_at(pace, pace->log_count - 1 - count)->at_us > now_us - us)
-        count++;
-    return (double)count * 1e6 / (double)us;
+    forget_old(pace, now_us);
+    if (pace->log_count == 0)
+        return 0;
+    int64_t covered_us = max_i64(now_us - entry_at(pace, 0)->at_us, (int64_t)(1e6 * pace->time_scale));
+    return (double)pace->log_count * 1e6 / (double)covered_us;
 }
 
 static void block_for_day(struct pace *pace, int64_t now_us, int64_t wall_ms)
@@ -201,7 +202,7 @@ static void lower_rate(struct pace *pace, int64_t now_us, const struct pace_refu
     if (refusal->quota_value > 0 && !refusal->is_tokens) {
         pace->rate = fmax(PACE_RATE_MIN, 0.98 * (double)refusal->quota_value / 60 / pace->time_scale);
     } else {
-        double seen = sent_rate(pace, now_us, (int64_t)(60e6 * pace->time_scale));
+        double seen = sent_rate(pace, now_us);
         pace->rate = fmax(PACE_RATE_MIN, PACE_DECREASE * (pace->rate > 0 ? fmin(pace->rate, fmax(seen, PACE_RATE_MIN)) : seen));
     }
     pace->rate_set_us = now_us;

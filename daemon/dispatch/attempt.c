@@ -387,6 +387,7 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
     if (item->class == OUTCOME_SUCCEEDED) {
         d->reject_streak = 0;
         d->last_problem[0] = '\0';
+        d->spares_pause = false;
     } else if (item->message != NULL && (row->rule == RULE_RETRY || item->class == OUTCOME_UNAVAILABLE)) {
         snprintf(d->last_problem, sizeof d->last_problem, "%.240s", item->message);
     }

@@ -143,7 +143,11 @@ static void took_run_pause(struct engine *engine, struct store_op *op)
 {
     struct store_run_pause *pause = (struct store_run_pause *)op;
     struct run_entry *run = registry_run_by_id(&engine->registry, pause->run);
-    if (run == NULL || (pause->set == 0 && run->info.pauses != 0))
+    if (run == NULL)
+        return;
+    if (run->dispatch != NULL && (pause->clear & PAUSE_BIT(PAUSE_FAILURE_RATIO)))
+        run->dispatch->spares_pause = true;
+    if (pause->set == 0 && run->info.pauses != 0)
         return;
     free(run->info.pause_text);
     run->info.pause_text = pause->set != 0 ? xstrdup(pause->text) : NULL;

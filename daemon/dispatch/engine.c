@@ -194,6 +194,8 @@ void engine_start(struct engine *engine, struct store *store, struct store_image
     engine->is_one_at_a_time = image->starts_in_60_s >= 3;
     if (engine->is_one_at_a_time)
         log_event(LOG_LEVEL_WARNING, "restarting_often", "starts_in_60_s=%d text=\"one call at a time until one has settled\"", (int)image->starts_in_60_s);
+    if (image->recovered_lost > 0)
+        log_event(LOG_LEVEL_NOTICE, "recovered", "lost=%d text=\"calls of the former life whose end is unknown; possibly billed\"", (int)image->recovered_lost);
     registry_load(&engine->registry, image);
     events_set_seq(engine->events, image->seq);
     take_endpoints(engine);

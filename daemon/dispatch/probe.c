@@ -70,7 +70,7 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
         notice_endpoint(probe->engine, endpoint, "the endpoint answers again");
     }
     for (struct run_entry *run = probe->engine->registry.runs; change->strikes_full && run != NULL; run = run->next) {
-        if (run->endpoint != endpoint || run->dispatch == NULL || run->dispatch->last_problem[0] == '\0')
+        if (run->endpoint != endpoint || run->dispatch == NULL || run->dispatch->spares_pause || run->dispatch->last_problem[0] == '\0')
             continue;
         char text[400];
         snprintf(text, sizeof text, "the endpoint answers test requests, but none of this run's assignments: %.240s", run->dispatch->last_problem);
@@ -172,6 +172,15 @@ void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void
     send_probe(engine, endpoint, done, arg);
 }
 
+/* Nobody pays for tests of an endpoint that nobody wants. */
+static bool is_wanted(const struct engine *engine, const struct endpoint *endpoint)
+{
+    for (const struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
+        if (run->endpoint == endpoint && run->info.state == RUN_RUNNING && run->info.pauses == 0)
+            return true;
+    return endpoint->dispatch->held != NULL;
+}
+
 void probe_if_due(struct engine *engine, struct endpoint *endpoint)
 {
     struct endpoint_dispatch *d = endpoint->dispatch;
@@ -183,7 +192,7 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint)
         held_us = -1;
     if (d->has_test || engine->is_draining || engine->health != STORE_WELL)
         return;
-    if (endpoint_is_down(endpoint))
+    if (endpoint_is_down(endpoint) || !is_wanted(engine, endpoint))
         return;
     if ((wants_probe || wants_judge) && endpoint->provider->has_test_request) {
         send_probe(engine, endpoint, NULL, NULL);

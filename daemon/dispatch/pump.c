@@ -18,12 +18,16 @@ static void on_wake(void *arg)
 /* Comes back after so long, unless something else comes before. */
 void pump_wake_at(struct endpoint *endpoint, int64_t wait_us)
 {
+    static const int64_t longest_us = INT64_C(600000000);
     struct endpoint_dispatch *d = endpoint->dispatch;
+    int64_t now_us = engine_now().mono_us;
     if (d->wake.event == NULL)
         loop_timer_init(&d->wake, d->engine->loop, on_wake, endpoint);
-    static const int64_t longest_us = INT64_C(600000000);
-    if (!loop_timer_is_set(&d->wake) || wait_us < 20000)
-        loop_timer_set_us(&d->wake, clamp_i64(wait_us, 200, longest_us));
+    wait_us = clamp_i64(wait_us, 200, longest_us);
+    if (loop_timer_is_set(&d->wake) && d->wake_us <= now_us + wait_us)
+        return;
+    d->wake_us = now_us + wait_us;
+    loop_timer_set_us(&d->wake, wait_us);
 }
 
 /* ---- giving back ---- */

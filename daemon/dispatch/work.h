@@ -63,6 +63,7 @@ struct run_dispatch {
     uint64_t reject_mark;       /* of the words they share */
     bool has_sweep;             /* a sweep of ours is with the store */
     double rate_s;              /* completions a second, for the lease ahead */
+    bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */
     char last_problem[256];     /* the provider's words of the last failure, for a pause's reason */
 };
 
@@ -75,6 +76,7 @@ struct endpoint_dispatch {
     struct held *held;          /* owned list */
     bool has_test;              /* a test request is under way */
     struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */
+    int64_t wake_us;            /* when it fires */
     int64_t prompt_tokens;      /* mean of the last prompts, for the pacer's estimate */
 };
 
