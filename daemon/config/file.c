@@ -17,6 +17,9 @@
 
 #define FILE_BYTES_MAX (1 << 20)
 #define MODEL_BYTES 256
+/* libconfuse takes a file that ends within a section or a comment for whole. So a last setting is put behind the text: whoever is still in a section
+ * does not know it, and one that is swallowed by a comment never comes. */
+#define LAST_SETTING "end-of-file"
 
 /* A section that is being read. */
 struct draft {
@@ -40,6 +43,7 @@ struct reader {
     uint64_t given;
     struct draft draft;
     struct file_report report;
+    bool is_at_end; /* the last setting has come */
     bool has_failed;
     struct galloc_error error;
 };
@@ -67,7 +71,9 @@ static enum setting_section section_of(const char *name)
 
 static int unknown_name(const cfg_t *cfg, const char *name)
 {
-    const char *names[64];
+    if (strcmp(name, LAST_SETTING) == 0)
+        return fail_at(cfg, "the file ends, and a section is not closed by }");
+    const char *names[64] = {NULL};
     size_t count = 0;
     enum setting_section section = section_of(cfg->name);
     for (size_t i = 0; i < setting_count && !(reading->only_prices && section == SECTION_DAEMON); i++)
@@ -78,6 +84,9 @@ static int unknown_name(const cfg_t *cfg, const char *name)
             names[count++] = section_names[i];
     struct buf words = BUF_EMPTY;
     const char *nearest = text_nearest(name, names, count);
+    for (size_t i = 0; nearest == NULL && i < count; i++)
+        if (strncmp(names[i], name, strlen(name)) == 0) /* "api_key" for "api_key_file" */
+            nearest = names[i];
     buf_add_fmt(&words, "unknown setting \"%s\"%s%s", name, section == SECTION_DAEMON ? "" : " in ", section == SECTION_DAEMON ? "" : cfg->name);
     if (nearest != NULL)
         buf_add_fmt(&words, "; did you mean \"%s\"?", nearest);
@@ -292,6 +301,15 @@ static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
     return 0;
 }
 
+static int take_end(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    (void)cfg;
+    (void)opt;
+    reading->is_at_end = true;
+    *(const char **)result = value;
+    return 0;
+}
+
 /* The rows of a section as libconfuse's options, ended. `more` places stay free before the end. The caller frees. */
 static cfg_opt_t *options_of(enum setting_section section, bool is_empty, size_t more, size_t *ret_count)
 {
@@ -310,13 +328,35 @@ static cfg_opt_t *options_of(enum setting_section section, bool is_empty, size_t
     return options;
 }
 
+/* Gives the text with the last setting behind it to libconfuse. */
+static int parse_text(cfg_t *cfg, const char *text, size_t len)
+{
+    struct buf whole = BUF_EMPTY;
+    buf_add(&whole, text, len);
+    buf_add_fmt(&whole, "%s%s = \"\"\n", text[len - 1] == '\n' ? "" : "\n", LAST_SETTING);
+    FILE *file = fmemopen(whole.data, whole.len, "r");
+    int rc = -1;
+    if (file != NULL) {
+        cfg->filename = xstrdup(reading->path);
+        cfg_set_error_function(cfg, confuse_error);
+        rc = cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reading->has_failed ? 0 : -1;
+        fclose(file);
+        if (rc == 0 && !reading->is_at_end)
+            rc = fail_at(cfg, "the file ends within a comment");
+    }
+    buf_clear(&whole);
+    return rc;
+}
+
 static int parse(const char *text, size_t len)
 {
+    static const cfg_opt_t end = CFG_END();
+    static const cfg_opt_t last = CFG_STR_CB(LAST_SETTING, "", CFGF_NONE, take_end);
     cfg_opt_t *inner[SECTION_COUNT] = {0};
     size_t count, ignored;
-    cfg_opt_t *options = options_of(SECTION_DAEMON, reading->only_prices, SECTION_COUNT - 1, &count);
+    cfg_opt_t *options = options_of(SECTION_DAEMON, reading->only_prices, SECTION_COUNT, &count);
+    options[count++] = last;
     for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++) {
-        static const cfg_opt_t end = CFG_END();
         inner[i] = options_of((enum setting_section)i, false, 0, &ignored);
         cfg_opt_t section = CFG_SEC(section_names[i], inner[i], CFGF_MULTI | CFGF_TITLE | (i == SECTION_PRICE ? 0 : CFGF_NO_TITLE_DUPES));
         if (!reading->only_prices || i == SECTION_PRICE)
@@ -324,16 +364,12 @@ static int parse(const char *text, size_t len)
         options[count] = end;
     }
     cfg_t *cfg = cfg_init(options, CFGF_NONE);
-    FILE *file = cfg != NULL ? fmemopen((void *)text, len, "r") : NULL;
     int rc = -1;
-    if (file != NULL) {
-        cfg->filename = xstrdup(reading->path);
-        cfg_set_error_function(cfg, confuse_error);
+    if (cfg != NULL) {
         for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++)
             if (!reading->only_prices || i == SECTION_PRICE)
                 cfg_set_validate_func(cfg, section_names[i], section_end);
-        rc = cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reading->has_failed ? 0 : -1;
-        fclose(file);
+        rc = parse_text(cfg, text, len);
     }
     if (rc < 0 && !reading->has_failed)
         galloc_fail(&reading->error, GALLOC_D_CONFIG, "%s: it cannot be read as a configuration", reading->path);

@@ -1,0 +1,450 @@
+/* The configuration: defaults, every kind of value, what is refused and where, places, prices, keys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/digest.h"
+#include "base/parse.h"
+#include "config/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct places service = {.is_service = true};
+static char folder[64];
+
+static char *path_in(const char *name)
+{
+    return xasprintf("%s/%s", folder, name);
+}
+
+static char *write_file(const char *name, const char *text, mode_t mode)
+{
+    char *path = path_in(name);
+    unlink(path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+    assert_int_equal(chmod(path, mode), 0);
+    return path;
+}
+
+static int load(const char *text, struct config **ret_config, struct galloc_error *error)
+{
+    char *path = write_file("gallocd.conf", text, 0644);
+    *error = (struct galloc_error){0};
+    int rc = config_load_at(&service, path, ret_config, error);
+    free(path);
+    return rc;
+}
+
+static struct config *loaded(const char *text)
+{
+    struct config *config = NULL;
+    struct galloc_error error;
+    if (load(text, &config, &error) != 0)
+        fail_msg("%s", error.message);
+    return config;
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    struct config *config = loaded("");
+    assert_string_equal(config->socket_path, "/run/galloc/gallocd.sock");
+    assert_string_equal(config->default_endpoint, "gemini");
+    assert_int_equal(config->socket_mode, 0660);
+    assert_int_equal(config->drain_timeout_ms, 30000);
+    assert_int_equal(config->connections_per_uid, 256);
+    assert_int_equal(config->requests_per_uid, 8);
+    assert_null(config->keep_back);
+    assert_int_equal(config->endpoint_count, 1);
+    const struct endpoint_config *gemini = config_endpoint(config, "gemini");
+    assert_string_equal(gemini->provider, "gemini");
+    assert_string_equal(gemini->base_url, "https://generativelanguage.googleapis.com");
+    assert_string_equal(gemini->api_version, "v1beta");
+    assert_string_equal(gemini->model, "gemini-3.8-flash");
+    assert_string_equal(gemini->api_key_file, "");
+    assert_string_equal(gemini->proxy, "");
+    assert_false(gemini->allow_plain_http);
+    assert_int_equal(gemini->max_output_tokens, 1024);
+    assert_int_equal(gemini->request_timeout_ms, 60000);
+    assert_int_equal(gemini->max_in_flight, 64);
+    assert_int_equal(gemini->rpm + gemini->tpm + gemini->rpd, 0);
+    assert_true(gemini->time_scale == 1.0);
+    assert_int_equal(config->profile_count, 5);
+    assert_int_equal(config_profile(config, "aggressive")->max_retries, 2);
+    assert_null(config_profile(config, "none"));
+    assert_null(config_endpoint(config, "none"));
+    config_free(config);
+}
+
+static void test_all_settings(void **state)
+{
+    (void)state;
+    struct config *config = loaded("# comment\nsocket = \"run/g.sock\"\nsocket_mode = 0600\nsocket_group = \"ops\"\nstate_dir = \"/var/x\"\ndrain_timeout = 1.5s\n"
+                                   "default_endpoint = \"lite\" keep_back = {\"phone\", \"National ID\"}\nconnections_per_uid = 3 requests_per_uid = 2 prices_file = \"\"\n"
+                                   "endpoint \"lite\" {\n provider = gemini base_url = \"http://127.0.0.1:8089\" api_version = v1\n model = \"m\" api_key_file = \"./key\"\n"
+                                   " proxy = \"http://p:3128\" ca_file = \"/ca.pem\" allow_plain_http = yes max_output_tokens = 4096 request_timeout = \"2m\"\n"
+                                   " max_in_flight = 1024 rpm = 1 tpm = 2 rpd = 3 time_scale = 0.1 }\n"
+                                   "endpoint \"empty\" {}\nendpoint \"gemini\" { rpm = 7 }\n"
+                                   "price \"m\" { from = \"2026-09-01\" currency = EUR in = 0.10 cached_in = 0.01 out = 0.40 }\nprice \"n*\" { in = 1 out = 2 }\n"
+                                   "profile \"balanced\" { batch_size = 8 }\n"
+                                   "profile \"night\" { mode = batch batch_size = 20 delay_between_batches = 100ms max_retries = 5 backoff_max = 4s }\n"
+                                   "profile \"calm\" { mode = sequential }\n");
+    char *socket = path_in("run/g.sock"), *key = path_in("key");
+    assert_string_equal(config->socket_path, socket);
+    assert_int_equal(config->socket_mode, 0600);
+    assert_string_equal(config->socket_group, "ops");
+    assert_string_equal(config->state_dir, "/var/x");
+    assert_int_equal(config->drain_timeout_ms, 1500);
+    assert_string_equal(config->keep_back[1], "National ID");
+    assert_null(config->keep_back[2]);
+    assert_int_equal(config->connections_per_uid, 3);
+    assert_int_equal(config->endpoint_count, 3);
+    const struct endpoint_config *lite = config_endpoint(config, "lite");
+    assert_string_equal(lite->base_url, "http://127.0.0.1:8089");
+    assert_string_equal(lite->api_version, "v1");
+    assert_string_equal(lite->api_key_file, key);
+    assert_string_equal(lite->proxy, "http://p:3128");
+    assert_string_equal(lite->ca_file, "/ca.pem");
+    assert_true(lite->allow_plain_http);
+    assert_int_equal(lite->request_timeout_ms, 120000);
+    assert_int_equal(lite->max_in_flight, 1024);
+    assert_int_equal(lite->tpm, 2);
+    assert_true(lite->time_scale > 0.0999 && lite->time_scale < 0.1001);
+    assert_int_equal(config_endpoint(config, "gemini")->rpm, 7);
+    assert_string_equal(config_endpoint(config, "empty")->model, "gemini-3.8-flash");
+    assert_int_equal(config->price_count, 2);
+    assert_string_equal(config->prices[0].currency, "EUR");
+    assert_int_equal(config->prices[0].in_micros, 100000);
+    assert_int_equal(config->prices[1].cached_in_micros, 1000000); /* as `in` */
+    assert_string_equal(config->prices[1].currency, "USD");
+    assert_int_equal(config->profile_count, 7);
+    assert_int_equal(config_profile(config, "balanced")->batch_size, 8);
+    assert_int_equal(config_profile(config, "balanced")->delay_ms, 500);
+    assert_int_equal(config_profile(config, "night")->delay_ms, 100);
+    assert_int_equal(config_profile(config, "night")->backoff_max_ms, 4000);
+    assert_int_equal(config_profile(config, "calm")->mode, MODE_SEQUENTIAL);
+    assert_int_equal(config_profile(config, "calm")->batch_size, 1);
+    assert_int_equal(config_profile(config, "calm")->max_retries, 3);
+    free(socket);
+    free(key);
+    config_free(config);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int line;
+        const char *words;
+    } rows[] = {
+        {"\n\nsoket = \"x\"", 3, "unknown setting \"soket\"; did you mean \"socket\"?"},
+        {"zzz = 1", 1, "unknown setting \"zzz\"; known are socket, socket_mode"},
+        {"endpont \"x\" {}", 1, "unknown setting \"endpont\"; did you mean \"endpoint\"?"},
+        {"endpoint \"x\" {\n rmp = 3 }", 2, "unknown setting \"rmp\" in endpoint; did you mean \"rpm\"?"},
+        {"endpoint \"x\" { api_key = \"AIzaSECRET\" }", 1, "unknown setting \"api_key\" in endpoint; did you mean \"api_key_file\"?"},
+        {"endpoint \"x\" {\n\n rpm = 1\n rpm = 2 }", 4, "rpm: is given twice"},
+        {"drain_timeout = 30", 1, "drain_timeout: \"30\" is not a duration"},
+        {"drain_timeout = 2h", 1, "drain_timeout: \"2h\" is out of range: 0s to 3600s"},
+        {"socket_mode = 0990", 1, "socket_mode: \"0990\" is not an octal mode"},
+        {"socket_mode = 01777", 1, "is not an octal mode"},
+        {"socket = \"\"", 1, "socket: \"\" is out of range"},
+        {"requests_per_uid = 0", 1, "requests_per_uid: \"0\" is not a whole number from 1 to 256"},
+        {"\nendpoint \"x\" { max_in_flight = 1025 }", 2, "max_in_flight: \"1025\" is not a whole number from 1 to 1024"},
+        {"endpoint \"x\" { allow_plain_http = maybe }", 1, "allow_plain_http: \"maybe\" is not yes or no"},
+        {"endpoint \"x\" { provider = openai }", 1, "provider: \"openai\" is not known; there is only gemini"},
+        {"endpoint \"x\" { api_version = v2 }", 1, "api_version: \"v2\" is not known; one of v1beta|v1"},
+        {"endpoint \"x\" { time_scale = 0 }", 1, "time_scale: \"0\" is out of range: 0.001 to 10"},
+        {"endpoint \"x\" { time_scale = fast }", 1, "time_scale: \"fast\" is out of range"},
+        {"endpoint \"x\" { model = \"\" }", 1, "model: \"\" is out of range"},
+        {"endpoint \"x\" { model = \"a\x01\" }", 1, "control character"},
+        {"endpoint \"a/b\" {}", 1, "endpoint \"a/b\": an endpoint's name has"},
+        {"endpoint \"..\" {}", 1, "an endpoint's name has"},
+        {"endpoint \"workers\" { }", 1, "the name \"workers\" is taken"},
+        {"endpoint \"x\" {}\nendpoint \"x\" { rpm = 1 }", 2, "the section \"x\" stands twice"},
+        {"endpoint {}", 1, "title"},
+        {"default_endpoint = \"gemni\"", 1, "default_endpoint: there is no endpoint \"gemni\"; did you mean \"gemini\"?"},
+        {"price \"m\" {}", 1, "price \"m\": a price needs both"},
+        {"price \"m\" {\n in = 1\n}", 3, "a price needs both \"in\" and \"out\""},
+        {"price \"m\" { in = -1 out = 1 }", 1, "in: \"-1\" is not an amount"},
+        {"price \"m\" { in = 1 out = 1 currency = usd }", 1, "currency: \"usd\" is not a currency"},
+        {"price \"m\" { in = 1 out = 1 from = \"soon\" }", 1, "from: \"soon\" is not a date"},
+        {"price \"a*b\" { in = 1 out = 1 }", 1, "with a * at most at its end"},
+        {"profile \"x\" { batch_size = 3 }", 1, "profile \"x\": a new profile needs a mode"},
+        {"profile \"x\" { mode = batch }", 1, "a batch profile needs a batch_size"},
+        {"profile \"x\" { mode = fast }", 1, "mode: \"fast\" is not known; one of continuous|batch|sequential"},
+        {"profile \"adaptive\" { batch_size = 3 }", 1, "for profiles of mode batch alone"},
+        {"profile \"balanced\" { mode = sequential }", 1, "the mode of a built-in profile stays"},
+        {"profile \"balanced\" { max_retries = 21 }", 1, "max_retries: \"21\" is not a whole number from 0 to 20"},
+        {"prices_file = \"/nowhere/p.conf\"", 1, "prices_file: there is no file /nowhere/p.conf"},
+        {"keep_back = {\"a\", \"\"}", 1, "keep_back: \"\" is out of range"},
+        {"socket \"x\"", 1, "socket"},
+        {"endpoint \"x\" {\n rpm = 1\n", 3, "a section is not closed by }"},
+        {"endpoint \"x\" {", 2, "a section is not closed by }"},
+        {"socket_mode = 0660\n/* rpm = 1\n", 4, "the file ends within a comment"},
+        {"socket_group = \"unended", 2, "unterminated"},
+        {"}", 1, "unexpected closing brace"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct config *config = NULL;
+        struct galloc_error error;
+        int rc = load(rows[i].text, &config, &error);
+        char *where = xasprintf("%s/gallocd.conf:%d: ", folder, rows[i].line);
+        if (rc != -GALLOC_D_CONFIG || strncmp(error.message, where, strlen(where)) != 0 || strstr(error.message, rows[i].words) == NULL)
+            fail_msg("%s\n%d \"%s\" lacks \"%s\" or \"%s\"", rows[i].text, rc, error.message, where, rows[i].words);
+        if (strstr(error.message, "SECRET") != NULL)
+            fail_msg("a value that was no setting's stands in \"%s\"", error.message);
+        free(where);
+        assert_null(config);
+    }
+}
+
+static void test_bad_files(void **state)
+{
+    (void)state;
+    struct config *config = NULL;
+    struct galloc_error error;
+    assert_int_equal(config_load_at(&service, "/nowhere/gallocd.conf", &config, &error), -GALLOC_D_CONFIG);
+    assert_non_null(strstr(error.message, "/nowhere/gallocd.conf"));
+    assert_int_equal(config_load_at(&service, folder, &config, &error), -GALLOC_D_CONFIG);
+    char *path = write_file("latin1.conf", "socket_group = \"\xe4\"\n", 0644);
+    assert_int_equal(config_load_at(&service, path, &config, &error), -GALLOC_D_CONFIG);
+    assert_non_null(strstr(error.message, "not text in UTF-8"));
+    free(path);
+    /* in the file of prices there is nothing but prices */
+    path = write_file("p.conf", "price \"m\" { in = 1 out = 1 }\nrpm = 3\n", 0644);
+    assert_int_equal(load("prices_file = \"p.conf\"", &config, &error), -GALLOC_D_CONFIG);
+    assert_non_null(strstr(error.message, "p.conf:2: unknown setting \"rpm\"; known are price"));
+    free(path);
+}
+
+static int64_t date(const char *text)
+{
+    int64_t wall_ms = 0;
+    assert_int_equal(parse_time_ms(text, &wall_ms, NULL), 0);
+    return wall_ms;
+}
+
+static void test_prices(void **state)
+{
+    (void)state;
+    char *absolute = realpath(TEST_SOURCE_DIR "/daemon/config/prices.conf", NULL);
+    assert_non_null(absolute);
+    char *text = xasprintf("prices_file = \"%s\"\nprice \"own*\" { in = 1 out = 2 }\nprice \"own-big\" { from = \"2026-11-01\" in = 3 out = 4 }\n"
+                     "price \"gemini-3.7-flash\" { in = 9 out = 9 }\n",
+                     absolute);
+    struct config *config = loaded(text);
+    const struct price_config *price = config_price(config, "gemini-3.8-flash", date("2026-12-31T23:59:59Z"));
+    assert_int_equal(price->in_micros, 750000);
+    assert_int_equal(price->cached_in_micros, 75000);
+    assert_int_equal(price->out_micros, 3750000);
+    assert_true(price->is_shipped);
+    assert_int_equal(config_price(config, "gemini-3.8-flash", date("2027-01-01"))->out_micros, 7500000);
+    assert_null(config_price(config, "gemini-3.8-flash", date("2026-08-31")));
+    assert_null(config_price(config, "gemini-9", date("2026-12-01")));
+    assert_int_equal(config_price(config, "gemini-3.7-flash", date("2026-12-01"))->in_micros, 9000000); /* the file's own wins */
+    assert_int_equal(config_price(config, "own-big", date("2026-10-31"))->in_micros, 1000000);
+    assert_int_equal(config_price(config, "own-big", date("2026-11-01"))->in_micros, 3000000);
+    assert_int_equal(config_price(config, "own", date("2026-11-01"))->in_micros, 1000000);
+    config_free(config);
+    free(text);
+    free(absolute);
+}
+
+static void check_places(const struct places *places, const char *file, const char *state_dir, const char *socket)
+{
+    char *found[] = {places_config_file(places, 0), places_state_dir(places), places_socket(places)};
+    const char *expected[] = {file, state_dir, socket};
+    for (size_t i = 0; i < ARRAY_COUNT(found); i++) {
+        if ((found[i] == NULL) != (expected[i] == NULL) || (found[i] != NULL && strcmp(found[i], expected[i]) != 0))
+            fail_msg("%s instead of %s", found[i] ? found[i] : "nothing", expected[i] ? expected[i] : "nothing");
+        free(found[i]);
+    }
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    const char *etc = GALLOC_SYSCONFDIR "/galloc/gallocd.conf";
+    struct places user = {.home = "/home/u", .xdg_runtime_dir = "/run/user/7"};
+    check_places(&service, etc, GALLOC_LOCALSTATEDIR "/lib/galloc", "/run/galloc/gallocd.sock");
+    check_places(&user, "/home/u/.config/galloc/gallocd.conf", "/home/u/.local/state/galloc", "/run/user/7/galloc/gallocd.sock");
+    char *second = places_config_file(&user, 1);
+    assert_string_equal(second, etc);
+    free(second);
+    assert_null(places_config_file(&user, 2));
+    user = (struct places){.home = "/home/u", .xdg_state_home = "/s", .xdg_config_home = "/c"};
+    check_places(&user, "/c/galloc/gallocd.conf", "/s/galloc", "/s/galloc/gallocd.sock");
+    user = (struct places){0};
+    check_places(&user, etc, NULL, NULL);
+    struct places unit = {.is_service = true, .state_directory = "/srv/galloc:/srv/other", .runtime_directory = "/run/g2"};
+    check_places(&unit, etc, "/srv/galloc", "/run/g2/gallocd.sock");
+    /* nowhere to put anything: said, not guessed */
+    struct config *config = NULL;
+    struct galloc_error error;
+    char *path = write_file("gallocd.conf", "", 0644);
+    user.home = NULL;
+    assert_int_equal(config_load_at(&user, path, &config, &error), -GALLOC_D_CONFIG);
+    assert_non_null(strstr(error.message, "--state-dir"));
+    free(path);
+    char *longer = xasprintf("socket = \"/%0120d\"", 7);
+    assert_int_equal(load(longer, &config, &error), -GALLOC_D_CONFIG);
+    free(longer);
+}
+
+static void test_print(void **state)
+{
+    (void)state;
+    struct buf out = BUF_EMPTY;
+    config_print_settings(&out);
+    size_t lines = 0;
+    for (const char *at = buf_text(&out); *at != '\0'; at += strcspn(at, "\n") + 1, lines++)
+        assert_true(strchr("abcdefghijklmnopqrstuvwxyz", *at) != NULL);
+    assert_int_equal(lines, setting_count);
+    assert_non_null(strstr(buf_text(&out), "\nendpoint.max_in_flight"));
+    buf_clear(&out);
+}
+
+/* ---- keys ---- */
+
+static int read_secret(const char *key_file, struct secret **secret, struct galloc_error *error)
+{
+    char name[] = "gemini", *file = xstrdup(key_file);
+    struct endpoint_config endpoint = {.name = name, .api_key_file = file};
+    *error = (struct galloc_error){0};
+    int rc = secret_read(&endpoint, secret, error);
+    free(file);
+    if (rc < 0 && (strstr(error->message, "AIzaCANARY") != NULL || error->message[0] == '\0'))
+        fail_msg("the message is empty or holds the key: %s", error->message);
+    return rc;
+}
+
+static void test_secret(void **state)
+{
+    (void)state;
+    struct secret *secret = NULL;
+    struct galloc_error error;
+    char *path = write_file("key", "AIzaCANARY_0-9\r\n\n", 0600);
+    assert_int_equal(read_secret(path, &secret, &error), 0);
+    assert_string_equal(secret_text(secret), "AIzaCANARY_0-9");
+    unsigned char digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX], fingerprint[17];
+    digest_of("AIzaCANARY_0-9", 14, digest);
+    digest_hex(digest, hex);
+    secret_fingerprint(secret, fingerprint);
+    assert_memory_equal(hex, fingerprint, 16);
+    assert_int_equal(strlen(fingerprint), 16);
+    secret_free(secret);
+    secret_free(NULL);
+    free(path);
+}
+
+static void test_secret_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        mode_t mode;
+        int code;
+        const char *words;
+    } rows[] = {
+        {"AIzaCANARY", 0640, GALLOC_NOT_PERMITTED, "chmod 600"}, {"AIzaCANARY", 0604, GALLOC_NOT_PERMITTED, "mode 0604"},
+        {"AIzaCANARY", 0620, GALLOC_NOT_PERMITTED, "chmod 600"}, {"", 0600, GALLOC_INVALID_VALUE, "is empty"},
+        {" \n", 0600, GALLOC_INVALID_VALUE, "is empty"},         {"AIzaCANARY two", 0600, GALLOC_INVALID_VALUE, "the key alone"},
+        {"AIzaCANARY\nb", 0600, GALLOC_INVALID_VALUE, "the key alone"}, {"AIzaCANARY\x80", 0600, GALLOC_INVALID_VALUE, "the key alone"},
+    };
+    struct secret *secret = NULL;
+    struct galloc_error error;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        char *path = write_file("key", rows[i].text, rows[i].mode);
+        int rc = read_secret(path, &secret, &error);
+        if (rc != -rows[i].code || strstr(error.message, rows[i].words) == NULL)
+            fail_msg("row %zu: %d %s", i, rc, error.message);
+        free(path);
+    }
+    char *huge = xmalloc(5001);
+    memset(huge, 'k', 5000);
+    huge[5000] = '\0';
+    char *path = write_file("key", huge, 0600), *link = path_in("link"), *pipe = path_in("pipe");
+    assert_int_equal(read_secret(path, &secret, &error), -GALLOC_INVALID_VALUE);
+    free(huge);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(read_secret(link, &secret, &error), -GALLOC_NOT_PERMITTED);
+    assert_non_null(strstr(error.message, "symbolic link"));
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(read_secret(pipe, &secret, &error), -GALLOC_NOT_PERMITTED); /* and does not hang */
+    assert_int_equal(read_secret(folder, &secret, &error), -GALLOC_NOT_PERMITTED);
+    if (geteuid() == 0) {
+        free(write_file("key", "AIzaCANARY", 0600));
+        assert_int_equal(chown(path, 65534, 65534), 0);
+        assert_int_equal(read_secret(path, &secret, &error), -GALLOC_NOT_PERMITTED);
+        assert_non_null(strstr(error.message, "belongs to uid 65534"));
+    }
+    unlink(path);
+    assert_int_equal(read_secret(path, &secret, &error), -GALLOC_NOT_FOUND);
+    assert_non_null(strstr(error.message, "gallocctl endpoint resume gemini"));
+    assert_null(secret);
+    free(path);
+    free(link);
+    free(pipe);
+}
+
+static void test_credentials(void **state)
+{
+    (void)state;
+    struct secret *secret = NULL;
+    struct galloc_error error;
+    assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
+    int rc = read_secret("", &secret, &error);
+    assert_int_equal(rc, -GALLOC_NOT_FOUND);
+    assert_non_null(strstr(error.message, GALLOC_SYSCONFDIR "/galloc/keys/gemini (mode 0600), then: systemctl restart gallocd"));
+    free(write_file("gemini", "plain", 0400));
+    assert_int_equal(read_secret("", &secret, &error), 0);
+    assert_string_equal(secret_text(secret), "plain");
+    secret_free(secret);
+    free(write_file("key_gemini", "of-the-folder", 0440)); /* the group's bit is the access list's mask */
+    assert_int_equal(read_secret("", &secret, &error), 0);
+    assert_string_equal(secret_text(secret), "of-the-folder");
+    secret_free(secret);
+    secret = NULL;
+    free(write_file("key_gemini", "of-the-folder", 0444));
+    assert_int_equal(read_secret("", &secret, &error), -GALLOC_NOT_PERMITTED);
+    unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    memcpy(folder, "/tmp/galloc-config-XXXXXX", sizeof "/tmp/galloc-config-XXXXXX");
+    return mkdtemp(folder) == NULL;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gallocd.conf", "latin1.conf", "p.conf", "key", "link", "pipe", "gemini", "key_gemini"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        char *path = path_in(names[i]);
+        unlink(path);
+        free(path);
+    }
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_settings), cmocka_unit_test(test_refused),        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_prices),   cmocka_unit_test(test_places),       cmocka_unit_test(test_print),          cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_secret_refused), cmocka_unit_test(test_credentials),
+    };
+    return cmocka_run_group_tests_name("config", tests, make_folder, remove_folder);
+}
