@@ -6,7 +6,6 @@
 
 /* clang-format off */
 #define SQLITE_ADMIN_STATEMENTS(X)                                                                                                                  \
-    X(STMT_SWEEP_COUNT_OF_RUN, "SELECT count(*) FROM sweep WHERE run = ?1")                                                                       \
     /* audit */                                                                                                                                   \
     X(STMT_AUDIT_ADD, "INSERT INTO audit(at_ms, uid, pid, verb, target, detail, seq) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                         \
     /* pools */                                                                                                                                   \
@@ -53,6 +52,20 @@
     X(STMT_IDEMPOTENCY_GET, "SELECT sha256, run FROM idempotency WHERE key = ?1 AND made_at_ms > ?2")                                             \
     X(STMT_IDEMPOTENCY_PUT, "INSERT OR REPLACE INTO idempotency(key, sha256, run, made_at_ms) VALUES(?1, ?2, ?3, ?4)")                            \
     X(STMT_IDEMPOTENCY_OLD, "DELETE FROM idempotency WHERE made_at_ms <= ?1")                                                                     \
+    /* sweeps */                                                                                                                                  \
+    X(STMT_SWEEP_GET, "SELECT run, verb, selector, after_id, changed FROM sweep WHERE id = ?1")                                                   \
+    X(STMT_SWEEP_ADD, "INSERT INTO sweep(id, run, verb, selector, after_id, changed) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                             \
+    X(STMT_SWEEP_KEEP, "UPDATE sweep SET after_id = ?2, changed = ?3 WHERE id = ?1")                                                              \
+    X(STMT_SWEEP_DROP, "DELETE FROM sweep WHERE id = ?1")                                                                                         \
+    X(STMT_SWEEPS_OPEN, "SELECT id FROM sweep ORDER BY id")                                                                                       \
+    X(STMT_SWEEP_ROW, "SELECT state, class FROM assignment WHERE id = ?1")                                                                        \
+    X(STMT_SWEEP_CANCEL, "UPDATE assignment SET state = 4, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0 WHERE id = ?1")                 \
+    X(STMT_SWEEP_RETRY, "UPDATE assignment SET state = 0, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, failures = 0, "                 \
+                        "retries_spent = 0, reasks_spent = 0, fulls_spent = 0, lost_alone = 0, token_cap = 0, class = NULL WHERE id = ?1")        \
+    X(STMT_SWEEP_FAIL, "UPDATE assignment SET state = 3, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, class = ?2 WHERE id = ?1")       \
+    X(STMT_LAST_WORDS, "SELECT t.message, c.http_status, c.latency_ms FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1 "  \
+                       "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \
+    X(STMT_RESULT_DROP, "DELETE FROM result WHERE assignment = ?1")                                                                               \
     /* the image */                                                                                                                               \
     X(STMT_IMAGE_RUNS, "SELECT * FROM (SELECT id, 1 AS is_live FROM run WHERE state < 2 UNION ALL "                                               \
                        "SELECT * FROM (SELECT id, 0 FROM run WHERE state >= 2 ORDER BY id DESC LIMIT ?1)) ORDER BY id")                           \
