@@ -119,6 +119,8 @@ static void PRINTF_LIKE(2, 0) confuse_error(cfg_t *cfg, const char *fmt, va_list
         char *words = xasprintf("the section \"%s\" stands twice; put all its settings into one", quoted(message));
         fail_at(cfg, words);
         free(words);
+    } else if (strncmp(message, "premature end", strlen("premature end")) == 0) {
+        fail_at(cfg, "the file ends too early: a quotation mark above is not closed");
     } else {
         fail_at(cfg, message);
     }
@@ -333,7 +335,7 @@ static int parse_text(cfg_t *cfg, const char *text, size_t len)
 {
     struct buf whole = BUF_EMPTY;
     buf_add(&whole, text, len);
-    buf_add_fmt(&whole, "%s%s = \"\"\n", text[len - 1] == '\n' ? "" : "\n", LAST_SETTING);
+    buf_add_fmt(&whole, "%s%s = yes\n", text[len - 1] == '\n' ? "" : "\n", LAST_SETTING);
     FILE *file = fmemopen(whole.data, whole.len, "r");
     int rc = -1;
     if (file != NULL) {

@@ -138,68 +138,69 @@ static void test_all_settings(void **state)
     config_free(config);
 }
 
+static const struct {
+    const char *text;
+    int line;
+    const char *words;
+} refused[] = {
+    {"\n\nsoket = \"x\"", 3, "unknown setting \"soket\"; did you mean \"socket\"?"},
+    {"zzz = 1", 1, "unknown setting \"zzz\"; known are socket, socket_mode"},
+    {"endpont \"x\" {}", 1, "unknown setting \"endpont\"; did you mean \"endpoint\"?"},
+    {"endpoint \"x\" {\n rmp = 3 }", 2, "unknown setting \"rmp\" in endpoint; did you mean \"rpm\"?"},
+    {"endpoint \"x\" { api_key = \"AIzaSECRET\" }", 1, "unknown setting \"api_key\" in endpoint; did you mean \"api_key_file\"?"},
+    {"endpoint \"x\" {\n\n rpm = 1\n rpm = 2 }", 4, "rpm: is given twice"},
+    {"drain_timeout = 30", 1, "drain_timeout: \"30\" is not a duration"},
+    {"drain_timeout = 2h", 1, "drain_timeout: \"2h\" is out of range: 0s to 3600s"},
+    {"socket_mode = 0990", 1, "socket_mode: \"0990\" is not an octal mode"},
+    {"socket_mode = 01777", 1, "is not an octal mode"},
+    {"socket = \"\"", 1, "socket: \"\" is out of range"},
+    {"requests_per_uid = 0", 1, "requests_per_uid: \"0\" is not a whole number from 1 to 256"},
+    {"\nendpoint \"x\" { max_in_flight = 1025 }", 2, "max_in_flight: \"1025\" is not a whole number from 1 to 1024"},
+    {"endpoint \"x\" { allow_plain_http = maybe }", 1, "allow_plain_http: \"maybe\" is not yes or no"},
+    {"endpoint \"x\" { provider = openai }", 1, "provider: \"openai\" is not known; there is only gemini"},
+    {"endpoint \"x\" { api_version = v2 }", 1, "api_version: \"v2\" is not known; one of v1beta|v1"},
+    {"endpoint \"x\" { time_scale = 0 }", 1, "time_scale: \"0\" is out of range: 0.001 to 10"},
+    {"endpoint \"x\" { time_scale = fast }", 1, "time_scale: \"fast\" is out of range"},
+    {"endpoint \"x\" { model = \"\" }", 1, "model: \"\" is out of range"},
+    {"endpoint \"x\" { model = \"a\x01\" }", 1, "control character"},
+    {"endpoint \"a/b\" {}", 1, "endpoint \"a/b\": an endpoint's name has"},
+    {"endpoint \"..\" {}", 1, "an endpoint's name has"},
+    {"endpoint \"workers\" { }", 1, "the name \"workers\" is taken"},
+    {"endpoint \"x\" {}\nendpoint \"x\" { rpm = 1 }", 2, "the section \"x\" stands twice"},
+    {"endpoint {}", 1, "title"},
+    {"default_endpoint = \"gemni\"", 1, "default_endpoint: there is no endpoint \"gemni\"; did you mean \"gemini\"?"},
+    {"price \"m\" {}", 1, "price \"m\": a price needs both"},
+    {"price \"m\" {\n in = 1\n}", 3, "a price needs both \"in\" and \"out\""},
+    {"price \"m\" { in = -1 out = 1 }", 1, "in: \"-1\" is not an amount"},
+    {"price \"m\" { in = 1 out = 1 currency = usd }", 1, "currency: \"usd\" is not a currency"},
+    {"price \"m\" { in = 1 out = 1 from = \"soon\" }", 1, "from: \"soon\" is not a date"},
+    {"price \"a*b\" { in = 1 out = 1 }", 1, "with a * at most at its end"},
+    {"profile \"x\" { batch_size = 3 }", 1, "profile \"x\": a new profile needs a mode"},
+    {"profile \"x\" { mode = batch }", 1, "a batch profile needs a batch_size"},
+    {"profile \"x\" { mode = fast }", 1, "mode: \"fast\" is not known; one of continuous|batch|sequential"},
+    {"profile \"adaptive\" { batch_size = 3 }", 1, "for profiles of mode batch alone"},
+    {"profile \"balanced\" { mode = sequential }", 1, "the mode of a built-in profile stays"},
+    {"profile \"balanced\" { max_retries = 21 }", 1, "max_retries: \"21\" is not a whole number from 0 to 20"},
+    {"prices_file = \"/nowhere/p.conf\"", 1, "prices_file: there is no file /nowhere/p.conf"},
+    {"keep_back = {\"a\", \"\"}", 1, "keep_back: \"\" is out of range"},
+    {"socket \"x\"", 1, "socket"},
+    {"endpoint \"x\" {\n rpm = 1\n", 3, "a section is not closed by }"},
+    {"endpoint \"x\" {", 2, "a section is not closed by }"},
+    {"socket_mode = 0660\n/* rpm = 1\n", 4, "the file ends within a comment"},
+    {"socket_group = \"unended", 3, "a quotation mark above is not closed"},
+    {"}", 1, "unexpected closing brace"},
+};
+
 static void test_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        int line;
-        const char *words;
-    } rows[] = {
-        {"\n\nsoket = \"x\"", 3, "unknown setting \"soket\"; did you mean \"socket\"?"},
-        {"zzz = 1", 1, "unknown setting \"zzz\"; known are socket, socket_mode"},
-        {"endpont \"x\" {}", 1, "unknown setting \"endpont\"; did you mean \"endpoint\"?"},
-        {"endpoint \"x\" {\n rmp = 3 }", 2, "unknown setting \"rmp\" in endpoint; did you mean \"rpm\"?"},
-        {"endpoint \"x\" { api_key = \"AIzaSECRET\" }", 1, "unknown setting \"api_key\" in endpoint; did you mean \"api_key_file\"?"},
-        {"endpoint \"x\" {\n\n rpm = 1\n rpm = 2 }", 4, "rpm: is given twice"},
-        {"drain_timeout = 30", 1, "drain_timeout: \"30\" is not a duration"},
-        {"drain_timeout = 2h", 1, "drain_timeout: \"2h\" is out of range: 0s to 3600s"},
-        {"socket_mode = 0990", 1, "socket_mode: \"0990\" is not an octal mode"},
-        {"socket_mode = 01777", 1, "is not an octal mode"},
-        {"socket = \"\"", 1, "socket: \"\" is out of range"},
-        {"requests_per_uid = 0", 1, "requests_per_uid: \"0\" is not a whole number from 1 to 256"},
-        {"\nendpoint \"x\" { max_in_flight = 1025 }", 2, "max_in_flight: \"1025\" is not a whole number from 1 to 1024"},
-        {"endpoint \"x\" { allow_plain_http = maybe }", 1, "allow_plain_http: \"maybe\" is not yes or no"},
-        {"endpoint \"x\" { provider = openai }", 1, "provider: \"openai\" is not known; there is only gemini"},
-        {"endpoint \"x\" { api_version = v2 }", 1, "api_version: \"v2\" is not known; one of v1beta|v1"},
-        {"endpoint \"x\" { time_scale = 0 }", 1, "time_scale: \"0\" is out of range: 0.001 to 10"},
-        {"endpoint \"x\" { time_scale = fast }", 1, "time_scale: \"fast\" is out of range"},
-        {"endpoint \"x\" { model = \"\" }", 1, "model: \"\" is out of range"},
-        {"endpoint \"x\" { model = \"a\x01\" }", 1, "control character"},
-        {"endpoint \"a/b\" {}", 1, "endpoint \"a/b\": an endpoint's name has"},
-        {"endpoint \"..\" {}", 1, "an endpoint's name has"},
-        {"endpoint \"workers\" { }", 1, "the name \"workers\" is taken"},
-        {"endpoint \"x\" {}\nendpoint \"x\" { rpm = 1 }", 2, "the section \"x\" stands twice"},
-        {"endpoint {}", 1, "title"},
-        {"default_endpoint = \"gemni\"", 1, "default_endpoint: there is no endpoint \"gemni\"; did you mean \"gemini\"?"},
-        {"price \"m\" {}", 1, "price \"m\": a price needs both"},
-        {"price \"m\" {\n in = 1\n}", 3, "a price needs both \"in\" and \"out\""},
-        {"price \"m\" { in = -1 out = 1 }", 1, "in: \"-1\" is not an amount"},
-        {"price \"m\" { in = 1 out = 1 currency = usd }", 1, "currency: \"usd\" is not a currency"},
-        {"price \"m\" { in = 1 out = 1 from = \"soon\" }", 1, "from: \"soon\" is not a date"},
-        {"price \"a*b\" { in = 1 out = 1 }", 1, "with a * at most at its end"},
-        {"profile \"x\" { batch_size = 3 }", 1, "profile \"x\": a new profile needs a mode"},
-        {"profile \"x\" { mode = batch }", 1, "a batch profile needs a batch_size"},
-        {"profile \"x\" { mode = fast }", 1, "mode: \"fast\" is not known; one of continuous|batch|sequential"},
-        {"profile \"adaptive\" { batch_size = 3 }", 1, "for profiles of mode batch alone"},
-        {"profile \"balanced\" { mode = sequential }", 1, "the mode of a built-in profile stays"},
-        {"profile \"balanced\" { max_retries = 21 }", 1, "max_retries: \"21\" is not a whole number from 0 to 20"},
-        {"prices_file = \"/nowhere/p.conf\"", 1, "prices_file: there is no file /nowhere/p.conf"},
-        {"keep_back = {\"a\", \"\"}", 1, "keep_back: \"\" is out of range"},
-        {"socket \"x\"", 1, "socket"},
-        {"endpoint \"x\" {\n rpm = 1\n", 3, "a section is not closed by }"},
-        {"endpoint \"x\" {", 2, "a section is not closed by }"},
-        {"socket_mode = 0660\n/* rpm = 1\n", 4, "the file ends within a comment"},
-        {"socket_group = \"unended", 2, "unterminated"},
-        {"}", 1, "unexpected closing brace"},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
         struct config *config = NULL;
         struct galloc_error error;
-        int rc = load(rows[i].text, &config, &error);
-        char *where = xasprintf("%s/gallocd.conf:%d: ", folder, rows[i].line);
-        if (rc != -GALLOC_D_CONFIG || strncmp(error.message, where, strlen(where)) != 0 || strstr(error.message, rows[i].words) == NULL)
-            fail_msg("%s\n%d \"%s\" lacks \"%s\" or \"%s\"", rows[i].text, rc, error.message, where, rows[i].words);
+        int rc = load(refused[i].text, &config, &error);
+        char *where = xasprintf("%s/gallocd.conf:%d: ", folder, refused[i].line);
+        if (rc != -GALLOC_D_CONFIG || strncmp(error.message, where, strlen(where)) != 0 || strstr(error.message, refused[i].words) == NULL)
+            fail_msg("%s\n%d \"%s\" lacks \"%s\" or \"%s\"", refused[i].text, rc, error.message, where, refused[i].words);
         if (strstr(error.message, "SECRET") != NULL)
             fail_msg("a value that was no setting's stands in \"%s\"", error.message);
         free(where);
@@ -274,14 +275,14 @@ static void test_places(void **state)
 {
     (void)state;
     const char *etc = GALLOC_SYSCONFDIR "/galloc/gallocd.conf";
-    struct places user = {.home = "/home/u", .xdg_runtime_dir = "/run/user/7"};
+    struct places user = {.home = "/u", .xdg_runtime_dir = "/run/user/7"};
     check_places(&service, etc, GALLOC_LOCALSTATEDIR "/lib/galloc", "/run/galloc/gallocd.sock");
-    check_places(&user, "/home/u/.config/galloc/gallocd.conf", "/home/u/.local/state/galloc", "/run/user/7/galloc/gallocd.sock");
+    check_places(&user, "/u/.config/galloc/gallocd.conf", "/u/.local/state/galloc", "/run/user/7/galloc/gallocd.sock");
     char *second = places_config_file(&user, 1);
     assert_string_equal(second, etc);
     free(second);
     assert_null(places_config_file(&user, 2));
-    user = (struct places){.home = "/home/u", .xdg_state_home = "/s", .xdg_config_home = "/c"};
+    user = (struct places){.home = "/u", .xdg_state_home = "/s", .xdg_config_home = "/c"};
     check_places(&user, "/c/galloc/gallocd.conf", "/s/galloc", "/s/galloc/gallocd.sock");
     user = (struct places){0};
     check_places(&user, etc, NULL, NULL);
