@@ -32,6 +32,9 @@ struct store_op {
     struct loop_note note;      /* the store's: on its way back */
 };
 
+enum store_lane store_op_lane(enum store_op_kind kind);
+const char *store_op_name(enum store_op_kind kind); /* for messages and tracing */
+
 /* SETTLE: the end of attempts. One item is one attempt; each item stands or falls by its own fence, all items in one transaction. */
 enum settle_move {
     MOVE_SUCCEED,   /* succeeded: agent, result; the ledger's count rises */

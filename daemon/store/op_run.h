@@ -93,6 +93,7 @@ struct store_sweep {
     struct store_selector selector;
     int64_t ret_changed;
     int64_t sweep_id, after_id; /* the store's */
+    enum sweep_phase { SWEEP_WAITS, SWEEP_STEPPED, SWEEP_BEGUN } phase; /* the writer's: BEGUN when its first step is durable */
 };
 
 #endif

@@ -28,6 +28,8 @@ struct sqlite_store {
     int fault;                 /* negative: SQLite failed; nothing more is done in this transaction */
     struct galloc_error fault_error;
     bool is_broken;            /* a commit failed: only reopen() helps */
+    bool needs_recovery;       /* the first transaction that commits puts in order what former lives left */
+    struct store_image *image; /* borrowed while opening: told what was recovered */
     int wal_pages;             /* in the log after the last commit */
     int64_t tidied_mono_us;
 };
@@ -87,8 +89,8 @@ sqlite_apply sqlite_apply_pool_put, sqlite_apply_pool_reset, sqlite_apply_agent_
 sqlite_apply sqlite_apply_endpoint_set, sqlite_apply_endpoint_state, sqlite_apply_audit;                 /* sqlite_endpoint.c */
 
 /* ---- parts of opening ---- */
-/* The whole of it (sqlite_open.c): look, make or migrate, open, recover, load the image. */
-int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct store_image *ret_image, struct galloc_error *error) MUST_CHECK;
+/* Looks, makes or migrates, connects, reads the numbers of the last life (sqlite_open.c). 0, -D_STORE_REFUSED or -D_STORE_IO. */
+int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error) MUST_CHECK;
 int sqlite_open_writable(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* the connection alone, with its settings */
 int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
 int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, seq */
