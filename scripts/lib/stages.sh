@@ -144,7 +144,7 @@ fuzz_one() { # BUILD TARGET: what it found goes to COUNTS itself, since several 
 stage_fuzz() {
     local build=$DIR/fuzz target names running=0
     [ -n "$(find "$ROOT/tests/fuzz" -name 'fuzz_*.c' 2>/dev/null)" ] || return 0
-    configure_in "$build" CC=clang --enable-fuzz --enable-sanitize 'CFLAGS=-g -O1' || return
+    configure_in "$build" CC=clang --enable-werror --enable-fuzz --enable-sanitize 'CFLAGS=-g -O1' || return
     names=$(listed "$build" list-fuzz)
     # shellcheck disable=SC2086
     make -C "$build" -s -j "$JOBS" $names || return
@@ -160,7 +160,7 @@ stage_fuzz() {
 stage_release() {
     configure_in "$RELEASE_BUILD" --enable-werror --prefix=/usr && make -C "$RELEASE_BUILD" -s -j "$JOBS" || return
     rm -rf "$DIR/root" && make -C "$RELEASE_BUILD" -s install DESTDIR="$DIR/root" || return
-    configure_in "$DIR/nosystemd" --enable-werror --without-systemd 'CFLAGS=-O1' &&
+    configure_in "$DIR/nosystemd" CC=clang --enable-werror --without-systemd 'CFLAGS=-O1' &&
         make -C "$DIR/nosystemd" -s -j "$JOBS"
 }
 
