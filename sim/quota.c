@@ -80,7 +80,7 @@ static void roll(struct quota *quota, double now_s, double wall_s)
     case QUOTA_BUCKET:
         if (!quota->is_fresh && now_s > quota->at_s)
             quota->value = fmin(plan->burst, quota->value + (now_s - quota->at_s) * plan->limit / plan->window_s);
-        quota->at_s = now_s;
+        quota->at_s = fmax(quota->at_s, now_s);
         break;
     case QUOTA_FIXED:
         if (quota->end_s >= 0 && now_s >= quota->end_s) {
