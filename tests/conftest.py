@@ -1,9 +1,17 @@
 """Fixtures for every folder of tests that run the programs. What they are made of is in e2e/harness.py."""
 import os
+import random
 
 import pytest
 
 import harness
+
+# What is drawn at random follows from this; set once before pytest's workers start, so that all see the same tests.
+os.environ.setdefault("GALLOC_TEST_SEED", str(random.SystemRandom().randrange(1 << 32)))
+
+
+def pytest_report_header():
+    return f"GALLOC_TEST_SEED={os.environ['GALLOC_TEST_SEED']}"
 
 
 @pytest.hookimpl(hookwrapper=True)

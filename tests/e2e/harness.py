@@ -244,7 +244,8 @@ class Sim:
         return json.loads(self.control("PATCH", "/sim/config", settings))
 
     def stats(self):
-        return json.loads(self.control("GET", "/sim/stats"))
+        found = json.loads(self.control("GET", "/sim/stats"))
+        return {**found, "calls": found["received"]}
 
     def record(self):
         """One row a call, in the order of arrival."""

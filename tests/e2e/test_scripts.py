@@ -1,0 +1,81 @@
+"""scripts/quickstart and scripts/rehearse, as a new user runs them; only the building is left out."""
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import harness
+
+ROOT = harness.ROOT
+
+
+def quickstart(folder, *arguments, **environment):
+    return subprocess.run([str(ROOT / "scripts" / "quickstart"), *map(str, arguments)], capture_output=True, text=True, check=False,
+                          timeout=240 * harness.SLOWNESS, stdin=subprocess.DEVNULL,
+                          env={**os.environ, "QUICKSTART_BUILD": str(harness.BUILD), "QUICKSTART_DIR": str(folder), **environment})
+
+
+def processes_of(folder):
+    """Processes whose command line names the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in entry.read_bytes():
+                found.append(entry.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_quickstart_survives_its_own_kill_and_removes_itself(tmp_path):
+    folder = tmp_path / "q"
+    loans, agents = harness.make_loans(150), harness.make_agents(8, 25)
+    files = harness.write_csv(tmp_path / "loans.csv", loans), harness.write_csv(tmp_path / "agents.csv", agents)
+    faults = "--latency_ms 300 --error_500 0.02 --error_503 0.02 --malformed 0.02 --unknown_agent 0.02"
+    ran = quickstart(folder, *files, QUICKSTART_SIM_ARGS=faults, QUICKSTART_KILL_AT="0.3")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.findall(r"^(\d)/4 (\S+)", ran.stdout, re.M) == [("1", "built"), ("2", "enqueued"), ("3", "killed"), ("4", "done")], ran.stdout
+    assert "150 of 150 allocated" in ran.stdout, ran.stdout
+    results = [json.loads(line) for line in (folder / "results.ndjson").read_text().splitlines()]
+    harness.check_allocation(results, [loan["lan"] for loan in loans], agents)
+    assert (folder / "results.csv").read_text().count("\n") >= 151 and (folder / "results.xlsx").stat().st_size > 0
+
+    # What it says to type next works as it stands.
+    for command in re.findall(r"^\s*(?:Next)?\s+(\S*gallocctl (?:status|show|list) .*)$", ran.stdout, re.M):
+        typed = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=os.getcwd())
+        assert typed.returncode == 0, f"{command}\n{typed.stdout}{typed.stderr}"
+
+    assert processes_of(folder)
+    stopped = quickstart(folder, "--stop")
+    assert stopped.returncode == 0 and not folder.exists() and not processes_of(folder), stopped.stdout + stopped.stderr
+
+
+def test_quickstart_that_fails_leaves_nothing_running(tmp_path):
+    folder = tmp_path / "q"
+    (tmp_path / "empty.csv").write_text("")
+    agents = harness.write_csv(tmp_path / "agents.csv", harness.make_agents(2, 5))
+    ran = quickstart(folder, tmp_path / "empty.csv", agents)
+    assert ran.returncode == 7, ran.stdout + ran.stderr
+    assert not processes_of(folder)
+    assert sorted(path.suffix or path.name for path in folder.iterdir()) == [".log", ".log", ".made-by-quickstart"]
+
+
+def test_quickstart_leaves_a_folder_alone_that_is_not_its_own(tmp_path):
+    (tmp_path / "precious").write_text("x")
+    assert quickstart(tmp_path, "--stop").returncode == 1
+    assert quickstart(tmp_path).returncode != 0
+    assert (tmp_path / "precious").read_text() == "x"
+
+
+def test_quickstart_real_wants_a_key(tmp_path):
+    ran = quickstart(tmp_path / "q", "--real", GEMINI_API_KEY="")
+    assert ran.returncode == 2 and "GEMINI_API_KEY" in ran.stderr
+
+
+def test_rehearse_runs_its_five_lines(tmp_path):
+    ran = subprocess.run([str(ROOT / "scripts" / "rehearse")], capture_output=True, text=True, check=False, timeout=300 * harness.SLOWNESS,
+                         stdin=subprocess.DEVNULL, env={**os.environ, "QUICKSTART_BUILD": str(harness.BUILD), "TMPDIR": str(tmp_path)})
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(re.findall(r"^ok ", ran.stdout, re.M)) == 5, ran.stdout
+    assert not list(tmp_path.iterdir())
