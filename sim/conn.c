@@ -192,12 +192,16 @@ static size_t half_of_answer(const struct conn *conn)
     return head + (conn->out.len - head) / 2;
 }
 
+static void add_chunk(struct conn *conn, const char *text)
+{
+    buf_add_fmt(&conn->out, "%zx\r\n%s\r\n", strlen(text), text);
+}
+
 static void begin_endless(struct conn *conn)
 {
-    static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: chunked\r\n\r\n"
-                               "30\r\n{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"And \r\n";
     buf_reset(&conn->out);
-    buf_add(&conn->out, head, sizeof head - 1);
+    buf_add_str(&conn->out, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: chunked\r\n\r\n");
+    add_chunk(conn, "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"And so on");
 }
 
 static void begin_huge(struct conn *conn)
@@ -254,7 +258,7 @@ static void go_on(struct conn *conn)
         break;
     case SEND_ENDLESS:
         buf_reset(&conn->out);
-        buf_add_str(&conn->out, "8\r\nand so o\r\n");
+        add_chunk(conn, " and so on");
         conn->sent = 0;
         conn->send_to = conn->out.len;
         flush(conn);
