@@ -1,0 +1,154 @@
+/* gallocctl pause, resume, cancel, retry and set: changing a run. */
+#include "base/json_out.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "cli/selector.h"
+#include "cli/setting.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One run; prints what it is now. */
+static int post_verb(struct cli *cli, const char *run, const char *verb)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    char *segment = client_segment(run);
+    int rc = client_post(cli->client, NULL, &response, &error, "/v1/runs/%s/%s", segment, verb);
+    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
+        const char *text = json_get_str(response.json, "text", NULL);
+        out_line("run %s is %s%s%s", json_get_str(response.json, "id", run), json_get_str(response.json, "state", "?"), text ? ": " : "", text ? text : "");
+    }
+    free(segment);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+/* All open runs, the pages gathered first since the verb changes what the list shows. */
+static int post_verb_all(struct cli *cli, const char *verb)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    int status = EXIT_WELL;
+    char **ids = NULL, *cursor = NULL;
+    size_t count = 0;
+    int rc;
+    do {
+        char *encoded = cursor ? client_segment(cursor) : NULL;
+        response_clear(&response);
+        rc = client_get(cli->client, &response, &error, "/v1/runs?state=running,paused&limit=500%s%s", encoded ? "&cursor=" : "", encoded ? encoded : "");
+        free(encoded);
+        free(cursor);
+        cursor = rc == 0 ? xstrdup(json_get_str(response.json, "next", NULL)) : NULL;
+        struct json_object *items = rc == 0 ? json_get(response.json, "items") : NULL;
+        for (size_t i = 0; i < json_array_len(items); i++) {
+            ids = xreallocarray(ids, count + 1, sizeof *ids);
+            ids[count++] = xstrdup(json_get_str(json_array_at(items, i), "id", ""));
+        }
+    } while (cursor != NULL);
+    response_clear(&response);
+    if (rc < 0)
+        status = say_error(cli, &error);
+    else if (count == 0)
+        say(cli, "no run is open");
+    for (size_t i = 0; i < count; i++) {
+        int one = post_verb(cli, ids[i], verb);
+        status = one > status ? one : status;
+        free(ids[i]);
+    }
+    free(ids);
+    return status;
+}
+
+static int pause_or_resume(struct cli *cli, int count, char **words, const char *verb)
+{
+    bool is_all = args_has(&cli->args, "all");
+    if (is_all == (count > 0))
+        return say_failure(cli, GALLOC_USAGE, "give either RUN or --all");
+    return is_all ? post_verb_all(cli, verb) : post_verb(cli, words[0], verb);
+}
+
+int command_pause(struct cli *cli, int count, char **words)
+{
+    return pause_or_resume(cli, count, words, "pause");
+}
+
+int command_resume(struct cli *cli, int count, char **words)
+{
+    return pause_or_resume(cli, count, words, "resume");
+}
+
+static int change(struct cli *cli, const char *run, const char *verb, const char *told)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    struct buf body = BUF_EMPTY;
+    char *segment = client_segment(run);
+    int rc = selector_body(&cli->args, &body, &error);
+    if (rc == 0)
+        rc = client_post(cli->client, &body, &response, &error, "/v1/runs/%s/%s", segment, verb);
+    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
+        struct buf number = BUF_EMPTY;
+        show_count(&number, json_get_i64(response.json, "changed", 0));
+        out_line("%s assignments %s", buf_text(&number), told);
+        buf_clear(&number);
+    }
+    free(segment);
+    buf_clear(&body);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+int command_cancel(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    if (args_has(&cli->args, "all") && !cli->is_yes && cli->is_stderr_terminal && !cli->is_no_input) {
+        char *question = xasprintf("Cancel everything of run %s that has not ended?", words[0]);
+        bool is_yes = ask_yes(cli, question);
+        free(question);
+        if (!is_yes)
+            return EXIT_CANCELLED;
+    }
+    return change(cli, words[0], "cancel", "are cancelled");
+}
+
+int command_retry(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return change(cli, words[0], "retry", "are pending again");
+}
+
+static const struct setting_row run_settings[] = {
+    {"priority", "priority", SETTING_NUMBER, -100, 100, NULL},
+    {"endpoint", "endpoint", SETTING_TEXT, 0, 0, NULL},
+    {"profile", "profile", SETTING_TEXT, 0, 0, NULL},
+    {"name", "name", SETTING_TEXT, 0, 0, NULL},
+};
+
+int command_set(struct cli *cli, int count, char **words)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    char *segment = client_segment(words[0]);
+    char *path = xasprintf("/v1/runs/%s", segment);
+    int rc = 0;
+    json_out_begin(&out, '{');
+    for (int i = 1; rc == 0 && i < count; i++)
+        rc = setting_write(&out, run_settings, ARRAY_COUNT(run_settings), words[i], "a run", &error);
+    json_out_end(&out, '}');
+    struct request request = {.method = "PATCH", .path = path, .body = body.data, .body_len = body.len};
+    if (rc == 0)
+        rc = client_call(cli->client, &request, &response, &error);
+    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
+        out_line("run %s: priority %" PRId64 ", endpoint %s, profile %s, name %s", json_get_str(response.json, "id", "?"),
+                 json_get_i64(response.json, "priority", 0), json_get_str(response.json, "endpoint", "?"), json_get_str(response.json, "profile", "?"),
+                 json_get_str(response.json, "name", "-"));
+    free(path);
+    free(segment);
+    buf_clear(&body);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}

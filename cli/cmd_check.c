@@ -1,0 +1,231 @@
+/* gallocctl check, and enqueue -n: reads the whole input, then asks the daemon what such a run would send, cost and take. Nothing
+ * is kept and nothing goes to a model. */
+#include "base/json_out.h"
+#include "cli/command.h"
+#include "cli/import.h"
+#include "cli/intake.h"
+#include "cli/out.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLE_ROWS = 200, SAMPLE_BYTES_MAX = 512 << 10 };
+
+/* Rows from all over the input: every row has the same chance (reservoir sampling, Vitter 1985), by a generator of fixed seed, so
+ * that the same input gives the same answer. The first rows come first: their prompts are shown. */
+struct check {
+    struct cli *cli;
+    struct intake intake;
+    struct buf sample[SAMPLE_ROWS];
+    size_t sample_count, sample_bytes;
+    int64_t seen;
+    uint64_t state;
+    struct buf head; /* the request's beginning, made when the columns are known */
+};
+
+static int begin(void *arg, const struct input_info *info, struct galloc_error *error)
+{
+    struct check *check = arg;
+    struct json_out out = JSON_OUT(&check->head);
+    (void)error;
+    buf_add_char(&check->head, '{');
+    plan_write(&check->intake.plan, &out, info, source_base_name(check->intake.source), check->intake.sha256[0] ? check->intake.sha256 : NULL);
+    return 0;
+}
+
+static uint64_t next_random(struct check *check)
+{
+    check->state = check->state * 6364136223846793005u + 1442695040888963407u;
+    return check->state >> 33;
+}
+
+static int row(void *arg, const struct input_row *row, struct galloc_error *error)
+{
+    struct check *check = arg;
+    (void)error;
+    check->seen++;
+    size_t keep_first = 20, slot = check->sample_count;
+    if (check->sample_count == SAMPLE_ROWS || check->sample_bytes > SAMPLE_BYTES_MAX) {
+        slot = next_random(check) % (uint64_t)check->seen;
+        if (slot < keep_first || slot >= check->sample_count)
+            return 0;
+    } else {
+        check->sample_count++;
+    }
+    check->sample_bytes -= check->sample[slot].len;
+    buf_reset(&check->sample[slot]);
+    import_write_row(&check->sample[slot], row);
+    check->sample_bytes += check->sample[slot].len;
+    return 0;
+}
+
+static void write_request(struct check *check)
+{
+    struct json_out out = {.buf = &check->head, .needs_comma = true};
+    int64_t prompts = args_number(&check->cli->args, "show-prompt", 0);
+    json_out_member_int(&out, "assignments", check->intake.row_count);
+    json_out_member_int(&out, "prompts", prompts);
+    json_out_name(&out, "sample");
+    json_out_begin(&out, '[');
+    for (size_t i = 0; i < check->sample_count; i++)
+        json_out_raw(&out, check->sample[i].data, check->sample[i].len - 1);
+    json_out_end(&out, ']');
+    json_out_end(&out, '}');
+}
+
+static void print_range(const char *title, struct json_object *range)
+{
+    struct buf low = BUF_EMPTY, high = BUF_EMPTY;
+    if (!json_is_i64(json_get(range, "low"))) {
+        out_line("  %-10s unknown", title);
+        return;
+    }
+    show_count(&low, json_get_i64(range, "low", 0));
+    show_count(&high, json_get_i64(range, "high", 0));
+    if (strcmp(buf_text(&low), buf_text(&high)) == 0)
+        out_line("  %-10s %s", title, buf_text(&low));
+    else
+        out_line("  %-10s %s to %s", title, buf_text(&low), buf_text(&high));
+    buf_clear(&low);
+    buf_clear(&high);
+}
+
+static void print_names(const char *title, struct json_object *names, const char *none)
+{
+    struct buf all = BUF_EMPTY;
+    for (size_t i = 0; i < json_array_len(names); i++)
+        buf_add_fmt(&all, "%s%s", i ? ", " : "", json_str(json_array_at(names, i), NULL));
+    out_line("  %-10s %s", title, all.len > 0 ? buf_text(&all) : none);
+    buf_clear(&all);
+}
+
+static void print_cost_and_time(struct json_object *estimate)
+{
+    struct json_object *cost = json_get(estimate, "cost"), *time = json_get(estimate, "time");
+    const char *currency = json_get_str(cost, "currency", NULL), *cost_text = json_get_str(cost, "text", NULL);
+    const char *time_text = json_get_str(time, "text", NULL), *limit = json_get_str(time, "limited_by", NULL);
+    struct buf low = BUF_EMPTY, high = BUF_EMPTY;
+    if (currency != NULL && json_is_i64(json_get(cost, "low_micros"))) {
+        show_micros(&low, currency, json_get_i64(cost, "low_micros", 0));
+        show_micros(&high, currency, json_get_i64(cost, "high_micros", 0));
+        out_line("  %-10s %s to %s%s%s", "cost", buf_text(&low), buf_text(&high), cost_text ? "; " : "", cost_text ? cost_text : "");
+    } else {
+        out_line("  %-10s unknown%s%s", "cost", cost_text ? "; " : "", cost_text ? cost_text : "");
+    }
+    buf_reset(&low);
+    buf_reset(&high);
+    if (json_is_i64(json_get(time, "low_s"))) {
+        show_seconds(&low, json_get_i64(time, "low_s", 0));
+        show_seconds(&high, json_get_i64(time, "high_s", 0));
+        out_line("  %-10s %s to %s%s%s%s%s", "time", buf_text(&low), buf_text(&high), limit ? ", limited by " : "", limit ? limit : "",
+                 time_text ? "; " : "", time_text ? time_text : "");
+    } else {
+        out_line("  %-10s unknown%s%s", "time", time_text ? "; " : "", time_text ? time_text : "");
+    }
+    buf_clear(&low);
+    buf_clear(&high);
+}
+
+/* The prompts as they would be sent, line by line. */
+static void print_prompts(const struct cli *cli, struct json_object *prompts)
+{
+    static const char *const parts[] = {"system", "user"};
+    for (size_t i = 0; i < json_array_len(prompts); i++) {
+        struct json_object *prompt = json_array_at(prompts, i);
+        out_title(cli, "prompt of %s", json_get_str(prompt, "key", "?"));
+        for (size_t p = 0; p < ARRAY_COUNT(parts); p++) {
+            const char *text = json_get_str(prompt, parts[p], "");
+            out_line("--- %s", parts[p]);
+            out_bytes(&(struct cli){.is_stdout_terminal = true}, text, strlen(text));
+            out_line("%s", "");
+        }
+    }
+}
+
+static void print_estimate(const struct check *check, struct json_object *estimate)
+{
+    const struct cli *cli = check->cli;
+    struct json_object *columns = json_get(estimate, "columns"), *agents = json_get(estimate, "agents"), *bytes = json_get(estimate, "prompt_bytes");
+    struct buf rows = BUF_EMPTY, calls = BUF_EMPTY, places = BUF_EMPTY;
+    show_count(&rows, check->intake.row_count);
+    show_count(&calls, json_get_i64(estimate, "calls", 0));
+    out_title(cli, "%s: nothing was sent", source_base_name(check->intake.source));
+    out_line("  %-10s %s assignments; key column %s, e.g. %s; %" PRId64 " rows rejected", "input", buf_text(&rows), check->intake.key_column,
+             check->intake.key_example ? check->intake.key_example : "-", check->intake.rejects.count);
+    print_names("sent", json_get(columns, "sent"), "none");
+    print_names("kept back", json_get(columns, "kept_back"), "none: everything goes to the model");
+    if (json_is_i64(json_get(agents, "free")))
+        show_count(&places, json_get_i64(agents, "free", 0));
+    out_line("  %-10s %" PRId64 ", %s free places", "agents", json_get_i64(agents, "count", 0), places.len ? buf_text(&places) : "no limit to");
+    out_line("  %-10s %s, model %s, profile %s", "endpoint", json_get_str(estimate, "endpoint", "?"), json_get_str(estimate, "model", "?"),
+             json_get_str(estimate, "profile", "?"));
+    out_line("  %-10s %s", "calls", buf_text(&calls));
+    if (json_is_i64(json_get(bytes, "average")))
+        out_line("  %-10s %" PRId64 " bytes on average, %" PRId64 " at most", "prompt", json_get_i64(bytes, "average", 0), json_get_i64(bytes, "max", 0));
+    print_range("tokens in", json_get(estimate, "tokens_in"));
+    print_range("tokens out", json_get(estimate, "tokens_out"));
+    print_cost_and_time(estimate);
+    buf_clear(&rows);
+    buf_clear(&calls);
+    buf_clear(&places);
+    print_prompts(cli, json_get(estimate, "prompts"));
+}
+
+/* What would go wrong; true when enqueue would fail. */
+static bool tell_problems(const struct check *check, struct json_object *estimate)
+{
+    struct json_object *problems = json_get(estimate, "problems");
+    bool is_fatal = false;
+    for (size_t i = 0; i < json_array_len(problems); i++) {
+        struct json_object *problem = json_array_at(problems, i);
+        bool is_this = json_get_bool(problem, "is_fatal", false);
+        is_fatal |= is_this;
+        say_always(check->cli, "%s: %s", is_this ? "problem" : "note", json_get_str(problem, "message", ""));
+    }
+    return is_fatal;
+}
+
+static int ask_daemon(struct check *check, struct galloc_error *error)
+{
+    struct response response = RESPONSE_EMPTY;
+    write_request(check);
+    int rc = client_post(check->cli->client, &check->head, &response, error, "/v1/estimate");
+    if (rc == 0) {
+        if (check->cli->format == FORMAT_TABLE)
+            print_estimate(check, response.json);
+        else
+            out_json(check->cli, buf_text(&response.body), response.body.len);
+        if (tell_problems(check, response.json))
+            rc = galloc_fail(error, GALLOC_INVALID_INPUT, "enqueue would refuse this");
+    }
+    response_clear(&response);
+    return rc;
+}
+
+int command_check(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    struct check *check = xcalloc(1, sizeof *check);
+    *check = (struct check){.cli = cli, .state = 20261123};
+    struct input_sink rows = {.begin = begin, .row = row, .arg = check};
+    struct galloc_error error = {0}, closing;
+    char *rejects_path = NULL;
+    int rc = intake_open(&check->intake, cli, words[0], &rows, &error);
+    if (rc == 0)
+        rc = intake_run(&check->intake, &error);
+    if (rc == 0 && check->intake.row_count == 0)
+        rc = galloc_fail(&error, GALLOC_INVALID_INPUT, "%s: no good row", source_name(check->intake.source));
+    if (rc == 0)
+        rc = ask_daemon(check, &error);
+    if (intake_close(&check->intake, &rejects_path, &closing) < 0)
+        say_error(cli, &closing);
+    if (rejects_path != NULL)
+        say(cli, "the rejected rows are in %s", rejects_path);
+    free(rejects_path);
+    for (size_t i = 0; i < SAMPLE_ROWS; i++)
+        buf_clear(&check->sample[i]);
+    buf_clear(&check->head);
+    free(check);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}

@@ -1,0 +1,248 @@
+/* gallocctl endpoint: the APIs that decide, their limits and their state. */
+#include "base/json_out.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "cli/setting.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct column endpoint_columns[] = {
+    {"ENDPOINT", "name", CELL_TEXT, false},        {"STATE", "state", CELL_TEXT, false},      {"REASON", "reason", CELL_TEXT, false},
+    {"PROVIDER", "provider", CELL_TEXT, false},    {"MODEL", "model", CELL_TEXT, true},       {"URL", "base_url", CELL_TEXT, true},
+    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS", "counts.calls", CELL_COUNT, false}, {"COST", "cost", CELL_MONEY, false},
+};
+static const struct setting_row endpoint_settings[] = {
+    {"rpm", "rpm", SETTING_NUMBER, 0, 100000000, NULL},
+    {"tpm", "tpm", SETTING_NUMBER, 0, INT64_C(1000000000000), NULL},
+    {"rpd", "rpd", SETTING_NUMBER, 0, INT64_C(100000000000), NULL},
+    {"max_in_flight", "max_in_flight", SETTING_NUMBER, 1, 1024, NULL},
+    {"price_in", "price_in_micros", SETTING_MICROS, 0, 0, NULL},
+    {"price_cached_in", "price_cached_in_micros", SETTING_MICROS, 0, 0, NULL},
+    {"price_out", "price_out_micros", SETTING_MICROS, 0, 0, NULL},
+    {"price_currency", "price_currency", SETTING_TEXT, 0, 0, NULL},
+};
+
+static int list_endpoints(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    (void)words;
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    int rc = client_get(cli->client, &response, &error, "/v1/endpoints");
+    if (rc == 0)
+        out_items(cli, endpoint_columns, ARRAY_COUNT(endpoint_columns), &response.body);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+static void add_value(struct buf *out, struct json_object *value)
+{
+    if (value == NULL)
+        buf_add_str(out, "-");
+    else if (json_is_str(value))
+        buf_add_str(out, json_str(value, NULL));
+    else
+        json_to_text(value, out);
+}
+
+static void print_setting(struct json_object *setting)
+{
+    struct buf text = BUF_EMPTY;
+    add_value(&text, json_get(setting, "value"));
+    if (json_get(setting, "set_value") != NULL) {
+        buf_add_str(&text, " (set by ");
+        buf_add_str(&text, json_get_str(setting, "set_by", "?"));
+        buf_add_char(&text, ' ');
+        show_time(&text, json_get_str(setting, "set_at", NULL));
+        if (json_get_str(setting, "until", NULL) != NULL) {
+            buf_add_str(&text, " until ");
+            show_time(&text, json_get_str(setting, "until", NULL));
+        }
+        buf_add_str(&text, "; the file has ");
+        add_value(&text, json_get(setting, "file_value"));
+        buf_add_char(&text, ')');
+    }
+    out_line("  %-18s %s", json_get_str(setting, "name", "?"), buf_text(&text));
+    buf_clear(&text);
+}
+
+static int print_count(const char *name, struct json_object *value, void *arg)
+{
+    struct buf *text = arg;
+    buf_add_str(text, text->len ? ", " : "");
+    show_count(text, json_i64(value, 0));
+    buf_add_fmt(text, " %s", name);
+    return 0;
+}
+
+static void print_pacer(struct json_object *pacer)
+{
+    struct buf text = BUF_EMPTY;
+    out_line("  %-18s %s", "pace", json_get_str(pacer, "text", "?"));
+    buf_add_fmt(&text, "mode %s", json_get_str(pacer, "mode", "?"));
+    if (json_get(pacer, "rate_per_min") != NULL)
+        buf_add_fmt(&text, ", %.0f calls a minute", json_get_double(pacer, "rate_per_min", 0));
+    if (json_get(pacer, "window") != NULL)
+        buf_add_fmt(&text, ", window %" PRId64, json_get_i64(pacer, "window", 0));
+    if (json_get(pacer, "concurrency") != NULL)
+        buf_add_fmt(&text, ", concurrency %" PRId64, json_get_i64(pacer, "concurrency", 0));
+    buf_add_fmt(&text, ", breaker %s", json_get_str(pacer, "breaker", "?"));
+    if (json_get_str(pacer, "next_at", NULL) != NULL) {
+        buf_add_str(&text, ", next call ");
+        show_time(&text, json_get_str(pacer, "next_at", NULL));
+    }
+    out_line("  %-18s %s", "", buf_text(&text));
+    buf_clear(&text);
+}
+
+static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
+{
+    struct json_object *settings = json_get(endpoint, "settings"), *tokens = json_get(endpoint, "tokens");
+    struct buf text = BUF_EMPTY;
+    const char *reason = json_get_str(endpoint, "reason", NULL), *next = json_get_str(endpoint, "text", NULL);
+    out_title(cli, "endpoint %s is %s%s%s%s%s", json_get_str(endpoint, "name", "?"), json_get_str(endpoint, "state", "?"), reason ? " (" : "",
+              reason ? reason : "", reason ? ")" : "", json_get_bool(endpoint, "is_default", false) ? ", the default" : "");
+    if (next != NULL)
+        out_line("  %s", next);
+    out_line("  %-18s %s, model %s, %s", "provider", json_get_str(endpoint, "provider", "?"), json_get_str(endpoint, "model", "?"),
+             json_get_str(endpoint, "base_url", "?"));
+    print_pacer(json_get(endpoint, "pacer"));
+    out_line("  %-18s %" PRId64, "in flight", json_get_i64(endpoint, "in_flight", 0));
+    json_each(json_get(endpoint, "counts"), print_count, &text);
+    out_line("  %-18s %s", "attempts", buf_text(&text));
+    buf_reset(&text);
+    json_each(tokens, print_count, &text);
+    out_line("  %-18s %s", "tokens", buf_text(&text));
+    buf_reset(&text);
+    show_money(&text, json_get(endpoint, "cost"));
+    out_line("  %-18s %s", "cost", buf_text(&text));
+    buf_clear(&text);
+    for (size_t i = 0; i < json_array_len(settings); i++)
+        print_setting(json_array_at(settings, i));
+}
+
+static int endpoint_request(struct cli *cli, const char *method, const char *name, const char *after, const struct buf *body,
+                            void (*print)(const struct cli *, struct json_object *), struct json_object **ret_json)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    char *segment = client_segment(name);
+    char *path = xasprintf("/v1/endpoints/%s%s", segment, after);
+    struct request request = {.method = method, .path = path, .body = body ? body->data : NULL, .body_len = body ? body->len : 0};
+    int rc = client_call(cli->client, &request, &response, &error);
+    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
+        print(cli, response.json);
+    if (rc == 0 && ret_json != NULL)
+        *ret_json = json_share(response.json);
+    free(path);
+    free(segment);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+static int show_endpoint(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return endpoint_request(cli, "GET", words[0], "", NULL, print_endpoint, NULL);
+}
+
+static void print_test(const struct cli *cli, struct json_object *test)
+{
+    struct buf text = BUF_EMPTY;
+    bool is_well = json_get_bool(test, "ok", false);
+    const char *message = json_get_str(test, "message", NULL), *next = json_get_str(test, "text", NULL);
+    if (json_get(test, "http_status") != NULL)
+        buf_add_fmt(&text, ", HTTP %" PRId64, json_get_i64(test, "http_status", 0));
+    if (json_get(test, "latency_ms") != NULL) {
+        buf_add_str(&text, ", ");
+        show_ms(&text, json_get_i64(test, "latency_ms", 0));
+    }
+    out_title(cli, "endpoint %s %s (%s%s)", json_get_str(test, "name", "?"), is_well ? "answers" : "does not answer well", json_get_str(test, "class", "?"),
+              buf_text(&text));
+    if (message != NULL && !is_well)
+        out_line("  %s", message);
+    if (next != NULL)
+        out_line("  %s", next);
+    buf_clear(&text);
+}
+
+static int test_endpoint(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    struct json_object *test = NULL;
+    int status = endpoint_request(cli, "POST", words[0], "/test", NULL, print_test, &test);
+    if (status == EXIT_WELL && !json_get_bool(test, "ok", false))
+        status = EXIT_BAD_OUTCOME;
+    json_free(test);
+    return status;
+}
+
+static int patch_endpoint(struct cli *cli, const char *name, struct buf *settings)
+{
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    json_out_begin(&out, '{');
+    json_out_name(&out, "settings");
+    json_out_raw(&out, settings->data, settings->len);
+    if (args_has(&cli->args, "for"))
+        json_out_member_int(&out, "for_ms", args_number(&cli->args, "for", 0));
+    json_out_end(&out, '}');
+    int status = endpoint_request(cli, "PATCH", name, "", &body, print_endpoint, NULL);
+    buf_clear(&body);
+    return status;
+}
+
+static int set_endpoint(struct cli *cli, int count, char **words)
+{
+    struct galloc_error error;
+    struct buf settings = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&settings);
+    int rc = 0;
+    json_out_begin(&out, '{');
+    for (int i = 1; rc == 0 && i < count; i++)
+        rc = setting_write(&out, endpoint_settings, ARRAY_COUNT(endpoint_settings), words[i], "an endpoint", &error);
+    json_out_end(&out, '}');
+    int status = rc < 0 ? say_error(cli, &error) : patch_endpoint(cli, words[0], &settings);
+    buf_clear(&settings);
+    return status;
+}
+
+static int unset_endpoint(struct cli *cli, int count, char **words)
+{
+    struct galloc_error error;
+    struct buf settings = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&settings);
+    int status = EXIT_WELL;
+    json_out_begin(&out, '{');
+    for (int i = 1; status == EXIT_WELL && i < count; i++) {
+        const struct setting_row *row = setting_find(endpoint_settings, ARRAY_COUNT(endpoint_settings), words[i], "an endpoint", &error);
+        if (row == NULL)
+            status = say_error(cli, &error);
+        else
+            json_out_member_null(&out, row->member);
+    }
+    json_out_end(&out, '}');
+    if (status == EXIT_WELL)
+        status = patch_endpoint(cli, words[0], &settings);
+    buf_clear(&settings);
+    return status;
+}
+
+static int resume_endpoint(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return endpoint_request(cli, "POST", words[0], "/resume", NULL, print_endpoint, NULL);
+}
+
+const struct verb endpoint_verbs[] = {
+    {"list", "", "all endpoints", 0, 0, list_endpoints},
+    {"show", "ENDPOINT", "its state, pace, counts and settings", 1, 1, show_endpoint},
+    {"test", "ENDPOINT", "send one small request and tell what came back", 1, 1, test_endpoint},
+    {"set", "ENDPOINT NAME=VALUE...", "rpm, tpm, rpd, max_in_flight, price_in, price_cached_in, price_out (per million tokens), price_currency", 2, -1,
+     set_endpoint},
+    {"unset", "ENDPOINT NAME...", "the configuration file's value again", 2, -1, unset_endpoint},
+    {"resume", "ENDPOINT", "use it again after its key, bill or model was put right", 1, 1, resume_endpoint},
+    {0},
+};

@@ -1,0 +1,221 @@
+/* gallocctl enqueue: reads the input once, makes the run when its columns are known, sends parts while it reads, commits, and tells what
+ * was taken and what was not. An import that was interrupted goes on where it was: the same command finds its run by the file's digest. */
+#include "base/digest.h"
+#include "base/json_out.h"
+#include "cli/command.h"
+#include "cli/follow.h"
+#include "cli/import.h"
+#include "cli/intake.h"
+#include "cli/interrupt.h"
+#include "cli/out.h"
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct enqueue {
+    struct cli *cli;
+    struct intake intake;
+    struct import import;
+    bool has_run;      /* the run was made or found */
+    bool is_continued; /* found */
+    char *run_id;      /* owned */
+    struct progress progress;
+};
+
+/* "this file is run r-… (done 09:12)": the answer to the same input twice. */
+static int fail_known(const struct response *response, struct galloc_error *error)
+{
+    struct json_object *run = json_get(response->json, "run");
+    const char *id = json_get_str(run, "id", NULL);
+    if (id == NULL)
+        return -error->code;
+    const char *state = json_get_str(run, "state", "?");
+    const char *when = json_get_str(run, "finished_at", json_get_str(run, "created_at", NULL));
+    struct buf shown = BUF_EMPTY;
+    show_time(&shown, when);
+    int rc = galloc_fail(error, GALLOC_ALREADY_ENQUEUED, "this file is run %s (%s %s); nothing enqueued; to run it again: --again", id,
+                         strcmp(state, "done") == 0 || strcmp(state, "cancelled") == 0 ? state : "enqueued", buf_text(&shown));
+    buf_clear(&shown);
+    return rc;
+}
+
+/* The columns are known: make the run, or find the one that is being continued. */
+static int make_run(void *arg, const struct input_info *info, struct galloc_error *error)
+{
+    struct enqueue *enqueue = arg;
+    const struct intake *intake = &enqueue->intake;
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    struct response response = RESPONSE_EMPTY;
+    unsigned char random[16];
+    char idempotency_key[2 * sizeof random + 1];
+    random_bytes(random, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(idempotency_key + 2 * i, 3, "%02x", random[i]);
+    json_out_begin(&out, '{');
+    plan_write(&intake->plan, &out, info, source_base_name(intake->source), intake->sha256[0] ? intake->sha256 : NULL);
+    json_out_end(&out, '}');
+    struct request request = {.method = "POST",
+                              .path = "/v1/runs",
+                              .body = body.data,
+                              .body_len = body.len,
+                              .idempotency_key = idempotency_key,
+                              .is_patient = true};
+    int rc = client_call(enqueue->cli->client, &request, &response, error);
+    if (rc == -GALLOC_ALREADY_ENQUEUED)
+        rc = fail_known(&response, error);
+    if (rc == 0) {
+        enqueue->has_run = true;
+        enqueue->is_continued = response.status == 200;
+        enqueue->run_id = xstrdup(json_get_str(response.json, "id", ""));
+        import_init(&enqueue->import, enqueue->cli, &enqueue->intake.rejects, enqueue->run_id);
+    }
+    if (rc == 0 && enqueue->is_continued)
+        rc = import_resume(&enqueue->import, error);
+    if (rc == 0 && enqueue->is_continued)
+        say(enqueue->cli, "going on with the import of run %s: %zu parts stand", enqueue->run_id, enqueue->import.standing_count);
+    response_clear(&response);
+    buf_clear(&body);
+    return rc;
+}
+
+static int take_row(void *arg, const struct input_row *row, struct galloc_error *error)
+{
+    struct enqueue *enqueue = arg;
+    int rc = import_add(&enqueue->import, row, error);
+    if (enqueue->import.sent_rows % 512 == 0) {
+        if (interrupt_pending())
+            return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
+        if (progress_is_due(enqueue->cli, &enqueue->progress))
+            progress_show(enqueue->cli, &enqueue->progress, "importing into %s: %" PRId64 " rows", enqueue->run_id, enqueue->import.sent_rows);
+    }
+    if (rc == 0 && args_has(&enqueue->cli->args, "strict") && enqueue->intake.rejects.count > 0)
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "a row was rejected; under --strict nothing is enqueued");
+    return rc;
+}
+
+static void cancel_run(struct enqueue *enqueue)
+{
+    struct buf body = BUF_EMPTY;
+    struct response response = RESPONSE_EMPTY;
+    buf_add_str(&body, "{\"all\":true}");
+    if (client_post(enqueue->cli->client, &body, &response, NULL, "/v1/runs/%s/cancel", enqueue->run_id) < 0)
+        say(enqueue->cli, "run %s could not be cancelled; it is left importing and goes by itself after 24 h", enqueue->run_id);
+    response_clear(&response);
+    buf_clear(&body);
+}
+
+/* After a failure: a run that cannot become what was meant is cancelled, one that can be continued is left. */
+static void give_up(struct enqueue *enqueue, int code)
+{
+    if (!enqueue->has_run)
+        return;
+    bool is_input = code == GALLOC_INVALID_INPUT || code == GALLOC_EMPTY_RUN || code == GALLOC_TOO_LARGE || code == GALLOC_CONFLICT;
+    if (is_input || !source_can_rewind(enqueue->intake.source)) {
+        cancel_run(enqueue);
+        if (!is_input)
+            say_always(enqueue->cli, "standard input cannot be read again: run %s is cancelled, nothing of it was sent to the model", enqueue->run_id);
+        return;
+    }
+    if (code != GALLOC_PART_DIFFERS)
+        say_always(enqueue->cli, "run %s is still importing: the same command goes on where it stopped", enqueue->run_id);
+}
+
+static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_error *error)
+{
+    if (args_has(&enqueue->cli->args, "strict") && enqueue->intake.rejects.count > 0)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "%" PRId64 " rows were rejected; under --strict nothing is enqueued", enqueue->intake.rejects.count);
+    if (enqueue->import.accepted == 0 && enqueue->import.replaced == 0)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "nothing was enqueued: %s",
+                           enqueue->intake.rejects.count > 0 ? "every row was rejected" : "the input has no row after its header");
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    json_out_begin(&out, '{');
+    json_out_member_int(&out, "parts", enqueue->import.part_count);
+    json_out_end(&out, '}');
+    char *path = xasprintf("/v1/runs/%s/commit", enqueue->run_id);
+    struct request request = {.method = "POST", .path = path, .body = body.data, .body_len = body.len, .is_patient = true};
+    int rc = client_call(enqueue->cli->client, &request, ret, error);
+    free(path);
+    buf_clear(&body);
+    return rc;
+}
+
+static void print_summary(const struct enqueue *enqueue, const struct response *response, const char *rejects_path)
+{
+    const struct cli *cli = enqueue->cli;
+    const char *id = enqueue->run_id, *name = json_get_str(response->json, "name", NULL);
+    if (cli->is_quiet) {
+        out_line("%s", id);
+        return;
+    }
+    if (cli->format != FORMAT_TABLE) {
+        out_json(cli, buf_text(&response->body), response->body.len);
+        return;
+    }
+    struct buf counts[3] = {BUF_EMPTY, BUF_EMPTY, BUF_EMPTY};
+    int64_t skipped = enqueue->import.repeated - enqueue->import.replaced;
+    show_count(&counts[0], enqueue->import.accepted);
+    show_count(&counts[1], max_i64(enqueue->intake.rejects.count - skipped, 0));
+    show_count(&counts[2], enqueue->import.repeated);
+    out_title(cli, "run %s%s%s%s", id, name ? " (" : "", name ? name : "", name ? ")" : "");
+    out_line("  accepted  %s assignments; key column %s, e.g. %s", buf_text(&counts[0]), enqueue->intake.key_column,
+             enqueue->intake.key_example ? enqueue->intake.key_example : "-");
+    out_line("  rejected  %s rows", buf_text(&counts[1]));
+    out_line("  repeated  %s keys%s", buf_text(&counts[2]), enqueue->import.repeated == 0  ? ""
+                                                            : enqueue->import.replaced > 0 ? ", the later row stands"
+                                                                                           : ", the first row stands");
+    if (rejects_path != NULL)
+        out_line("            see %s", rejects_path);
+    if (args_has(&cli->args, "paused"))
+        out_line("  next      gallocctl resume %s", id);
+    else if (!args_has(&cli->args, "wait") && !args_has(&cli->args, "follow"))
+        out_line("  next      gallocctl watch %s", id);
+    out_line("            gallocctl results %s -o results.csv", id);
+    for (size_t i = 0; i < ARRAY_COUNT(counts); i++)
+        buf_clear(&counts[i]);
+}
+
+static int stay(struct cli *cli, char *run_id)
+{
+    if (!args_has(&cli->args, "follow") && !args_has(&cli->args, "wait"))
+        return EXIT_WELL;
+    enum follow_mode mode = args_has(&cli->args, "follow") ? FOLLOW_LOG : cli->is_stderr_terminal ? FOLLOW_BAR : FOLLOW_SILENT;
+    return follow_runs(cli, &run_id, 1, mode);
+}
+
+int command_enqueue(struct cli *cli, int count, char **words)
+{
+    if (args_has(&cli->args, "dry-run"))
+        return command_check(cli, count, words);
+    struct enqueue enqueue = {.cli = cli};
+    struct input_sink rows = {.begin = make_run, .row = take_row, .arg = &enqueue};
+    struct galloc_error error = {0}, closing;
+    struct response response = RESPONSE_EMPTY;
+    char *rejects_path = NULL;
+    interrupt_catch();
+    int rc = intake_open(&enqueue.intake, cli, words[0], &rows, &error);
+    if (rc == 0)
+        rc = intake_run(&enqueue.intake, &error);
+    if (rc == 0)
+        rc = import_finish(&enqueue.import, &error);
+    progress_clear(cli, &enqueue.progress);
+    if (rc == 0)
+        rc = commit(&enqueue, &response, &error);
+    if (rc == 0)
+        print_summary(&enqueue, &response, enqueue.intake.rejects.file ? enqueue.intake.rejects.path : NULL);
+    else
+        give_up(&enqueue, error.code);
+    import_clear(&enqueue.import);
+    if (intake_close(&enqueue.intake, &rejects_path, &closing) < 0)
+        say_error(cli, &closing);
+    if (rc < 0 && rejects_path != NULL)
+        say(cli, "the rejected rows are in %s", rejects_path);
+    int status = rc < 0 ? say_error(cli, &error) : stay(cli, enqueue.run_id);
+    free(rejects_path);
+    free(enqueue.run_id);
+    response_clear(&response);
+    return status;
+}

@@ -1,0 +1,144 @@
+/* gallocctl pool: standing pools of agents. */
+#include "cli/agents.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "cli/setting.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct column pool_columns[] = {
+    {"POOL", "name", CELL_TEXT, false},      {"AGENTS", "agent_count", CELL_COUNT, false}, {"CAPACITY", "capacity", CELL_LIMIT, false},
+    {"HELD", "held", CELL_COUNT, false},     {"FREE", "free", CELL_LIMIT, false},          {"OPEN RUNS", "open_runs", CELL_COUNT, false},
+    {"CHANGED", "updated_at", CELL_TIME, false},
+};
+static const struct column agent_columns[] = {
+    {"AGENT", "agent_id", CELL_TEXT, false}, {"CAPACITY", "capacity", CELL_LIMIT, false}, {"LOAD", "load", CELL_COUNT, false},
+    {"HELD", "held", CELL_COUNT, false},     {"FREE", "free", CELL_LIMIT, false},         {"AVAILABLE", "available", CELL_YES, false},
+    {"UNTIL", "until", CELL_TIME, false},    {"ATTRIBUTES", "attributes", CELL_TEXT, true},
+};
+static const struct setting_row agent_settings[] = {
+    {"capacity", "capacity", SETTING_NUMBER, 0, INT32_MAX, "none"},
+    {"available", "available", SETTING_YES, 0, 0, NULL},
+    {"until", "until", SETTING_TIME, 0, 0, "none"},
+};
+
+static int list_pools(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    (void)words;
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    int rc = client_get(cli->client, &response, &error, "/v1/pools");
+    if (rc == 0)
+        out_items(cli, pool_columns, ARRAY_COUNT(pool_columns), &response.body);
+    if (rc == 0 && cli->format == FORMAT_TABLE && json_array_len(json_get(response.json, "items")) == 0)
+        say(cli, "no pool; make one: gallocctl pool import NAME agents.csv");
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+static void print_pool(const struct cli *cli, struct json_object *pool)
+{
+    struct buf body = BUF_EMPTY;
+    if (cli->format == FORMAT_TABLE)
+        out_title(cli, "pool %s: %" PRId64 " agents, %" PRId64 " places taken, %" PRId64 " open runs", json_get_str(pool, "name", "?"),
+                  json_get_i64(pool, "agent_count", 0), json_get_i64(pool, "held", 0), json_get_i64(pool, "open_runs", 0));
+    buf_add_str(&body, "{\"items\":");
+    json_to_text(json_get(pool, "agents"), &body);
+    buf_add_char(&body, '}');
+    out_items(cli, agent_columns, ARRAY_COUNT(agent_columns), &body);
+    buf_clear(&body);
+}
+
+/* A request whose answer is a pool; `is_brief` prints one line of it. */
+static int pool_request(struct cli *cli, const char *method, const char *name, const char *after, const struct buf *body, bool is_brief)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    char *segment = client_segment(name);
+    char *path = xasprintf("/v1/pools/%s%s", segment, after);
+    struct request request = {.method = method, .path = path, .body = body ? body->data : NULL, .body_len = body ? body->len : 0};
+    int rc = client_call(cli->client, &request, &response, &error);
+    if (rc == 0 && cli->format == FORMAT_JSON)
+        out_answer(cli, &response);
+    else if (rc == 0 && is_brief && !cli->is_quiet)
+        out_line("pool %s: %" PRId64 " agents, %" PRId64 " places taken", json_get_str(response.json, "name", name),
+                 json_get_i64(response.json, "agent_count", 0), json_get_i64(response.json, "held", 0));
+    else if (rc == 0 && !is_brief)
+        print_pool(cli, response.json);
+    free(path);
+    free(segment);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+static int show_pool(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return pool_request(cli, "GET", words[0], "", NULL, false);
+}
+
+static int import_pool(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    struct buf body = BUF_EMPTY;
+    struct galloc_error error;
+    size_t agent_count;
+    buf_add_str(&body, "{\"agents\":");
+    int rc = agents_read(words[1], &body, &agent_count, &error);
+    buf_add_char(&body, '}');
+    int status = rc < 0 ? say_error(cli, &error) : pool_request(cli, "PUT", words[0], "", &body, true);
+    buf_clear(&body);
+    return status;
+}
+
+static int reset_pool(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    char *question = xasprintf("Give back all places of pool %s, as if nothing had been allocated?", words[0]);
+    bool is_yes = ask_yes(cli, question);
+    free(question);
+    return is_yes ? pool_request(cli, "POST", words[0], "/reset", NULL, true) : EXIT_CANCELLED;
+}
+
+static int set_agent(struct cli *cli, int count, char **words)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    char *pool = client_segment(words[0]), *agent = client_segment(words[1]);
+    char *path = xasprintf("/v1/pools/%s/agents/%s", pool, agent);
+    int rc = 0;
+    json_out_begin(&out, '{');
+    for (int i = 2; rc == 0 && i < count; i++)
+        rc = setting_write(&out, agent_settings, ARRAY_COUNT(agent_settings), words[i], "an agent", &error);
+    json_out_end(&out, '}');
+    struct request request = {.method = "PATCH", .path = path, .body = body.data, .body_len = body.len};
+    if (rc == 0)
+        rc = client_call(cli->client, &request, &response, &error);
+    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
+        struct json_object *capacity = json_get(response.json, "capacity");
+        char *places = capacity ? xasprintf("%" PRId64, json_i64(capacity, 0)) : xstrdup("no limit");
+        out_line("agent %s: capacity %s, %" PRId64 " held, %s", json_get_str(response.json, "agent_id", words[1]), places,
+                 json_get_i64(response.json, "held", 0), json_get_bool(response.json, "available", true) ? "available" : "not available");
+        free(places);
+    }
+    free(path);
+    free(agent);
+    free(pool);
+    buf_clear(&body);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+const struct verb pool_verbs[] = {
+    {"list", "", "all pools", 0, 0, list_pools},
+    {"show", "POOL", "its agents and what they hold (a run's own pool: the run's id)", 1, 1, show_pool},
+    {"import", "POOL FILE", "make a pool, or replace its agents, from CSV or JSON", 2, 2, import_pool},
+    {"set", "POOL AGENT NAME=VALUE...", "capacity=N|none, available=yes|no, until=DATE", 3, -1, set_agent},
+    {"reset", "POOL", "give back all places", 1, 1, reset_pool},
+    {0},
+};

@@ -1,0 +1,202 @@
+/* gallocctl results: the decisions of a run as CSV, NDJSON, JSON or a workbook; to stdout as they stream, or into a file that is there
+ * whole or not at all. */
+#include "cli/atomic.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "cli/xlsx.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct results {
+    struct cli *cli;
+    enum out_format format;
+    char *run; /* encoded; owned */
+    char *path;
+    FILE *file; /* NULL: stdout, escaped where that is a terminal */
+};
+
+static enum out_format choose_format(const struct cli *cli, const char *output)
+{
+    static const struct {
+        const char *ending;
+        enum out_format format;
+    } endings[] = {{".xlsx", FORMAT_XLSX}, {".ndjson", FORMAT_NDJSON}, {".jsonl", FORMAT_NDJSON}, {".json", FORMAT_JSON}};
+    if (cli->format != FORMAT_TABLE)
+        return cli->format;
+    for (size_t i = 0; output != NULL && i < ARRAY_COUNT(endings); i++) {
+        size_t len = strlen(output), ending = strlen(endings[i].ending);
+        if (len > ending && strcasecmp(output + len - ending, endings[i].ending) == 0)
+            return endings[i].format;
+    }
+    return FORMAT_CSV;
+}
+
+static void make_path(struct results *results)
+{
+    const char *const *states;
+    size_t count = args_texts(&results->cli->args, "state", &states);
+    struct buf path = BUF_EMPTY;
+    buf_add_fmt(&path, "/v1/runs/%s/results?format=%s", results->run, results->format == FORMAT_CSV ? "csv" : "ndjson");
+    for (size_t i = 0; i < count; i++) {
+        char *state = client_segment(strcmp(states[i], "allocated") == 0 ? "succeeded" : states[i]);
+        buf_add_fmt(&path, i ? ",%s" : "&state=%s", state);
+        free(state);
+    }
+    if (args_has(&results->cli->args, "excel-safe"))
+        buf_add_str(&path, "&excel_safe=1");
+    results->path = buf_take(&path);
+}
+
+static void put(const struct results *results, const char *data, size_t len)
+{
+    if (results->file != NULL)
+        fwrite(data, 1, len, results->file);
+    else if (results->format == FORMAT_CSV)
+        out_bytes(results->cli, data, len);
+    else
+        out_json(results->cli, data, len);
+}
+
+/* CSV and NDJSON as they come. A terminal gets whole lines, so that no character is cut in two. */
+static int copy_stream(const struct results *results, struct galloc_error *error)
+{
+    struct transfer *transfer = transfer_start(results->cli->client, &(struct request){.method = "GET", .path = results->path});
+    struct buf chunk = BUF_EMPTY;
+    struct json_span line;
+    bool by_line = results->file == NULL && results->cli->is_stdout_terminal;
+    int rc;
+    do {
+        rc = by_line ? transfer_line(transfer, 1000, &line, error) : transfer_chunk(transfer, 1000, &chunk, error);
+        if (rc == STREAM_LINE && by_line) {
+            put(results, line.at, line.len);
+            if (results->format == FORMAT_CSV)
+                fputc('\n', stdout);
+        } else if (rc == STREAM_LINE) {
+            fwrite(chunk.data, 1, chunk.len, results->file ? results->file : stdout);
+        }
+        if (ferror(results->file ? results->file : stdout))
+            rc = galloc_fail(error, GALLOC_LOCAL_IO, "writing failed: %s", strerror(errno));
+    } while (rc == STREAM_LINE || rc == STREAM_NOTHING);
+    buf_clear(&chunk);
+    transfer_drop(transfer);
+    return rc < 0 ? rc : 0;
+}
+
+/* Every row, by a function. */
+static int each_row(const struct results *results, int (*take)(void *arg, struct json_span row, struct galloc_error *error), void *arg,
+                    struct galloc_error *error)
+{
+    struct transfer *transfer = transfer_start(results->cli->client, &(struct request){.method = "GET", .path = results->path});
+    struct json_span line;
+    int rc;
+    do {
+        rc = transfer_line(transfer, 1000, &line, error);
+        if (rc == STREAM_LINE && line.len > 0) {
+            int taken = take(arg, line, error);
+            rc = taken < 0 ? taken : rc;
+        }
+    } while (rc == STREAM_LINE || rc == STREAM_NOTHING);
+    transfer_drop(transfer);
+    return rc < 0 ? rc : 0;
+}
+
+struct json_array {
+    const struct results *results;
+    int64_t count;
+};
+
+static int add_element(void *arg, struct json_span row, struct galloc_error *error)
+{
+    struct json_array *array = arg;
+    struct buf text = BUF_EMPTY;
+    (void)error;
+    buf_add_str(&text, array->count++ > 0 ? ",\n" : "[\n");
+    buf_add(&text, row.at, row.len);
+    if (array->results->file == NULL && array->results->cli->is_stdout_terminal)
+        out_json(array->results->cli, text.data, text.len);
+    else
+        fwrite(text.data, 1, text.len, array->results->file ? array->results->file : stdout);
+    buf_clear(&text);
+    return 0;
+}
+
+static int write_array(const struct results *results, struct galloc_error *error)
+{
+    struct json_array array = {.results = results};
+    int rc = each_row(results, add_element, &array, error);
+    if (rc == 0)
+        fputs(array.count > 0 ? "\n]\n" : "[]\n", results->file ? results->file : stdout);
+    return rc;
+}
+
+static int add_to_book(void *arg, struct json_span text, struct galloc_error *error)
+{
+    struct json_object *row = NULL;
+    int rc = json_parse(text.at, text.len, &row, error);
+    if (rc == 0)
+        rc = xlsx_add_result(arg, row, error);
+    json_free(row);
+    return rc;
+}
+
+static int write_book(const struct results *results, const char *path, struct galloc_error *error)
+{
+    struct xlsx *xlsx;
+    struct galloc_error closing;
+    struct response loads = RESPONSE_EMPTY;
+    int rc = xlsx_open(path, &xlsx, error);
+    if (rc < 0)
+        return rc;
+    rc = each_row(results, add_to_book, xlsx, error);
+    if (rc == 0)
+        rc = client_get(results->cli->client, &loads, error, "/v1/runs/%s/load", results->run);
+    if (rc == 0)
+        xlsx_add_loads(xlsx, json_get(loads.json, "items"));
+    response_clear(&loads);
+    if (xlsx_close(xlsx, &closing) < 0 && rc == 0) {
+        *error = closing;
+        rc = -closing.code;
+    }
+    return rc;
+}
+
+static int write_file(struct results *results, const char *output, struct galloc_error *error)
+{
+    struct atomic_file atomic;
+    int rc = atomic_open(&atomic, output, results->format == FORMAT_XLSX, error);
+    results->file = atomic.file;
+    if (rc == 0 && results->format == FORMAT_XLSX)
+        rc = write_book(results, atomic.temporary, error);
+    else if (rc == 0)
+        rc = results->format == FORMAT_JSON ? write_array(results, error) : copy_stream(results, error);
+    if (rc == 0)
+        rc = atomic_commit(&atomic, error);
+    atomic_clear(&atomic);
+    return rc;
+}
+
+int command_results(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    struct galloc_error error;
+    const char *output = args_text(&cli->args, "output");
+    struct results results = {.cli = cli, .format = choose_format(cli, output)};
+    if (results.format == FORMAT_XLSX && output == NULL)
+        return say_failure(cli, GALLOC_USAGE, "a workbook goes into a file: -o FILE.xlsx");
+    results.run = client_segment(words[0]);
+    make_path(&results);
+    int rc;
+    if (output != NULL && strcmp(output, "-") != 0)
+        rc = write_file(&results, output, &error);
+    else
+        rc = results.format == FORMAT_JSON ? write_array(&results, &error) : copy_stream(&results, &error);
+    if (rc == 0 && output != NULL)
+        say(cli, "written: %s", output);
+    free(results.path);
+    free(results.run);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}

@@ -1,0 +1,248 @@
+/* gallocctl status and runs: which daemon, its endpoints, its runs; or one run, beginning with when it ends and what it costs. */
+#include "base/clock.h"
+#include "cli/command.h"
+#include "cli/follow.h"
+#include "cli/out.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RUNS_SHOWN = 20 };
+
+/* Adds "label  text" with the text made by a function that adds to a buf. */
+static void print_field(const char *label, struct buf *text)
+{
+    out_line("  %-11s %s", label, buf_text(text));
+    buf_reset(text);
+}
+
+static void print_end_and_cost(struct json_object *run, struct buf *text)
+{
+    struct json_object *eta = json_get(run, "eta"), *cost = json_get(run, "cost"), *projected = json_get(cost, "projected_micros");
+    const char *state = json_get_str(run, "state", "");
+    if (strcmp(state, "done") == 0 || strcmp(state, "cancelled") == 0) {
+        show_time(text, json_get_str(run, "finished_at", NULL));
+        print_field("ended", text);
+    } else {
+        const char *finish_at = json_get_str(eta, "finish_at", NULL);
+        if (finish_at != NULL) {
+            show_time(text, finish_at);
+            buf_add_str(text, ", in ");
+        }
+        show_eta(text, run);
+        print_field("ends", text);
+    }
+    show_money(text, cost);
+    if (json_is_object(projected)) {
+        buf_add_str(text, " so far, ");
+        show_micros(text, json_get_str(cost, "currency", ""), json_get_i64(projected, "low", 0));
+        buf_add_str(text, " to ");
+        show_micros(text, json_get_str(cost, "currency", ""), json_get_i64(projected, "high", 0));
+        buf_add_str(text, " in all");
+    }
+    print_field("costs", text);
+}
+
+static void print_hindrances(struct json_object *run, struct buf *text)
+{
+    struct json_object *waiting = json_get(run, "waiting"), *reasons = json_get(run, "reasons");
+    if (json_is_object(waiting)) {
+        buf_add_fmt(text, "%s", json_get_str(waiting, "text", json_get_str(waiting, "code", "?")));
+        if (json_get_str(waiting, "until", NULL) != NULL) {
+            buf_add_str(text, ", until ");
+            show_time(text, json_get_str(waiting, "until", NULL));
+        }
+        print_field("waits", text);
+    }
+    if (json_array_len(reasons) == 0)
+        return;
+    for (size_t i = 0; i < json_array_len(reasons); i++)
+        buf_add_fmt(text, "%s%s", i ? ", " : "", json_str(json_array_at(reasons, i), NULL));
+    if (json_get_str(run, "text", NULL) != NULL)
+        buf_add_fmt(text, ": %s", json_get_str(run, "text", NULL));
+    print_field("paused", text);
+}
+
+static void add_counts(struct buf *text, struct json_object *counts)
+{
+    static const char *const rows[][2] = {{"succeeded", "allocated"}, {"failed", "failed"}, {"pending", "pending"}, {"leased", "in hand"},
+                                          {"cancelled", "cancelled"}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        buf_add_str(text, i ? ", " : "");
+        show_count(text, json_get_i64(counts, rows[i][0], 0));
+        buf_add_fmt(text, " %s", rows[i][1]);
+    }
+    buf_add_str(text, " of ");
+    show_count(text, json_get_i64(counts, "total", 0));
+}
+
+static void print_run(const struct cli *cli, struct json_object *run)
+{
+    struct buf text = BUF_EMPTY;
+    const char *name = json_get_str(run, "name", NULL), *pool = json_get_str(run, "pool", NULL);
+    struct json_object *retries = json_get(run, "retries");
+    out_title(cli, "run %s%s%s%s: %s, %.1f %%", json_get_str(run, "id", "?"), name ? " (" : "", name ? name : "", name ? ")" : "",
+              json_get_str(run, "state", "?"), floor(json_get_double(run, "progress", 0) * 1000) / 10);
+    print_end_and_cost(run, &text);
+    print_hindrances(run, &text);
+    add_counts(&text, json_get(run, "counts"));
+    print_field("assignments", &text);
+    if (json_get_double(run, "rate_per_min", 0) > 0) {
+        show_count(&text, llround(json_get_double(run, "rate_per_min", 0)));
+        buf_add_str(&text, " a minute");
+        print_field("rate", &text);
+    }
+    buf_add_fmt(&text, "%" PRId64 " transient, %" PRId64 " throttled, %" PRId64 " invalid answers, %" PRId64 " lost (possibly billed)",
+                json_get_i64(retries, "transient", 0), json_get_i64(retries, "throttled", 0), json_get_i64(retries, "invalid_answer", 0),
+                json_get_i64(retries, "lost", 0));
+    print_field("retries", &text);
+    show_count(&text, json_get_i64(json_get(run, "tokens"), "in", 0));
+    buf_add_str(&text, " in, ");
+    show_count(&text, json_get_i64(json_get(run, "tokens"), "out", 0));
+    buf_add_str(&text, " out");
+    print_field("tokens", &text);
+    buf_add_fmt(&text, "endpoint %s, profile %s, pool %s, priority %" PRId64, json_get_str(run, "endpoint", "?"), json_get_str(run, "profile", "?"),
+                pool ? pool : "of its own", json_get_i64(run, "priority", 0));
+    print_field("plan", &text);
+    buf_add_str(&text, "created ");
+    show_time(&text, json_get_str(run, "created_at", NULL));
+    buf_add_str(&text, ", started ");
+    show_time(&text, json_get_str(run, "started_at", NULL));
+    print_field("times", &text);
+    if (json_get_i64(json_get(run, "counts"), "failed", 0) > 0)
+        out_line("  %-11s gallocctl failures %s", "why failed", json_get_str(run, "id", "?"));
+    buf_clear(&text);
+}
+
+static const struct column endpoint_columns[] = {
+    {"ENDPOINT", "name", CELL_TEXT, false}, {"STATE", "state", CELL_TEXT, false},        {"MODEL", "model", CELL_TEXT, true},
+    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"RATE/MIN", "pacer.rate_per_min", CELL_NUMBER, false}, {"LIMITED BY", "pacer.text", CELL_TEXT, true},
+};
+static const struct column run_columns[] = {
+    {"RUN", "id", CELL_TEXT, false},
+    {"NAME", "name", CELL_TEXT, true},
+    {"STATE", "state", CELL_TEXT, false},
+    {"DONE", "progress", CELL_PERCENT, false},
+    {"TOTAL", "counts.total", CELL_COUNT, false},
+    {"ALLOCATED", "counts.succeeded", CELL_COUNT, false},
+    {"FAILED", "counts.failed", CELL_COUNT, false},
+    {"RATE/MIN", "rate_per_min", CELL_NUMBER, false},
+    {"LEFT", "eta.seconds", CELL_SECONDS, false},
+    {"REASON", "reason", CELL_TEXT, true},
+    {"COST", "cost", CELL_MONEY, false},
+    {"CREATED", "created_at", CELL_TIME, false},
+};
+
+static void print_list(const struct cli *cli, const struct column *columns, size_t column_count, struct json_object *items)
+{
+    struct buf body = BUF_EMPTY;
+    buf_add_str(&body, "{\"items\":");
+    json_to_text(items, &body);
+    buf_add_char(&body, '}');
+    out_items(cli, columns, column_count, &body);
+    buf_clear(&body);
+}
+
+static void print_endpoint_trouble(struct json_object *endpoints)
+{
+    for (size_t i = 0; i < json_array_len(endpoints); i++) {
+        struct json_object *endpoint = json_array_at(endpoints, i);
+        if (strcmp(json_get_str(endpoint, "state", "up"), "down") == 0)
+            out_line("  %s is down (%s): %s", json_get_str(endpoint, "name", "?"), json_get_str(endpoint, "reason", "?"),
+                     json_get_str(endpoint, "text", ""));
+    }
+}
+
+static void print_status(const struct cli *cli, struct json_object *status)
+{
+    struct json_object *daemon = json_get(status, "daemon"), *store = json_get(daemon, "store");
+    struct buf since = BUF_EMPTY;
+    show_time(&since, json_get_str(daemon, "started_at", NULL));
+    const char *text = json_get_str(daemon, "text", NULL), *detail = json_get_str(store, "detail", NULL);
+    out_title(cli, "gallocd %s: %s%s%s", json_get_str(daemon, "version", "?"), json_get_str(daemon, "state", "?"), text ? ": " : "", text ? text : "");
+    out_line("  socket %s, state in %s, since %s", json_get_str(daemon, "socket", "?"), json_get_str(daemon, "state_dir", "?"), buf_text(&since));
+    if (strcmp(json_get_str(store, "state", "ok"), "ok") != 0)
+        out_line("  store: %s%s%s", json_get_str(store, "state", "?"), detail ? ": " : "", detail ? detail : "");
+    buf_clear(&since);
+    out_line("%s", "");
+    print_list(cli, endpoint_columns, ARRAY_COUNT(endpoint_columns), json_get(status, "endpoints"));
+    print_endpoint_trouble(json_get(status, "endpoints"));
+    struct json_object *open = json_get(status, "open"), *ended = json_get(status, "ended");
+    out_line("%s", "");
+    out_title(cli, json_array_len(open) > 0 ? "open runs" : "no open run");
+    print_list(cli, run_columns, ARRAY_COUNT(run_columns), open);
+    for (size_t i = 0; i < json_array_len(open); i++) {
+        struct buf line = BUF_EMPTY;
+        struct json_object *run = json_array_at(open, i);
+        if (!json_is_object(json_get(run, "waiting")) && json_get_str(run, "text", NULL) == NULL)
+            continue;
+        show_run_line(&line, run, 0);
+        out_line("  %s", buf_text(&line));
+        buf_clear(&line);
+    }
+    if (json_array_len(ended) == 0)
+        return;
+    out_line("%s", "");
+    out_title(cli, "ended last");
+    print_list(cli, run_columns, ARRAY_COUNT(run_columns), ended);
+}
+
+static int status_of_runs(struct cli *cli, int count, char **words)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < count; i++) {
+        char *segment = client_segment(words[i]);
+        response_clear(&response);
+        rc = client_get(cli->client, &response, &error, "/v1/runs/%s", segment);
+        free(segment);
+        if (rc < 0)
+            break;
+        if (i > 0 && cli->format == FORMAT_TABLE)
+            out_line("%s", "");
+        if (!out_answer(cli, &response))
+            print_run(cli, response.json);
+    }
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+int command_status(struct cli *cli, int count, char **words)
+{
+    if (count > 0)
+        return status_of_runs(cli, count, words);
+    struct response response = RESPONSE_EMPTY;
+    struct galloc_error error;
+    int rc = client_get(cli->client, &response, &error, "/v1/status");
+    if (rc == 0 && !out_answer(cli, &response))
+        print_status(cli, response.json);
+    response_clear(&response);
+    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+}
+
+int command_runs(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    (void)words;
+    struct buf path = BUF_EMPTY;
+    const char *const *states;
+    size_t state_count = args_texts(&cli->args, "state", &states);
+    buf_add_str(&path, "/v1/runs");
+    char separator = '?';
+    for (size_t i = 0; i < state_count; i++) {
+        char *state = client_segment(states[i]);
+        buf_add_fmt(&path, i == 0 ? "?state=%s" : ",%s", state);
+        separator = '&';
+        free(state);
+    }
+    if (args_has(&cli->args, "since")) {
+        char text[CLOCK_TEXT_MAX];
+        buf_add_fmt(&path, "%csince=%s", separator, clock_rfc3339(args_number(&cli->args, "since", 0), text));
+    }
+    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", RUNS_SHOWN), run_columns, ARRAY_COUNT(run_columns), "id");
+    buf_clear(&path);
+    return status;
+}

@@ -1,0 +1,196 @@
+/* See command.h. Every option that gallocctl knows is a row here. */
+#include "cli/command.h"
+
+#include <string.h>
+
+const struct option_row global_options[] = {
+    {"socket", 'S', OPTION_FILE, "PATH", "the daemon's socket (else $GALLOC_SOCKET, else yours, else the system's)", NULL, 0, 0},
+    {"json", 0, OPTION_FLAG, NULL, "the API's object as it is; short for --format json", NULL, 0, 0},
+    {"format", 0, OPTION_CHOICE, "FORMAT", "table, json, ndjson or csv", "table|json|ndjson|csv", 0, 0},
+    {"quiet", 'q', OPTION_FLAG, NULL, "only data, only errors", NULL, 0, 0},
+    {"verbose", 'v', OPTION_FLAG, NULL, "tell more", NULL, 0, 0},
+    {"yes", 'y', OPTION_FLAG, NULL, "yes to every question", NULL, 0, 0},
+    {"no-input", 0, OPTION_FLAG, NULL, "never ask", NULL, 0, 0},
+    {"color", 0, OPTION_CHOICE, "WHEN", "auto, always or never", "auto|always|never", 0, 0},
+    {"timeout", 0, OPTION_DURATION, "DUR", "give up after this, exit 8 (30s, 5m, 2h)", NULL, 0, 0},
+    {"help", 'h', OPTION_FLAG, NULL, "this help", NULL, 0, 0},
+    {"version", 0, OPTION_FLAG, NULL, "the version of gallocctl", NULL, 0, 0},
+    {0},
+};
+
+/* What makes up a run's plan and how its input is read: enqueue and check. */
+static const struct option_row plan_options[] = {
+    {"agents", 'a', OPTION_FILE, "FILE", "the agents, CSV or JSON: agent_id, capacity, load, available, attributes", NULL, 0, 0},
+    {"pool", 'p', OPTION_TEXT, "POOL", "a standing pool instead of a file of agents", NULL, 0, 0},
+    {"name", 0, OPTION_TEXT, "NAME", "a name for the run", NULL, 0, 0},
+    {"key", 'k', OPTION_TEXT, "COLUMN", "the column of keys (else the first of lan, lan_no, key, id)", NULL, 0, 0},
+    {"profile", 0, OPTION_TEXT, "PROFILE", "how the endpoint is driven; see 'gallocctl profile list'", NULL, 0, 0},
+    {"endpoint", 'e', OPTION_TEXT, "ENDPOINT", "which API decides (else the daemon's default)", NULL, 0, 0},
+    {"template", 0, OPTION_FILE, "FILE", "a prompt of your own; see 'gallocctl template show'", NULL, 0, 0},
+    {"send", 0, OPTION_NAMES, "COLS", "only these columns go to the model", NULL, 0, 0},
+    {"keep-back", 0, OPTION_NAMES, "COLS", "these columns stay here", NULL, 0, 0},
+    {"match", 0, OPTION_LIST, "FIELD=ATTR", "only agents whose attribute is the assignment's field; may be repeated", NULL, 0, 0},
+    {"max-candidates", 0, OPTION_NUMBER, "N", "so many agents a prompt, those with most free places", NULL, 1, 500},
+    {"order", 0, OPTION_TEXT, "COL[:desc]", "sort by this column before sending", NULL, 0, 0},
+    {"first", 0, OPTION_NUMBER, "N", "only the first N good rows", NULL, 1, 1000000000},
+    {"from", 0, OPTION_CHOICE, "FORMAT", "auto, csv, ndjson or json", "auto|csv|ndjson|json", 0, 0},
+    {"delimiter", 0, OPTION_TEXT, "C", "of the CSV: one character, or tab (else found out)", NULL, 0, 0},
+    {"encoding", 0, OPTION_TEXT, "NAME", "utf-8, utf-16, windows-1252 … (else by the file's mark, else utf-8)", NULL, 0, 0},
+    {"batch-size", 0, OPTION_NUMBER, "N", "assignments a batch, for batch profiles", NULL, 1, 1000},
+    {"delay", 0, OPTION_DURATION, "DUR", "between batches, for batch profiles", NULL, 0, 0},
+    {"max-retries", 0, OPTION_NUMBER, "N", "tries after the first, spent by failures that are the assignment's own", NULL, 0, 100},
+    {"priority", 0, OPTION_NUMBER, "N", "higher goes first, 0 is usual", NULL, -100, 100},
+    {"max-age", 0, OPTION_DURATION, "DUR", "what has waited longer is not sent any more", NULL, 0, 0},
+    {"on-duplicate", 0, OPTION_CHOICE, "WHAT", "a key that came before: skip (usual), error or replace", "skip|error|replace", 0, 0},
+    {"rejects", 0, OPTION_FILE, "FILE", "bad rows go there (else FILE.rejects.csv)", NULL, 0, 0},
+    {"strict", 0, OPTION_FLAG, NULL, "any bad row: nothing is enqueued, exit 7", NULL, 0, 0},
+    {"again", 0, OPTION_FLAG, NULL, "although the same input was enqueued before", NULL, 0, 0},
+    {"paused", 0, OPTION_FLAG, NULL, "begin paused", NULL, 0, 0},
+    {"show-prompt", 0, OPTION_COUNT_OPTIONAL, "N", "check: the prompts of the first N as they would be sent (1)", NULL, 1, 20},
+    {0},
+};
+static const struct option_row enqueue_options[] = {
+    {"follow", 'f', OPTION_FLAG, NULL, "then follow it as a log", NULL, 0, 0},
+    {"wait", 'w', OPTION_FLAG, NULL, "then wait for its end and give its outcome as exit status", NULL, 0, 0},
+    {"dry-run", 'n', OPTION_FLAG, NULL, "the same as check: send nothing", NULL, 0, 0},
+    {0},
+};
+static const struct option_row selector_options[] = {
+    {"state", 0, OPTION_NAMES, "STATES", "pending, leased, succeeded (allocated), failed, cancelled", NULL, 0, 0},
+    {"error", 0, OPTION_NAMES, "CODES", "failed with one of these codes", NULL, 0, 0},
+    {"agent", 0, OPTION_LIST, "AGENT", "allocated to this agent; may be repeated", NULL, 0, 0},
+    {"key", 0, OPTION_LIST, "KEY", "this assignment; may be repeated", NULL, 0, 0},
+    {"where", 0, OPTION_LIST, "FIELD=VALUE", "whose field is this; may be repeated, all must hold", NULL, 0, 0},
+    {0},
+};
+static const struct option_row all_options[] = {
+    {"all", 0, OPTION_FLAG, NULL, "everything; it is never meant by leaving out", NULL, 0, 0},
+    {0},
+};
+static const struct option_row list_options[] = {
+    {"limit", 'n', OPTION_NUMBER, "N", "so many rows at most (100)", NULL, 1, 100000000},
+    {0},
+};
+static const struct option_row runs_options[] = {
+    {"state", 0, OPTION_NAMES, "STATES", "importing, running, paused, done, cancelled", NULL, 0, 0},
+    {"since", 0, OPTION_SINCE, "T", "created since a time or for a duration (2026-12-01, 7d)", NULL, 0, 0},
+    {"limit", 'n', OPTION_NUMBER, "N", "so many rows at most (20)", NULL, 1, 1000000},
+    {0},
+};
+static const struct option_row show_options[] = {
+    {"prompt", 0, OPTION_FLAG, NULL, "also the prompt as it would be sent now", NULL, 0, 0},
+    {0},
+};
+static const struct option_row attempts_options[] = {
+    {"raw", 0, OPTION_FLAG, NULL, "the answers as they came; not to a terminal", NULL, 0, 0},
+    {0},
+};
+static const struct option_row events_options[] = {
+    {"follow", 'f', OPTION_FLAG, NULL, "go on with what comes", NULL, 0, 0},
+    {"since", 0, OPTION_NUMBER, "SEQ", "events after this number", NULL, 0, INT64_MAX},
+    {"run", 0, OPTION_TEXT, "RUN", "only of this run", NULL, 0, 0},
+    {"assignments", 0, OPTION_FLAG, NULL, "also each assignment's and attempt's events", NULL, 0, 0},
+    {0},
+};
+static const struct option_row results_options[] = {
+    {"format", 0, OPTION_CHOICE, "FORMAT", "csv (usual), ndjson, json or xlsx; else by the name of -o", "csv|ndjson|json|xlsx", 0, 0},
+    {"output", 'o', OPTION_FILE, "FILE", "into this file, which is there whole or not at all", NULL, 0, 0},
+    {"state", 0, OPTION_NAMES, "STATES", "only these (else all that ended)", NULL, 0, 0},
+    {"excel-safe", 0, OPTION_FLAG, NULL, "guard your own cells against formulas too", NULL, 0, 0},
+    {0},
+};
+static const struct option_row loads_options[] = {
+    {"pool", 'p', OPTION_TEXT, "POOL", "of a standing pool instead of a run", NULL, 0, 0},
+    {0},
+};
+static const struct option_row endpoint_options[] = {
+    {"for", 0, OPTION_DURATION, "DUR", "set: only for so long", NULL, 0, 0},
+    {0},
+};
+static const struct option_row health_options[] = {
+    {"ready", 0, OPTION_FLAG, NULL, "whether work can be taken in, not only whether the daemon lives", NULL, 0, 0},
+    {0},
+};
+static const struct option_row doctor_options[] = {
+    {"full", 0, OPTION_FLAG, NULL, "the slow checks too: every page and every digest", NULL, 0, 0},
+    {"repair", 0, OPTION_FLAG, NULL, "put counters right that are wrong", NULL, 0, 0},
+    {0},
+};
+static const struct option_row drain_options[] = {
+    {"wait", 'w', OPTION_FLAG, NULL, "until nothing is in flight", NULL, 0, 0},
+    {0},
+};
+static const struct option_row audit_options[] = {
+    {"run", 0, OPTION_TEXT, "RUN", "only of this run", NULL, 0, 0},
+    {"since", 0, OPTION_SINCE, "T", "since a time or for a duration (2026-12-01, 7d)", NULL, 0, 0},
+    {"limit", 'n', OPTION_NUMBER, "N", "so many rows at most (100)", NULL, 1, 1000000},
+    {0},
+};
+static const struct option_row api_options[] = {
+    {"data", 'd', OPTION_TEXT, "DATA", "the request's body; @FILE or @- reads it", NULL, 0, 0},
+    {"content-type", 0, OPTION_TEXT, "TYPE", "of the body (application/json)", NULL, 0, 0},
+    {0},
+};
+
+const struct command commands[] = {
+    {"enqueue", "Work in", "FILE|-", "read assignments, make a run of them and start it", {plan_options, enqueue_options}, NULL, 1, 1, command_enqueue, "file"},
+    {"check", "Work in", "FILE|-", "tell what enqueue would do: what is sent, what stays, calls, cost, time", {plan_options}, NULL, 1, 1, command_check, "file"},
+    {"status", "Look", "[RUN...]", "the daemon, its endpoints and runs; or when a run ends and what it costs", {0}, NULL, 0, -1, command_status, "run"},
+    {"runs", "Look", "", "list runs, the newest first", {runs_options}, NULL, 0, 0, command_runs, NULL},
+    {"watch", "Look", "[RUN]", "a progress bar until the run ends", {0}, NULL, 0, 1, command_watch, "run"},
+    {"follow", "Look", "RUN", "the run as a log, a line an assignment and retry", {0}, NULL, 1, 1, command_follow, "run"},
+    {"wait", "Look", "RUN...", "wait for the end of runs, for scripts", {0}, NULL, 1, -1, command_wait, "run"},
+    {"list", "Look", "RUN", "list a run's assignments", {selector_options, list_options}, NULL, 1, 1, command_list, "run"},
+    {"show", "Look", "RUN KEY", "one assignment with its fields and decision", {show_options}, NULL, 2, 2, command_show, "run"},
+    {"attempts", "Look", "RUN KEY", "every try: when, where, time, status, tokens, cost, verdict", {attempts_options}, NULL, 2, 2, command_attempts, "run"},
+    {"failures", "Look", "[RUN]", "what failed, by cause, with the command that retries it", {0}, NULL, 0, 1, command_failures, "run"},
+    {"events", "Look", "", "what happens, as NDJSON", {events_options}, NULL, 0, 0, command_events, NULL},
+    {"results", "Work out", "RUN", "the decisions, in the order of the input", {results_options}, NULL, 1, 1, command_results, "run"},
+    {"loads", "Work out", "[RUN]", "places taken and left per agent", {loads_options}, NULL, 0, 1, command_loads, "run"},
+    {"pause", "Change", "RUN|--all", "send nothing more for now", {all_options}, NULL, 0, 1, command_pause, "run"},
+    {"resume", "Change", "RUN|--all", "go on after a pause", {all_options}, NULL, 0, 1, command_resume, "run"},
+    {"cancel", "Change", "RUN SELECTOR|--all", "cancel assignments, or the whole run", {selector_options, all_options}, NULL, 1, 1, command_cancel, "run"},
+    {"retry", "Change", "RUN SELECTOR|--all", "try failed and cancelled assignments again", {selector_options, all_options}, NULL, 1, 1, command_retry, "run"},
+    {"set", "Change", "RUN NAME=VALUE...", "change a run: priority=, endpoint=, profile=, name=", {0}, NULL, 2, -1, command_set, "run"},
+    {"pool", "Tune", "", "standing pools of agents", {0}, pool_verbs, 0, 0, NULL, "pool"},
+    {"endpoint", "Tune", "", "the APIs that decide, and their limits", {endpoint_options}, endpoint_verbs, 0, 0, NULL, "endpoint"},
+    {"profile", "Tune", "", "how endpoints are driven", {0}, profile_verbs, 0, 0, NULL, NULL},
+    {"template", "Tune", "", "the prompt", {0}, template_verbs, 0, 0, NULL, "file"},
+    {"health", "Operation", "", "exit 0 when the daemon lives", {health_options}, NULL, 0, 0, command_health, NULL},
+    {"doctor", "Operation", "", "check the store, recount its counters", {doctor_options}, NULL, 0, 0, command_doctor, NULL},
+    {"drain", "Operation", "", "no new calls; what is in flight ends", {drain_options}, NULL, 0, 0, command_drain, NULL},
+    {"undrain", "Operation", "", "calls go out again", {0}, NULL, 0, 0, command_undrain, NULL},
+    {"reload", "Operation", "", "read the configuration again", {0}, NULL, 0, 0, command_reload, NULL},
+    {"audit", "Operation", "", "who did what", {audit_options}, NULL, 0, 0, command_audit, NULL},
+    {"api", "Operation", "METHOD PATH", "one request to the daemon's API as it is", {api_options}, NULL, 2, 2, command_api, NULL},
+    {"version", "Operation", "", "versions of gallocctl and of the daemon", {0}, NULL, 0, 0, command_version, NULL},
+    {"completion", "Operation", "bash|zsh|fish", "a completion script for your shell", {0}, NULL, 1, 1, command_completion, "shell"},
+    {"help", "Operation", "[COMMAND]", "help, of a command", {0}, NULL, 0, 1, command_help, "command"},
+    {0},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (const struct command *command = commands; command->name != NULL; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+const struct verb *verb_find(const struct command *command, const char *name)
+{
+    for (const struct verb *verb = command->verbs; verb != NULL && verb->name != NULL; verb++)
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+    return NULL;
+}
+
+void command_options(const struct command *command, const struct option_row *ret_sets[OPTION_SETS_MAX])
+{
+    size_t count = 0;
+    for (size_t s = 0; command != NULL && s < OPTION_SETS_MAX - 1 && command->options[s] != NULL; s++)
+        ret_sets[count++] = command->options[s];
+    ret_sets[count++] = global_options;
+    if (count < OPTION_SETS_MAX)
+        ret_sets[count] = NULL;
+}

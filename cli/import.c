@@ -1,0 +1,218 @@
+/* See import.h. */
+#include "cli/import.h"
+
+#include "base/digest.h"
+#include "base/json_out.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PART_BYTES = 1 << 20, PART_ROWS_MAX = 20000, PUMP_EVERY_ROWS = 128 };
+
+void import_init(struct import *import, struct cli *cli, struct rejects *rejects, const char *run_id)
+{
+    *import = (struct import){.cli = cli, .rejects = rejects, .run_id = xstrdup(run_id)};
+}
+
+void import_clear(struct import *import)
+{
+    transfer_drop(import->transfer);
+    for (size_t i = 0; i < import->standing_page_count; i++)
+        response_clear(&import->standing_pages[i]);
+    free(import->standing_pages);
+    free(import->standing);
+    for (size_t i = 0; i < ARRAY_COUNT(import->parts); i++) {
+        buf_clear(&import->parts[i].body);
+        buf_clear(&import->parts[i].raw);
+        free(import->parts[i].lines);
+    }
+    free(import->path);
+    free(import->run_id);
+    *import = (struct import){.cli = NULL};
+}
+
+int import_resume(struct import *import, struct galloc_error *error)
+{
+    char *cursor = NULL;
+    int rc;
+    do {
+        import->standing_pages = xreallocarray(import->standing_pages, import->standing_page_count + 1, sizeof *import->standing_pages);
+        struct response *page = &import->standing_pages[import->standing_page_count++];
+        *page = RESPONSE_EMPTY;
+        char *encoded = cursor ? client_segment(cursor) : NULL;
+        rc = client_get(import->cli->client, page, error, "/v1/runs/%s/parts?limit=100%s%s", import->run_id, encoded ? "&cursor=" : "",
+                        encoded ? encoded : "");
+        free(encoded);
+        free(cursor);
+        cursor = NULL;
+        if (rc < 0)
+            return rc;
+        struct json_object *items = json_get(page->json, "items");
+        size_t count = json_array_len(items);
+        import->standing = xreallocarray(import->standing, import->standing_count + count + 1, sizeof(struct json_object *));
+        for (size_t i = 0; i < count; i++)
+            import->standing[import->standing_count++] = json_array_at(items, i);
+        cursor = xstrdup(json_get_str(page->json, "next", NULL));
+    } while (cursor != NULL);
+    return 0;
+}
+
+/* Answers name rows in the order in which they were sent, so the search goes on from where the last one ended. */
+static const struct import_line *find_line(struct import_part *part, int64_t number)
+{
+    for (size_t i = 0; i < part->line_count; i++) {
+        size_t at = (part->hint + i) % part->line_count;
+        if (part->lines[at].number == number) {
+            part->hint = at + 1;
+            return &part->lines[at];
+        }
+    }
+    return NULL;
+}
+
+/* Counts an answer (PartAnswer) and passes its rejected rows on. */
+static int take_answer(struct import *import, struct import_part *part, struct json_object *answer, struct galloc_error *error)
+{
+    struct json_object *rejected = json_get(answer, "rejected");
+    size_t count = json_array_len(rejected);
+    int rc = 0;
+    import->accepted += json_get_i64(answer, "accepted", 0);
+    import->repeated += json_get_i64(answer, "duplicates", 0);
+    import->replaced += json_get_i64(answer, "replaced", 0);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct json_object *item = json_array_at(rejected, i);
+        int64_t number = json_get_i64(item, "row", 0);
+        const struct import_line *line = number < 0 && (size_t)-number <= part->line_count ? &part->lines[-number - 1] : find_line(part, number);
+        struct json_span raw = {"", 0};
+        if (line != NULL)
+            raw = (struct json_span){buf_text(&part->raw) + line->raw_at, line->raw_len};
+        rc = rejects_add(import->rejects, line ? line->line : 0, json_get_str(item, "column", NULL),
+                         json_get_str(item, "message", json_get_str(item, "code", "rejected")), raw, error);
+    }
+    return rc;
+}
+
+static void reset_part(struct import_part *part)
+{
+    buf_reset(&part->body);
+    buf_reset(&part->raw);
+    part->line_count = 0;
+    part->hint = 0;
+    part->n = 0;
+}
+
+static struct request part_request(const struct import *import, const struct import_part *part)
+{
+    return (struct request){.method = "PUT",
+                            .path = import->path,
+                            .body = part->body.data,
+                            .body_len = part->body.len,
+                            .content_type = "application/x-ndjson",
+                            .is_patient = true};
+}
+
+/* A refusal that names rows (a repeated key under --on-duplicate error): tells the line of the first. */
+static void name_line(const struct import *import, struct import_part *part, const struct response *response, struct galloc_error *error)
+{
+    struct json_object *first = json_array_at(json_get(response->json, "errors"), 0);
+    const struct import_line *line = find_line(part, json_get_i64(first, "row", 0));
+    if (line != NULL)
+        galloc_prefix(error, "%s:%" PRId64, import->rejects->source_name, line->line);
+}
+
+/* Waits for the part under way, if there is one. */
+static int settle(struct import *import, struct galloc_error *error)
+{
+    if (import->transfer == NULL)
+        return 0;
+    struct import_part *part = &import->parts[!import->filling];
+    struct response response = RESPONSE_EMPTY;
+    struct transfer *transfer = import->transfer;
+    import->transfer = NULL;
+    int rc = transfer_wait(transfer, &response, error);
+    if (rc < 0 && client_is_passing(rc)) {
+        struct request again = part_request(import, part);
+        say(import->cli, "%s; waiting for the daemon (Ctrl-C ends)", error->message);
+        rc = client_call(import->cli->client, &again, &response, error);
+    }
+    if (rc == 0)
+        rc = take_answer(import, part, response.json, error);
+    else
+        name_line(import, part, &response, error);
+    response_clear(&response);
+    reset_part(part);
+    return rc;
+}
+
+/* A part that stands already: its content has to be the same, its stored answer counts. */
+static int take_standing(struct import *import, struct import_part *part, struct galloc_error *error)
+{
+    struct json_object *stored = import->standing[part->n - 1];
+    unsigned char digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX];
+    digest_of(part->body.data, part->body.len, digest);
+    digest_hex(digest, hex);
+    if (strcmp(hex, json_get_str(stored, "sha256", "")) != 0)
+        return galloc_fail(error, GALLOC_PART_DIFFERS,
+                           "part %" PRId64 " of %s differs from what an earlier, interrupted import sent: give it up with 'gallocctl cancel %s --all', then "
+                           "enqueue with --again",
+                           part->n, import->run_id, import->run_id);
+    int rc = take_answer(import, part, json_get(stored, "answer"), error);
+    reset_part(part);
+    return rc;
+}
+
+/* Sends the part that is full, after the one before it is answered. */
+static int give_out(struct import *import, struct galloc_error *error)
+{
+    int rc = settle(import, error);
+    if (rc < 0)
+        return rc;
+    struct import_part *part = &import->parts[import->filling];
+    part->n = ++import->part_count;
+    if ((size_t)part->n <= import->standing_count)
+        return take_standing(import, part, error);
+    free(import->path);
+    import->path = xasprintf("/v1/runs/%s/parts/%" PRId64, import->run_id, part->n);
+    struct request request = part_request(import, part);
+    import->transfer = transfer_start(import->cli->client, &request);
+    transfer_pump(import->transfer);
+    import->filling = !import->filling;
+    return 0;
+}
+
+void import_write_row(struct buf *out, const struct input_row *row)
+{
+    buf_add(out, "{\"key\":", 7);
+    json_quote(out, row->key.at, row->key.len);
+    buf_add(out, ",\"fields\":", 10);
+    buf_add(out, row->fields.at, row->fields.len);
+    buf_add(out, ",\"row\":", 7);
+    buf_add_i64(out, row->number);
+    buf_add(out, "}\n", 2);
+}
+
+int import_add(struct import *import, const struct input_row *row, struct galloc_error *error)
+{
+    struct import_part *part = &import->parts[import->filling];
+    if (part->line_count == part->line_cap) {
+        part->line_cap = part->line_cap ? 2 * part->line_cap : 4096;
+        part->lines = xreallocarray(part->lines, part->line_cap, sizeof *part->lines);
+    }
+    part->lines[part->line_count++] = (struct import_line){row->number, row->line, part->raw.len, row->raw.len};
+    buf_add(&part->raw, row->raw.at, row->raw.len);
+    import_write_row(&part->body, row);
+    import->sent_rows++;
+    if (import->transfer != NULL && import->sent_rows % PUMP_EVERY_ROWS == 0)
+        transfer_pump(import->transfer);
+    if (part->body.len >= PART_BYTES || part->line_count >= PART_ROWS_MAX)
+        return give_out(import, error);
+    return 0;
+}
+
+int import_finish(struct import *import, struct galloc_error *error)
+{
+    int rc = import->parts[import->filling].line_count > 0 ? give_out(import, error) : 0;
+    return rc < 0 ? rc : settle(import, error);
+}

@@ -1,0 +1,29 @@
+/* The bad rows of an import: a CSV with file, line, column, reason and then the row as it came; and the first few on stderr.
+ * The file is made at the first bad row. One thread. */
+#ifndef GALLOC_CLI_REJECTS_H
+#define GALLOC_CLI_REJECTS_H
+
+#include "cli/cli.h"
+#include "cli/input.h"
+
+#include <stdio.h>
+
+struct rejects {
+    const struct cli *cli;
+    const char *source_name;
+    char *path;  /* owned */
+    bool is_own; /* the path was asked for: then failing to write it is an error */
+    FILE *file;  /* NULL: no bad row yet, or it could not be made */
+    bool is_unwritable;
+    const struct input_info *info; /* NULL: the source was not understood */
+    char delimiter;
+    int64_t count;
+};
+
+/* `asked` NULL: NAME.rejects.csv. */
+void rejects_init(struct rejects *rejects, const struct cli *cli, const char *source_name, const char *asked);
+int rejects_add(struct rejects *rejects, int64_t line, const char *column, const char *reason, struct json_span raw, struct galloc_error *error) MUST_CHECK;
+/* Closes the file. 0, or -GALLOC_LOCAL_IO when it could not be written whole. Frees the path. */
+int rejects_close(struct rejects *rejects, struct galloc_error *error) MUST_CHECK;
+
+#endif

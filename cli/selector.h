@@ -1,0 +1,13 @@
+/* --state --error --agent --key --where: which assignments are meant, as a query for lists and as a body for verbs. One thread. */
+#ifndef GALLOC_CLI_SELECTOR_H
+#define GALLOC_CLI_SELECTOR_H
+
+#include "cli/cli.h"
+
+/* Adds "?state=…&…" to a path without a query. */
+void selector_query(const struct args *args, struct buf *path);
+
+/* Writes the body of cancel and retry: a selector, or {"all":true} with --all. Neither, or both, is -GALLOC_USAGE: leaving out is never all. */
+int selector_body(const struct args *args, struct buf *ret_body, struct galloc_error *error) MUST_CHECK;
+
+#endif

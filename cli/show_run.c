@@ -1,0 +1,81 @@
+/* Words for a run (follow.h): one line for a bar or a log. */
+#include "cli/follow.h"
+#include "cli/out.h"
+#include "cli/progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+void show_eta(struct buf *out, struct json_object *run)
+{
+    struct json_object *eta = json_get(run, "eta");
+    if (!json_is_object(eta)) {
+        buf_add_str(out, "not known yet");
+        return;
+    }
+    int64_t low = json_get_i64(eta, "low", -1), high = json_get_i64(eta, "high", -1), seconds = json_get_i64(eta, "seconds", 0);
+    const char *limit = json_get_str(eta, "limited_by", NULL);
+    if (low >= 0 && high >= 0 && high > low) {
+        show_seconds(out, low);
+        buf_add_str(out, " to ");
+        show_seconds(out, high);
+    } else {
+        show_seconds(out, seconds);
+    }
+    if (limit != NULL)
+        buf_add_fmt(out, " (limited by %s)", limit);
+}
+
+/* What stands in the way: a pause with its reason, or what a running run waits for. */
+static bool add_hindrance(struct buf *out, struct json_object *run)
+{
+    const char *state = json_get_str(run, "state", "");
+    struct json_object *waiting = json_get(run, "waiting");
+    if (strcmp(state, "paused") == 0) {
+        const char *text = json_get_str(run, "text", NULL);
+        buf_add_fmt(out, "paused: %s%s%s", json_get_str(run, "reason", "?"), text ? "; " : "", text ? text : "");
+        return true;
+    }
+    if (!json_is_object(waiting))
+        return false;
+    const char *until = json_get_str(waiting, "until", NULL);
+    buf_add_fmt(out, "waits: %s", json_get_str(waiting, "text", json_get_str(waiting, "code", "?")));
+    if (until != NULL) {
+        buf_add_str(out, ", until ");
+        show_time(out, until);
+    }
+    return true;
+}
+
+void show_run_line(struct buf *out, struct json_object *run, int bar_width)
+{
+    struct json_object *counts = json_get(run, "counts");
+    double progress = json_get_double(run, "progress", 0);
+    int64_t failed = json_get_i64(counts, "failed", 0), total = json_get_i64(counts, "total", 0);
+    int64_t ended = json_get_i64(counts, "succeeded", 0) + failed + json_get_i64(counts, "cancelled", 0);
+    buf_add_fmt(out, "%s ", json_get_str(run, "name", json_get_str(run, "id", "?")));
+    if (bar_width > 0) {
+        progress_bar(out, progress, bar_width);
+        buf_add_char(out, ' ');
+    }
+    buf_add_fmt(out, "%.1f %%  ", floor(progress * 1000) / 10);
+    show_count(out, ended);
+    buf_add_char(out, '/');
+    show_count(out, total);
+    buf_add_str(out, "  ");
+    show_count(out, failed);
+    buf_add_str(out, " failed");
+    if (json_get_double(run, "rate_per_min", 0) > 0) {
+        buf_add_str(out, "  ");
+        show_count(out, llround(json_get_double(run, "rate_per_min", 0)));
+        buf_add_str(out, "/min");
+    }
+    buf_add_str(out, "  ");
+    if (strcmp(json_get_str(run, "state", ""), "importing") == 0) {
+        buf_add_str(out, "importing");
+    } else if (!add_hindrance(out, run)) {
+        buf_add_str(out, "ETA ");
+        show_eta(out, run);
+    }
+}
