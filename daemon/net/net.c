@@ -179,6 +179,7 @@ static void sweep_call(struct net *net, struct net_call *call, int64_t now_us)
         limit_us = call->connect_us;
         what = "no connection (name lookup, connect, TLS)";
     } else if (age_us >= call->total_us) {
+        end = call->is_connected ? NET_TIMED_OUT : NET_NOT_SENT;
         limit_us = call->total_us;
         what = "no whole answer";
     } else if (call->byte_us != 0 && now_us - call->byte_us >= call->stall_us) {

@@ -12,10 +12,10 @@ struct net_call;
 /* How a call ended below HTTP. */
 enum net_end {
     NET_ANSWERED,        /* a whole answer with a status */
-    NET_NOT_SENT,        /* resolver, connect, TLS handshake: nothing was sent (curl 5 6 7 35) */
+    NET_NOT_SENT,        /* resolver, connect, TLS handshake, or no time left for them: nothing was sent (curl 5 6 7 35, 28 before the connection stood) */
     NET_CONFIG,          /* bad URL, protocol, certificate or host refused (curl 1 3 60 …) */
     NET_BROKEN,          /* reset, empty, partial, stream error (curl 16 18 52 55 56 92 …) */
-    NET_TIMED_OUT,       /* connect, total or stall limit (curl 28) */
+    NET_TIMED_OUT,       /* total or stall limit on a connection that stood: maybe billed (curl 28) */
     NET_REUSE_DIED,      /* a reused connection died and libcurl wanted to repeat the POST (curl 65): lost */
     NET_TOO_LARGE,       /* the answer is over the cap */
     NET_CANCELLED

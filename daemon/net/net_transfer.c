@@ -2,7 +2,8 @@
  * note what they see; no transfer is started or ended here.
  *
  * The body goes out by a function that cannot be rewound. libcurl repeats a POST by itself when a connection that it used again dies before
- * an answer: a second, paid call that nobody recorded. With the rewind refused it ends the call as error 65 instead. */
+ * an answer: a second, paid call that nobody recorded. With the rewind refused it ends the call as error 65 instead. It may take another
+ * connection only while no byte of the body has gone out: what has no body yet cannot have been processed. */
 #include "net/net_internal.h"
 
 #include "base/clock.h"
@@ -36,6 +37,9 @@ static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port,
 {
     (void)remote_ip, (void)local_ip, (void)remote_port;
     struct net_call *call = arg;
+
+    if (call->sent_us != 0 || call->body_at > 0)
+        return CURL_PREREQFUNC_ABORT; /* a second connection after something of the request has gone out on the first */
     call->is_connected = true;
     call->local_port = local_port;
     if (call->body_len == 0)
