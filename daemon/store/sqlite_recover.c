@@ -114,6 +114,8 @@ int sqlite_recover(struct sqlite_store *store, struct store_image *image)
         rc = attempts_lose(store, &lost_count);
     if (rc == 0)
         rc = rows_give_back(store);
+    if (rc == 0) /* failures that nobody judged: who held them is gone, so they are dropped, and nothing is spent */
+        rc = sqlite_do(store, STMT_RECOVER_HELD, "i", store->now_ms);
     if (rc == 0)
         rc = sqlite_do(store, STMT_RECOVER_LEASES, "");
     if (rc == 0)

@@ -95,6 +95,7 @@
       "SELECT id, run FROM assignment INDEXED BY assignment_leased WHERE state = 1 "                                                                       \
       "AND lease NOT IN (SELECT number FROM lease WHERE worker IS NOT NULL) LIMIT ?1")                                                                     \
     X(STMT_RECOVER_TESTS, "UPDATE call SET state = 2, ended_at_ms = ?1, class = ?2 WHERE state = 0 AND is_test = 1")                                       \
+    X(STMT_RECOVER_HELD, "UPDATE assignment INDEXED BY assignment_unjudged SET hold = 0, not_before_ms = ?1 WHERE state = 0 AND hold = 1")                 \
     X(STMT_RECOVER_LEASES, "DELETE FROM lease WHERE worker IS NULL")                                                                                       \
     X(STMT_RECOVER_OUTSIDE, "UPDATE lease SET deadline_ms = max(deadline_ms, ?1) WHERE worker IS NOT NULL AND deadline_ms IS NOT NULL")
 /* clang-format on */

@@ -119,6 +119,7 @@ CREATE INDEX assignment_waiting ON assignment(run, is_late, not_before_ms) WHERE
 CREATE INDEX assignment_leased  ON assignment(lease) WHERE state = 1;
 CREATE INDEX assignment_run     ON assignment(run);                        -- and by id: the order of the run, for lists, results and sweeps
 CREATE INDEX assignment_held    ON assignment(run) WHERE state = 0 AND hold = 2;
+CREATE INDEX assignment_unjudged ON assignment(id) WHERE state = 0 AND hold = 1;
 CREATE INDEX assignment_failed  ON assignment(run, class, id) WHERE state = 3;
 
 CREATE TABLE payload (              -- the input as it came
