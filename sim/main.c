@@ -17,9 +17,13 @@ static int print_help(void)
 {
     struct buf table = BUF_EMPTY;
     settings_help_text(&table);
-    printf("usage: gallocsim [--listen 127.0.0.1:PORT] [--control 127.0.0.1:PORT] [--port-file FILE] [--SETTING VALUE | --set SETTING=VALUE]...\n"
-           "A stand-in for the Gemini API on loopback, with quotas, latency and faults. Port 0 is a free port.\n"
-           "Settings can be changed while it runs: PATCH /sim/config; see also GET /sim/stats, /sim/record, /sim/keys and POST /sim/reset.\n\n%s",
+    printf("usage: gallocsim [OPTION]... [--SETTING VALUE | --SETTING=VALUE | --set SETTING=VALUE]...\n"
+           "A stand-in for the Gemini API on loopback, with quotas, latency and faults.\n\n"
+           "  --listen 127.0.0.1:PORT   where the API and /sim are served; port 0 is a free one [127.0.0.1:8800]\n"
+           "  --control 127.0.0.1:PORT  an address for /sim alone, which no outage closes\n"
+           "  --port-file FILE          write the port (and the control port, on a second line) to FILE when ready\n"
+           "  --help, --version         print this, or the version\n\n"
+           "Settings; all can be changed while it runs, by PATCH /sim/config:\n\n%s",
            buf_text(&table));
     buf_clear(&table);
     return 0;

@@ -376,7 +376,10 @@ void settings_help_text(struct buf *out)
         if (row->low >= 0 && len > 5 && strcmp(row->name + len - 5, "_next") == 0)
             continue; /* told once, below */
         buf_add_fmt(out, "  %-21s %s", row->name, row->help);
-        buf_add_fmt(out, row->fallback[0] ? " [%s%s%s]\n" : "\n", row->fallback, row->unit[0] ? " " : "", row->unit);
+        bool has_unit = row->unit[0] != '\0' && strcmp(row->fallback, "none") != 0;
+        if (row->fallback[0] != '\0')
+            buf_add_fmt(out, " [%s%s%s]", row->fallback, has_unit ? " " : "", has_unit ? row->unit : "");
+        buf_add_char(out, '\n');
     }
     buf_add_str(out, "Each fault (a setting in shares) also has NAME_next: the same for the next N calls.\n");
 }
