@@ -43,8 +43,9 @@ struct page {
     struct store_selector selector;
     /* Adds a row as a JSON value; false: it is not one of those wanted. */
     bool (*row)(struct request *request, struct json_out *out, const struct store_read *read, size_t row);
-    const char *head;          /* members before "items", JSON with a comma at its end; NULL: none. Owned by `head_text` */
-    struct buf head_text;
+    struct buf head_text;      /* owned: members before "items", as JSON without braces */
+    unsigned shown_states;     /* of runs: a bit a name of run_list.c; 0: all */
+    bool is_over;              /* set by `row`: what comes behind is not wanted */
     /* the reader's */
     struct json_out out;
     size_t count;

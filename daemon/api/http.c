@@ -303,6 +303,6 @@ void http_date(int64_t wall_ms, char ret_date[HTTP_DATE_BYTES])
     struct tm tm;
     if (gmtime_r(&seconds, &tm) == NULL)
         tm = (struct tm){.tm_mday = 1, .tm_year = 70, .tm_wday = 4};
-    snprintf(ret_date, HTTP_DATE_BYTES, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday % 7], tm.tm_mday % 100, months[tm.tm_mon % 12],
+    snprintf(ret_date, HTTP_DATE_BYTES, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days[tm.tm_wday % 7], tm.tm_mday % 100, months[tm.tm_mon % 12],
              (tm.tm_year + 1900) % 10000, tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100);
 }

@@ -83,7 +83,7 @@ static void on_page(struct store_op *op)
     }
     for (size_t i = 0; i < read->ret_row_count; i++)
         page->count += page->row(request, &page->out, read, i);
-    int64_t next = read->ret_next;
+    int64_t next = page->is_over ? 0 : read->ret_next;
     size_t rows = read->ret_row_count;
     store_op_free(op);
     page->after = next;
@@ -103,9 +103,8 @@ void page_start(struct request *request)
     struct page *page = request->state;
     page->out = JSON_OUT(&request->out);
     json_out_begin(&page->out, '{');
-    if (page->head_text.len > 0) {
+    if (page->head_text.len > 0)
         json_out_raw(&page->out, page->head_text.data, page->head_text.len);
-    }
     json_out_name(&page->out, "items");
     json_out_begin(&page->out, '[');
     handler_submit(request, &page_read(request, page, on_page)->op);

@@ -70,7 +70,6 @@ void request_run(struct request *request)
             request_fail(request, &error);
             return;
         }
-        buf_clear(&request->body);
     } else if (route->body == BODY_JSON) {
         request_fail_fmt(request, GALLOC_NOT_JSON, "%s %s needs a JSON object as its body", request->head.method_name, route->pattern);
         return;

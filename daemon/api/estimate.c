@@ -1,0 +1,246 @@
+/* See estimate.h. Tokens are a quarter of the bytes, as providers tell; what the endpoint has shown since the start (tokens an answer, latency) is taken where there is
+ * any, else a wide guess that is named as such. */
+#include "api/estimate.h"
+
+#include "core/price.h"
+
+#include "base/clock.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BYTES_PER_TOKEN 4
+#define ROW_BYTES_GUESS 400      /* of an assignment nobody has shown */
+#define OUT_TOKENS_LOW 40        /* of an answer: agent, a short reason, confidence */
+#define OUT_TOKENS_HIGH 200      /* with some thinking */
+#define LATENCY_LOW_S 0.5
+#define LATENCY_HIGH_S 4.0
+#define SPREAD_LOW 0.9
+#define SPREAD_HIGH 1.2          /* re-asks and texts longer than the sample */
+
+struct range {
+    int64_t low, high; /* -1: not known */
+};
+
+static void range_json(struct json_out *out, const char *name, const char *low, const char *high, struct range range)
+{
+    if (name != NULL) {
+        json_out_name(out, name);
+        json_out_begin(out, '{');
+    }
+    member_int_or_null(out, low, range.low);
+    member_int_or_null(out, high, range.high);
+    if (name != NULL)
+        json_out_end(out, '}');
+}
+
+static struct range scaled(double value)
+{
+    return (struct range){.low = (int64_t)(value * SPREAD_LOW), .high = (int64_t)ceil(value * SPREAD_HIGH)};
+}
+
+static double prompt_bytes(const struct estimate *estimate)
+{
+    if (estimate->rendered_count > 0)
+        return (double)estimate->rendered_bytes / (double)estimate->rendered_count;
+    return (double)(estimate->constant_bytes + ROW_BYTES_GUESS);
+}
+
+static struct range tokens_in(const struct estimate *estimate)
+{
+    return scaled(prompt_bytes(estimate) / BYTES_PER_TOKEN * (double)estimate->assignments);
+}
+
+static struct range tokens_out(const struct estimate *estimate)
+{
+    const struct endpoint *endpoint = estimate->endpoint;
+    int64_t seen = endpoint->counts[OUTCOME_SUCCEEDED];
+    if (seen >= 10)
+        return scaled((double)(endpoint->tokens[TOKEN_OUT] + endpoint->tokens[TOKEN_THOUGHT]) / (double)seen * (double)estimate->assignments);
+    return (struct range){.low = OUT_TOKENS_LOW * estimate->assignments, .high = OUT_TOKENS_HIGH * estimate->assignments};
+}
+
+static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
+{
+    const char *model = estimate->endpoint->config->model;
+    const struct price_config *price = config_price(engine_configuration(estimate->engine), model, clock_wall_ms());
+    json_out_name(out, "cost");
+    json_out_begin(out, '{');
+    if (price == NULL) {
+        char text[256];
+        snprintf(text, sizeof text, "no price of %s is known; tell it in the configuration: price \"%s\" { currency = \"USD\"  in = …  out = … }", model, model);
+        json_out_member_null(out, "currency");
+        range_json(out, NULL, "low_micros", "high_micros", (struct range){-1, -1});
+        json_out_member_str(out, "text", text);
+    } else {
+        const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_OUT] = reply.low}, high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
+        char text[256];
+        snprintf(text, sizeof text, "list price of %s: %.4g %s in, %.4g %s out per million tokens", price->model, (double)price->in_micros / 1e6, price->currency,
+                 (double)price->out_micros / 1e6, price->currency);
+        json_out_member_str(out, "currency", price->currency);
+        range_json(out, NULL, "low_micros", "high_micros",
+                   (struct range){price_micros(price->in_micros, price->cached_in_micros, price->out_micros, low),
+                                  price_micros(price->in_micros, price->cached_in_micros, price->out_micros, high)});
+        json_out_member_str(out, "text", text);
+    }
+    json_out_end(out, '}');
+}
+
+/* ---- time ---- */
+
+struct estimate_pace {
+    double latency_low_s, latency_high_s;
+    double rate_s;        /* calls a second that the endpoint lets through; 0: no limit known */
+    double at_once;
+    double delay_s;       /* between batches */
+    const char *limited_by;
+    bool is_guessed;
+};
+
+static struct estimate_pace pace_of(const struct estimate *estimate)
+{
+    struct pacer_now now = {.mono_us = clock_mono_us(), .wall_ms = clock_wall_ms()};
+    struct pacer_view view = {0};
+    pacer_view(estimate->endpoint->pacer, now, &view);
+    struct estimate_pace pace = {.latency_low_s = LATENCY_LOW_S, .latency_high_s = LATENCY_HIGH_S, .rate_s = view.rate_per_min / 60, .is_guessed = view.latency_p50_us <= 0};
+    if (!pace.is_guessed) {
+        pace.latency_low_s = (double)view.latency_p50_us / 1e6 * SPREAD_LOW;
+        pace.latency_high_s = (double)view.latency_p50_us / 1e6 * 1.5;
+    }
+    double most = (double)max_i64(estimate->endpoint->values[SETTING_MAX_IN_FLIGHT], 1);
+    if (estimate->profile->mode == MODE_CONTINUOUS) {
+        pace.at_once = most;
+        pace.limited_by = "concurrency";
+    } else if (estimate->profile->mode == MODE_SEQUENTIAL) {
+        pace.at_once = 1;
+        pace.limited_by = "sequential";
+    } else {
+        pace.at_once = fmin(most, (double)max_i64(plan_batch_size(&estimate->plan, estimate->profile), 1));
+        pace.delay_s = (double)plan_delay_ms(&estimate->plan, estimate->profile) / 1000;
+        pace.limited_by = "batches";
+    }
+    return pace;
+}
+
+static double seconds_of(const struct estimate_pace *pace, double calls, double latency_s)
+{
+    return ceil(calls / pace->at_once) * (latency_s + pace->delay_s);
+}
+
+static void time_json(struct json_out *out, const struct estimate *estimate)
+{
+    struct estimate_pace pace = pace_of(estimate);
+    double calls = (double)estimate->assignments;
+    double low_s = seconds_of(&pace, calls, pace.latency_low_s), high_s = seconds_of(&pace, calls, pace.latency_high_s);
+    if (pace.rate_s > 0) {
+        double by_rate_s = calls / pace.rate_s;
+        if (by_rate_s > low_s)
+            pace.limited_by = "rpm";
+        low_s = fmax(low_s, by_rate_s);
+        high_s = fmax(high_s, by_rate_s * SPREAD_HIGH);
+    }
+    char text[256];
+    snprintf(text, sizeof text, "%s%s",
+             pace.is_guessed ? "the endpoint has not been called since the start: a call is taken to last 0.5 to 4 s" : "by the latency seen since the start",
+             pace.rate_s > 0 ? "" : "; no limit of its rate is known yet");
+    json_out_name(out, "time");
+    json_out_begin(out, '{');
+    json_out_member_int(out, "low_s", (int64_t)ceil(fmin(low_s, 1e12)));
+    json_out_member_int(out, "high_s", (int64_t)ceil(fmin(high_s, 1e12)));
+    json_out_member_str(out, "limited_by", pace.limited_by);
+    json_out_member_str(out, "text", text);
+    json_out_end(out, '}');
+}
+
+/* ---- the answer ---- */
+
+static void columns_json(struct json_out *out, const struct estimate *estimate)
+{
+    char *const *keep_back = engine_configuration(estimate->engine)->keep_back;
+    json_out_name(out, "columns");
+    json_out_begin(out, '{');
+    for (int is_sent = 1; is_sent >= 0; is_sent--) {
+        json_out_name(out, is_sent ? "sent" : "kept_back");
+        json_out_begin(out, '[');
+        for (size_t i = 0; i < estimate->column_count; i++)
+            if (plan_sends(&estimate->plan, keep_back, estimate->columns[i]) == (is_sent == 1))
+                json_out_str(out, estimate->columns[i]);
+        json_out_end(out, ']');
+    }
+    json_out_end(out, '}');
+}
+
+static void list_json(struct json_out *out, const char *name, const struct buf *items)
+{
+    json_out_name(out, name);
+    json_out_begin(out, '[');
+    if (items->len > 0)
+        json_out_raw(out, items->data, items->len);
+    json_out_end(out, ']');
+}
+
+/* A plan that cannot be read has nothing to estimate. */
+static void write_unknown(struct json_out *out)
+{
+    static const char *const empty[] = {"tokens_in", "tokens_out"};
+    json_out_member_str(out, "endpoint", "");
+    json_out_member_str(out, "model", "");
+    json_out_member_str(out, "profile", "");
+    json_out_member_int(out, "calls", 0);
+    for (size_t i = 0; i < ARRAY_COUNT(empty); i++)
+        range_json(out, empty[i], "low", "high", (struct range){-1, -1});
+    json_out_name(out, "cost");
+    json_out_begin(out, '{');
+    json_out_member_null(out, "currency");
+    range_json(out, NULL, "low_micros", "high_micros", (struct range){-1, -1});
+    json_out_member_null(out, "text");
+    json_out_end(out, '}');
+    json_out_name(out, "time");
+    json_out_begin(out, '{');
+    range_json(out, NULL, "low_s", "high_s", (struct range){-1, -1});
+    json_out_member_null(out, "limited_by");
+    json_out_member_null(out, "text");
+    json_out_end(out, '}');
+    json_out_name(out, "columns");
+    json_out_raw(out, "{\"sent\":[],\"kept_back\":[]}", strlen("{\"sent\":[],\"kept_back\":[]}"));
+    range_json(out, "prompt_bytes", "average", "max", (struct range){-1, -1});
+    json_out_name(out, "agents");
+    json_out_raw(out, "{\"count\":0,\"capacity\":null,\"free\":null}", strlen("{\"count\":0,\"capacity\":null,\"free\":null}"));
+}
+
+static void write_known(struct json_out *out, const struct estimate *estimate)
+{
+    struct range in = tokens_in(estimate), reply = tokens_out(estimate);
+    json_out_member_str(out, "endpoint", estimate->plan.endpoint);
+    json_out_member_str(out, "model", estimate->endpoint->config->model);
+    json_out_member_str(out, "profile", estimate->plan.profile);
+    json_out_member_int(out, "calls", estimate->assignments);
+    range_json(out, "tokens_in", "low", "high", in);
+    range_json(out, "tokens_out", "low", "high", reply);
+    cost_json(out, estimate, in, reply);
+    time_json(out, estimate);
+    columns_json(out, estimate);
+    bool is_shown = estimate->rendered_count > 0;
+    range_json(out, "prompt_bytes", "average", "max",
+               (struct range){is_shown ? (int64_t)prompt_bytes(estimate) : -1, is_shown ? estimate->rendered_max_bytes : -1});
+    json_out_name(out, "agents");
+    json_out_begin(out, '{');
+    json_out_member_int(out, "count", estimate->totals.agent_count);
+    member_int_or_null(out, "capacity", estimate->totals.capacity);
+    member_int_or_null(out, "free", estimate->totals.free);
+    json_out_end(out, '}');
+}
+
+void estimate_write(struct estimate *estimate, struct buf *buf)
+{
+    struct json_out out = JSON_OUT(buf);
+    json_out_begin(&out, '{');
+    json_out_member_int(&out, "assignments", estimate->assignments);
+    if (estimate->endpoint == NULL)
+        write_unknown(&out);
+    else
+        write_known(&out, estimate);
+    list_json(&out, "prompts", &estimate->prompts);
+    list_json(&out, "problems", &estimate->problems);
+    json_out_end(&out, '}');
+}

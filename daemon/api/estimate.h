@@ -1,0 +1,30 @@
+/* An estimate on its way: what was asked and found (routes_estimate.c), and the arithmetic that makes the answer of it (estimate.c). Loop's thread. */
+#ifndef GALLOC_API_ESTIMATE_H
+#define GALLOC_API_ESTIMATE_H
+
+#include "api/handler.h"
+
+struct estimate {
+    struct engine *engine;          /* borrowed, as the next four */
+    struct endpoint *endpoint;      /* NULL: the plan could not be read; then only the problems are told */
+    const struct profile *profile;
+    struct pool_entry *pool;
+    struct pool_entry *own_pool;    /* owned; NULL with a standing one */
+    struct plan plan;               /* owned */
+    struct store_agents agents;     /* owned */
+    struct json_object *sample;     /* owned; NULL: none */
+    struct pool_totals totals;
+    int64_t assignments, prompts_wanted, prompts_kept;
+    int64_t constant_bytes, named_agents;
+    int64_t rendered_count, rendered_bytes, rendered_max_bytes, failed_count;
+    char **columns;                 /* owned */
+    size_t column_count;
+    struct buf problems, prompts;   /* owned: items of their lists */
+    struct json_out problems_out, prompts_out;
+};
+
+void estimate_problem(struct estimate *estimate, bool is_fatal, const char *code, const char *message);
+/* The Estimate object of schema/openapi.yaml. */
+void estimate_write(struct estimate *estimate, struct buf *out);
+
+#endif

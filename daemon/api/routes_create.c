@@ -1,0 +1,170 @@
+/* POST /v1/runs: the plan is checked against what the daemon has (endpoint, pool, profile, the size of a prompt), then the run is made in the store. */
+#include "api/handler.h"
+
+#include "api/prompt_size.h"
+
+#include "core/limits.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define IDEMPOTENCY_KEY_BYTES 128
+
+static const char *nearest_endpoint(struct registry *registry, const char *name)
+{
+    const char *names[64];
+    size_t count = 0;
+    for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL && count < ARRAY_COUNT(names); endpoint = endpoint->next)
+        names[count++] = endpoint->config->name;
+    return text_nearest(name, names, count);
+}
+
+static const char *nearest_pool(struct registry *registry, const char *name)
+{
+    const char *names[256];
+    size_t count = 0;
+    for (struct pool_entry *pool = registry->pools; pool != NULL && count < ARRAY_COUNT(names); pool = pool->next)
+        if (pool->name != NULL)
+            names[count++] = pool->name;
+    return text_nearest(name, names, count);
+}
+
+/* Fills the endpoint in and finds what the plan names. */
+int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry **ret_pool, struct galloc_error *error)
+{
+    struct registry *registry = engine_registry(engine);
+    const struct config *config = engine_configuration(engine);
+    if (plan->endpoint == NULL)
+        plan->endpoint = xstrdup(config->default_endpoint);
+    const char *nearest;
+    if (registry_endpoint(registry, plan->endpoint) == NULL) {
+        nearest = nearest_endpoint(registry, plan->endpoint);
+        return galloc_fail(error, GALLOC_NOT_FOUND, "there is no endpoint \"%s\"%s%s%s (gallocctl endpoint list)", plan->endpoint,
+                           nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    }
+    *ret_pool = NULL;
+    if (plan->pool == NULL)
+        return 0;
+    *ret_pool = registry_pool_by_name(registry, plan->pool);
+    if (*ret_pool != NULL)
+        return 0;
+    nearest = nearest_pool(registry, plan->pool);
+    return galloc_fail(error, GALLOC_NOT_FOUND, "there is no pool \"%s\"%s%s%s (gallocctl pool import makes one)", plan->pool, nearest ? "; did you mean \"" : "",
+                       nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+/* 422 with `errors` needs nothing more than the problem; 409 already_enqueued carries the run. */
+static void fail_already_enqueued(struct request *request, const struct store_run_create *create)
+{
+    struct run_entry *run = registry_find_run(engine_registry(request->api->config.engine), create->ret_existing, NULL);
+    struct buf members = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&members);
+    json_out_name(&out, "run");
+    if (run != NULL) {
+        run_json(&out, run);
+    } else {
+        json_out_begin(&out, '{');
+        json_out_member_str(&out, "id", create->ret_existing);
+        json_out_end(&out, '}');
+    }
+    request_fail_with(request, &create->op.error, members.data);
+    buf_clear(&members);
+}
+
+static void on_created(struct store_op *op)
+{
+    struct store_run_create *create = (struct store_run_create *)op;
+    struct request *request = op->arg;
+    if (op->code == -GALLOC_ALREADY_ENQUEUED) {
+        if (op->error.code != GALLOC_ALREADY_ENQUEUED)
+            galloc_fail(&op->error, GALLOC_ALREADY_ENQUEUED, "this file is run %s; nothing enqueued; to run it again: --again", create->ret_existing);
+        fail_already_enqueued(request, create);
+    } else if (op->code < 0) {
+        request_fail_op(request, op);
+    } else {
+        handler_reply_run(request, create->ret_run.id, create->ret_how == RUN_NEW ? 201 : 200);
+    }
+    store_op_free(op);
+}
+
+/* What tells a repeat: the plan, and the pool's name or its agents. */
+static char *plan_digest(const char *plan, struct json_object *body)
+{
+    unsigned char digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX];
+    struct buf text = BUF_EMPTY;
+    buf_add_str(&text, plan);
+    json_to_text(json_get(body, "pool"), &text);
+    json_to_text(json_get(body, "agents"), &text);
+    digest_of(text.data, text.len, digest);
+    digest_hex(digest, hex);
+    buf_clear(&text);
+    return xstrdup(hex);
+}
+
+static int take_idempotency_key(struct request *request, struct store_run_create *create, struct galloc_error *error)
+{
+    const char *key = http_header(&request->head, "idempotency-key");
+    if (key == NULL)
+        return 0;
+    if (key[0] == '\0' || strlen(key) > IDEMPOTENCY_KEY_BYTES || !text_is_utf8(key, strlen(key)))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "the header Idempotency-Key has to have 1 to %d bytes of UTF-8", IDEMPOTENCY_KEY_BYTES);
+    unsigned char digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX];
+    digest_of(request->body.data, request->body.len, digest);
+    digest_hex(digest, hex);
+    create->idempotency_key = xstrdup(key);
+    create->request_sha256 = xstrdup(hex);
+    return 0;
+}
+
+static void submit(struct request *request, struct store_run_create *create, const struct plan *plan)
+{
+    struct buf text = BUF_EMPTY;
+    plan_to_json(plan, &text);
+    create->peer = request->peer;
+    create->run.name = xstrdup(plan->name);
+    create->run.endpoint = xstrdup(plan->endpoint);
+    create->run.profile = xstrdup(plan->profile);
+    create->run.plan = buf_take(&text);
+    create->run.priority = plan->priority;
+    create->run.pauses = plan->is_paused ? PAUSE_BIT(PAUSE_OPERATOR) : 0;
+    create->run.source_name = xstrdup(plan->source_name);
+    create->run.source_sha256 = xstrdup(plan->source_sha256);
+    create->pool = xstrdup(plan->pool);
+    create->plan_sha256 = plan_digest(create->run.plan, request->json);
+    create->is_again = plan->is_again;
+    handler_submit(request, &create->op);
+}
+
+void handle_run_create(struct request *request)
+{
+    struct engine *engine = request->api->config.engine;
+    const struct config *config = engine_configuration(engine);
+    struct galloc_error error;
+    struct plan plan = {0};
+    int rc = plan_read(request->json, config->profiles, config->profile_count, &plan, &error);
+    if (rc < 0) {
+        request_fail(request, &error);
+        return;
+    }
+    struct store_run_create *create = handler_op(request, OP_RUN_CREATE, on_created);
+    struct pool_entry *pool = NULL;
+    rc = create_resolve(engine, &plan, &pool, &error);
+    if (rc == 0)
+        rc = plan_check_template(&plan, config->keep_back, &error);
+    if (rc == 0 && plan.pool == NULL)
+        rc = agents_read(json_get(request->json, "agents"), &create->agents, &error);
+    if (rc == 0)
+        rc = prompt_size_check(&plan, pool, &create->agents, &error);
+    if (rc == 0)
+        rc = take_idempotency_key(request, create, &error);
+    if (rc < 0) {
+        store_op_free(&create->op);
+        request_fail(request, &error);
+    } else {
+        submit(request, create, &plan);
+    }
+    plan_clear(&plan);
+}

@@ -1,0 +1,413 @@
+/* The daemon itself: health, status, profiles, template, drain, reload, doctor, audit, the API's description. Status reads memory alone. */
+#include "api/handler.h"
+
+#include "api/openapi_text.h"
+#include "core/template.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATUS_ENDED 5
+
+/* ---- health ---- */
+
+/* Why the daemon is not simply ready, in words; "" when it is. False: work cannot be taken in. */
+static bool daemon_state(struct api *api, const char **ret_state, char *ret_text, size_t size)
+{
+    const char *health_text = NULL;
+    enum store_health health = api->is_ready ? engine_health(api->config.engine, &health_text) : STORE_WELL;
+    ret_text[0] = '\0';
+    *ret_state = "ready";
+    if (!api->is_ready) {
+        *ret_state = "starting";
+        snprintf(ret_text, size, "the daemon is starting");
+        return false;
+    }
+    if (health != STORE_WELL) {
+        *ret_state = "degraded";
+        snprintf(ret_text, size, "%s", health_text ? health_text : "the store cannot be written");
+        return false;
+    }
+    if (engine_is_draining(api->config.engine)) {
+        *ret_state = "draining";
+        snprintf(ret_text, size, "draining: no new calls, %" PRId64 " in flight; gallocctl undrain ends it", engine_in_flight(api->config.engine));
+        return false;
+    }
+    for (struct endpoint *endpoint = engine_registry(api->config.engine)->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        int64_t until_at_ms;
+        if (!endpoint_is_down(endpoint))
+            continue;
+        int len = snprintf(ret_text, size, "endpoint %s is down: ", endpoint->config->name);
+        if (len > 0 && (size_t)len < size)
+            endpoint_text(endpoint, ret_text + len, size - (size_t)len, &until_at_ms);
+        break;
+    }
+    return true;
+}
+
+static void reply_health(struct request *request, const char *text)
+{
+    struct json_out out = JSON_OUT(&request->out);
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "status", "ok");
+    if (text[0] != '\0')
+        json_out_member_str(&out, "text", text);
+    json_out_end(&out, '}');
+    request_reply(request, 200);
+}
+
+void handle_health(struct request *request)
+{
+    const char *state;
+    char text[768];
+    daemon_state(request->api, &state, text, sizeof text);
+    reply_health(request, text);
+}
+
+void handle_ready(struct request *request)
+{
+    const char *state;
+    char text[768];
+    if (daemon_state(request->api, &state, text, sizeof text))
+        reply_health(request, text);
+    else
+        request_fail_fmt(request, strcmp(state, "draining") == 0 ? GALLOC_DRAINING : strcmp(state, "starting") == 0 ? GALLOC_BUSY : GALLOC_STORE_UNAVAILABLE, "%s",
+                         text);
+}
+
+/* ---- status ---- */
+
+static void daemon_json(struct json_out *out, struct api *api)
+{
+    static const char *const health_names[] = {[STORE_WELL] = "ok", [STORE_DISK_FULL] = "disk_full", [STORE_FAILED] = "unavailable"};
+    const char *state, *health_text = NULL;
+    char text[768];
+    daemon_state(api, &state, text, sizeof text);
+    enum store_health health = api->is_ready ? engine_health(api->config.engine, &health_text) : STORE_WELL;
+    json_out_name(out, "daemon");
+    json_out_begin(out, '{');
+    json_out_member_str(out, "version", PACKAGE_VERSION);
+    json_out_member_int(out, "pid", getpid());
+    json_out_member_str(out, "state", state);
+    member_text_or_null(out, "text", text);
+    json_out_member_str(out, "socket", api->socket_path);
+    json_out_member_str(out, "state_dir", api->state_dir);
+    json_out_member_str(out, "config_file", engine_configuration(api->config.engine)->path);
+    json_out_member_time(out, "started_at", api->started_at_ms);
+    json_out_name(out, "store");
+    json_out_begin(out, '{');
+    json_out_member_str(out, "state", health_names[health]);
+    member_text_or_null(out, "detail", health == STORE_WELL ? NULL : health_text);
+    json_out_end(out, '}');
+    json_out_member_int(out, "seq", engine_registry(api->config.engine)->seq);
+    json_out_end(out, '}');
+}
+
+static int by_priority(const void *a, const void *b)
+{
+    const struct run_entry *left = *(const struct run_entry *const *)a, *right = *(const struct run_entry *const *)b;
+    if (left->info.priority != right->info.priority)
+        return left->info.priority > right->info.priority ? -1 : 1;
+    return left->info.id < right->info.id ? -1 : left->info.id > right->info.id;
+}
+
+static int by_end(const void *a, const void *b)
+{
+    const struct run_entry *left = *(const struct run_entry *const *)a, *right = *(const struct run_entry *const *)b;
+    if (left->info.finished_at_ms != right->info.finished_at_ms)
+        return left->info.finished_at_ms > right->info.finished_at_ms ? -1 : 1;
+    return left->info.id > right->info.id ? -1 : left->info.id < right->info.id;
+}
+
+static void runs_array(struct json_out *out, const char *name, struct registry *registry, bool are_open, int (*order)(const void *a, const void *b), size_t most)
+{
+    size_t count = 0;
+    for (const struct run_entry *run = registry->runs; run != NULL; run = run->next)
+        count++;
+    const struct run_entry **runs = xcalloc(count, sizeof *runs);
+    count = 0;
+    for (const struct run_entry *run = registry->runs; run != NULL; run = run->next)
+        if ((run->info.state == RUN_IMPORTING || run->info.state == RUN_RUNNING) == are_open)
+            runs[count++] = run;
+    qsort(runs, count, sizeof *runs, order);
+    json_out_name(out, name);
+    json_out_begin(out, '[');
+    for (size_t i = 0; i < count && i < most; i++)
+        run_json(out, runs[i]);
+    json_out_end(out, ']');
+    free(runs);
+}
+
+void handle_status(struct request *request)
+{
+    struct engine *engine = request->api->config.engine;
+    struct registry *registry = engine_registry(engine);
+    struct json_out out = JSON_OUT(&request->out);
+    json_out_begin(&out, '{');
+    daemon_json(&out, request->api);
+    json_out_name(&out, "endpoints");
+    json_out_begin(&out, '[');
+    for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL; endpoint = endpoint->next)
+        endpoint_json(&out, engine, endpoint);
+    json_out_end(&out, ']');
+    runs_array(&out, "open", registry, true, by_priority, SIZE_MAX);
+    runs_array(&out, "ended", registry, false, by_end, STATUS_ENDED);
+    json_out_end(&out, '}');
+    request_reply(request, 200);
+}
+
+void handle_openapi(struct request *request)
+{
+    buf_add(&request->out, openapi_text, openapi_text_len);
+    request_reply_as(request, 200, "application/yaml");
+}
+
+void handle_profiles(struct request *request)
+{
+    const struct config *config = engine_configuration(request->api->config.engine);
+    size_t default_count;
+    const char *default_name = profile_defaults(&default_count)[0].name;
+    struct json_out out = JSON_OUT(&request->out);
+    json_out_begin(&out, '{');
+    json_out_name(&out, "items");
+    json_out_begin(&out, '[');
+    for (size_t i = 0; i < config->profile_count; i++) {
+        const struct profile *profile = &config->profiles[i];
+        json_out_begin(&out, '{');
+        json_out_member_str(&out, "name", profile->name);
+        json_out_member_str(&out, "mode", profile_mode_name(profile->mode));
+        member_int_or_null(&out, "batch_size", profile->mode == MODE_CONTINUOUS ? -1 : profile->mode == MODE_SEQUENTIAL ? 1 : profile->batch_size);
+        member_int_or_null(&out, "delay_ms", profile->mode == MODE_BATCH ? profile->delay_ms : profile->mode == MODE_SEQUENTIAL ? 0 : -1);
+        json_out_member_int(&out, "max_retries", profile->max_retries);
+        json_out_member_int(&out, "backoff_max_ms", profile->backoff_max_ms);
+        json_out_member_bool(&out, "is_default", strcmp(profile->name, default_name) == 0);
+        json_out_member_str(&out, "text", profile->text ? profile->text : "");
+        json_out_end(&out, '}');
+    }
+    json_out_end(&out, ']');
+    json_out_member_null(&out, "next");
+    json_out_end(&out, '}');
+    request_reply(request, 200);
+}
+
+/* ---- templates ---- */
+
+static void reply_template(struct request *request, const char *text, const struct template *template, const struct galloc_error *error)
+{
+    struct json_out out = JSON_OUT(&request->out);
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "template", text);
+    json_out_member_bool(&out, "ok", error == NULL);
+    json_out_name(&out, "names");
+    json_out_begin(&out, '[');
+    for (const char *const *name = template ? template_names(template) : NULL; name != NULL && *name != NULL; name++)
+        json_out_str(&out, *name);
+    json_out_end(&out, ']');
+    json_out_name(&out, "problems");
+    json_out_begin(&out, '[');
+    if (error != NULL) {
+        int line = template_error_line(error);
+        json_out_begin(&out, '{');
+        member_int_or_null(&out, "line", line > 0 ? line : -1);
+        json_out_member_str(&out, "message", error->message);
+        json_out_end(&out, '}');
+    }
+    json_out_end(&out, ']');
+    json_out_end(&out, '}');
+    request_reply(request, 200);
+}
+
+void handle_template_show(struct request *request)
+{
+    struct template *template = NULL;
+    struct galloc_error error;
+    int rc = template_parse(template_builtin(), strlen(template_builtin()), &template, &error);
+    reply_template(request, template_builtin(), template, rc < 0 ? &error : NULL);
+    template_free(template);
+}
+
+void handle_template_check(struct request *request)
+{
+    const char *text = json_get_str(request->json, "template", "");
+    struct json_object *columns = json_get(request->json, "columns");
+    size_t count = json_array_len(columns);
+    char **names = xcalloc(count + 1, sizeof *names);
+    struct galloc_error error;
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        const char *name = json_str(json_array_at(columns, i), NULL);
+        if (name == NULL)
+            rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "\"columns\" has to be a list of texts; its item %zu is not", i + 1);
+        names[i] = xstrdup(name);
+    }
+    if (rc < 0) {
+        request_fail(request, &error);
+    } else {
+        struct template *template = NULL;
+        rc = template_parse(text, strlen(text), &template, &error);
+        if (rc == 0 && columns != NULL)
+            rc = template_check_columns(template, names, &error);
+        reply_template(request, text, template, rc < 0 ? &error : NULL);
+        template_free(template);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* ---- drain, undrain, reload ---- */
+
+static void reply_drain(struct request *request)
+{
+    struct engine *engine = request->api->config.engine;
+    struct json_out out = JSON_OUT(&request->out);
+    json_out_begin(&out, '{');
+    json_out_member_bool(&out, "draining", engine_is_draining(engine));
+    json_out_member_int(&out, "in_flight", engine_in_flight(engine));
+    json_out_end(&out, '}');
+    request_reply(request, 200);
+}
+
+void handle_drain(struct request *request)
+{
+    struct engine *engine = request->api->config.engine;
+    if (!engine_is_draining(engine)) {
+        handler_audit(request, "drain", "daemon", NULL);
+        log_event(LOG_LEVEL_NOTICE, "drain", "by_uid=%u in_flight=%" PRId64, (unsigned)request->peer.uid, engine_in_flight(engine));
+        engine_drain(engine, engine_configuration(engine)->drain_timeout_ms, NULL, NULL);
+    }
+    reply_drain(request);
+}
+
+void handle_undrain(struct request *request)
+{
+    struct engine *engine = request->api->config.engine;
+    if (engine_is_draining(engine)) {
+        handler_audit(request, "undrain", "daemon", NULL);
+        log_event(LOG_LEVEL_NOTICE, "undrain", "by_uid=%u", (unsigned)request->peer.uid);
+        engine_undrain(engine);
+    }
+    reply_drain(request);
+}
+
+void handle_reload(struct request *request)
+{
+    struct buf changed = BUF_EMPTY, needs_restart = BUF_EMPTY;
+    struct galloc_error error;
+    int rc = request->api->config.reload(&changed, &needs_restart, &error, request->api->config.arg);
+    if (rc < 0) {
+        struct buf members = BUF_EMPTY;
+        struct json_out out = JSON_OUT(&members);
+        json_out_name(&out, "errors");
+        json_out_begin(&out, '[');
+        json_out_begin(&out, '{');
+        json_out_member_str(&out, "code", galloc_code_row(error.code)->name);
+        json_out_member_str(&out, "message", error.message);
+        json_out_end(&out, '}');
+        json_out_end(&out, ']');
+        error.code = GALLOC_INVALID_INPUT;
+        request_fail_with(request, &error, members.data);
+        buf_clear(&members);
+    } else {
+        handler_audit(request, "reload", "daemon", NULL);
+        buf_add_fmt(&request->out, "{\"changed\":[%s],\"needs_restart\":[%s]}", buf_text(&changed), buf_text(&needs_restart));
+        request_reply(request, 200);
+    }
+    buf_clear(&changed);
+    buf_clear(&needs_restart);
+}
+
+/* ---- doctor and audit ---- */
+
+static void on_examined(struct store_op *op)
+{
+    struct request *request = op->arg;
+    const struct store_doctor *doctor = (const struct store_doctor *)op;
+    if (op->code < 0) {
+        request_fail_op(request, op);
+    } else {
+        buf_add(&request->out, doctor->ret_report.data, doctor->ret_report.len);
+        request_reply(request, 200);
+    }
+    store_op_free(op);
+}
+
+void handle_doctor(struct request *request)
+{
+    struct store_doctor *doctor = handler_op(request, OP_DOCTOR, on_examined);
+    doctor->is_full = json_get_bool(request->json, "full", false);
+    handler_submit(request, &doctor->op);
+}
+
+/* A member of an audit row's detail, null where it has none. */
+static void detail_member(struct json_out *out, const char *name, struct json_object *detail)
+{
+    struct buf text = BUF_EMPTY;
+    json_to_text(json_get(detail, name), &text);
+    json_out_name(out, name);
+    json_out_raw(out, text.data, text.len);
+    buf_clear(&text);
+}
+
+static bool audit_row(struct request *request, struct json_out *out, const struct store_read *read, size_t row)
+{
+    struct page *page = request->state;
+    if (read_int(read, row, AUDIT_AT, 0) < page->since_ms) {
+        page->is_over = true;
+        return false;
+    }
+    const char *target = read_text(read, row, AUDIT_TARGET), *detail_text = read_text(read, row, AUDIT_DETAIL);
+    bool is_run = target != NULL && strncmp(target, "r-", 2) == 0;
+    struct json_object *detail = NULL;
+    if (detail_text != NULL && json_parse(detail_text, strlen(detail_text), &detail, NULL) < 0)
+        detail = NULL;
+    char who[64];
+    account_name((uint32_t)read_int(read, row, AUDIT_UID, UINT32_MAX), who, sizeof who);
+    json_out_begin(out, '{');
+    cell_member(out, "id", read, row, AUDIT_ID);
+    cell_member(out, "at", read, row, AUDIT_AT);
+    json_out_member_str(out, "who", who);
+    cell_member(out, "uid", read, row, AUDIT_UID);
+    cell_member(out, "pid", read, row, AUDIT_PID);
+    cell_member(out, "action", read, row, AUDIT_VERB);
+    json_out_member_str(out, "run", is_run ? target : NULL);
+    json_out_member_str(out, "object", is_run ? NULL : target);
+    detail_member(out, "reason", detail);
+    detail_member(out, "before", detail);
+    detail_member(out, "after", detail);
+    json_out_end(out, '}');
+    json_free(detail);
+    return true;
+}
+
+static void list_audit(struct request *request, const struct run_ref *run)
+{
+    struct page *page = request->state;
+    page->run = run->id;
+    page_start(request);
+}
+
+void handle_audit(struct request *request)
+{
+    struct galloc_error error;
+    struct page *page = page_new(request, QUERY_AUDIT);
+    page->row = audit_row;
+    char *run = NULL;
+    int rc = page_parameters(request, page, &error);
+    if (rc == 0)
+        rc = query_time(request, "since", &page->since_ms, &error);
+    if (rc == 0)
+        rc = http_query(&request->head, "run", 0, &run, &error);
+    if (rc < 0)
+        request_fail(request, &error);
+    else if (run != NULL)
+        handler_with_run(request, run, list_audit);
+    else
+        page_start(request);
+    free(run);
+}
