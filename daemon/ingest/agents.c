@@ -140,7 +140,7 @@ static int add_attribute(struct reader *r, const char *name, struct json_object 
 static int add_inner(const char *name, struct json_object *value, void *arg)
 {
     struct reader *r = arg;
-    if (json_get(r->object, name) != NULL)
+    if (json_get(r->object, name) != NULL || strcmp(name, "agent_id") == 0)
         return bad(r, name, "is given twice: beside \"attributes\" and in it");
     return add_attribute(r, name, value);
 }

@@ -1,38 +1,71 @@
-/* Fuzz target: a part of an import. Whatever bytes come, each line is a row or a rejection, rows point into the part's text, and the list of
- * rejections is JSON. */
-#include "ingest/ingest.h"
-
-#include "base/json_scan.h"
+/* Fuzz target: a part of an import, and agents of a pool. Every row that is let through lies within the text, is what the strict reader says it is, and has the
+ * digest of its bytes; the answer about the others is JSON; rows and rejects are as many as lines that are not blank. */
+#include "base/json.h"
 #include "base/text.h"
 #include "core/limits.h"
+#include "ingest/ingest.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 static void check_row(const struct ingest_part *part, const struct ingest_row *row)
 {
-    const char *end = part->text + part->len, *why = NULL;
+    unsigned char digest[DIGEST_BYTES];
+    const char *end = part->text + part->len;
     if (row->key.at < part->text || row->key.at + row->key.len > end || row->fields.at < part->text || row->fields.at + row->fields.len > end)
         abort();
-    if (!text_is_key(row->key.at, row->key.len, &why) || row->key.len > LIMIT_KEY_BYTES)
+    if (!text_is_key(row->key.at, row->key.len, NULL) || row->row < 1)
         abort();
-    if (json_check(row->fields.at, row->fields.len, NULL) != 0)
+    if (json_check(row->fields.at, row->fields.len, NULL) != 0 || row->fields.at[0] != '{' || row->fields.at[row->fields.len - 1] != '}')
         abort();
-    if (json_span_kind((struct json_span){row->fields.at, row->fields.len}) != JSON_OBJECT)
+    digest_of(row->fields.at, row->fields.len, digest);
+    if (memcmp(digest, row->sha256, sizeof digest) != 0)
+        abort();
+}
+
+static size_t count_lines(const char *text, size_t len)
+{
+    size_t count = 0;
+    bool is_blank = true;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\n') {
+            count += !is_blank;
+            is_blank = true;
+        } else if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r') {
+            is_blank = false;
+        }
+    }
+    return count + !is_blank;
+}
+
+static void check_agent(const struct ingest_agent *agent, void *arg)
+{
+    (void)arg;
+    size_t len = strlen(agent->attributes);
+    if (json_check(agent->attributes, len, NULL) != 0 || len > LIMIT_AGENT_BYTES || !text_is_key(agent->agent_id, strlen(agent->agent_id), NULL))
+        abort();
+    if (agent->capacity < -1 || agent->load < 0 || (agent->is_available && agent->until_at_ms != 0))
         abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct ingest_part *part = xcalloc(1, sizeof *part);
-    part->text = xmalloc(len + 1);
-    memcpy(part->text, data, len);
-    part->text[len] = '\0';
+    part->text = xmalloc(len);
+    if (len > 0)
+        memcpy(part->text, data, len);
     part->len = len;
     ingest_part_check(part);
+    if (json_check(buf_text(&part->rejected), part->rejected.len, NULL) != 0)
+        abort();
+    if (part->code == 0 && part->count + (size_t)part->rejected_count != count_lines((const char *)data, len))
+        abort();
     for (size_t i = 0; i < part->count; i++)
         check_row(part, &part->rows[i]);
-    if (part->code == 0 && json_check(buf_text(&part->rejected), part->rejected.len, NULL) != 0)
-        abort();
     ingest_part_free(part);
+
+    struct json_object *array = NULL;
+    if (json_parse((const char *)data, len, &array, NULL) == 0)
+        (void)ingest_agents(array, check_agent, NULL, NULL);
+    json_free(array);
     return 0;
 }
