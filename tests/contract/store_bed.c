@@ -1,0 +1,100 @@
+/* See store_bed.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/contract/store_bed.h"
+
+#include "base/clock.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void bed_begin(struct bed *bed, const struct store_ops *ops)
+{
+    *bed = (struct bed){.ops = ops};
+    snprintf(bed->dir, sizeof bed->dir, "%s/galloc-bed-XXXXXX", getenv("TMPDIR") != NULL && strlen(getenv("TMPDIR")) < 30 ? getenv("TMPDIR") : "/tmp");
+    assert_non_null(mkdtemp(bed->dir));
+    snprintf(bed->path, sizeof bed->path, "%s/galloc.db", bed->dir);
+    bed_open(bed);
+}
+
+void bed_open(struct bed *bed)
+{
+    struct galloc_error error = {0};
+    store_image_clear(&bed->image);
+    int rc = bed->ops->open(bed->path, &bed->engine, &bed->image, &error);
+    if (rc != 0)
+        fail_msg("open: %s", error.message);
+}
+
+void bed_close(struct bed *bed)
+{
+    if (bed->engine != NULL)
+        bed->ops->close(bed->engine);
+    bed->engine = NULL;
+}
+
+void bed_end(struct bed *bed)
+{
+    bed_close(bed);
+    store_image_clear(&bed->image);
+    DIR *dir = opendir(bed->dir);
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+        char *path = xasprintf("%s/%s", bed->dir, entry->d_name);
+        unlink(path);
+        free(path);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    rmdir(bed->dir);
+}
+
+int bed_steps(struct bed *bed, struct store_op *op, int64_t step_us, int *ret_steps)
+{
+    struct galloc_error error = {0};
+    bool has_more = true;
+    for (*ret_steps = 0; has_more; ++*ret_steps) {
+        struct store_commit commit;
+        assert_true(*ret_steps < 100000);
+        if (bed->ops->begin(bed->engine, step_us == INT64_MAX ? step_us : clock_mono_us() + step_us, &error) < 0 ||
+            bed->ops->apply(bed->engine, op, &has_more, &error) < 0 || bed->ops->commit(bed->engine, &commit, &error) < 0)
+            fail_msg("a fault of the store: %s", error.message);
+        if (commit.run_count > 0)
+            bed->run = commit.runs[0];
+    }
+    return op->code;
+}
+
+int bed_do(struct bed *bed, struct store_op *op)
+{
+    int steps;
+    return bed_steps(bed, op, INT64_MAX, &steps);
+}
+
+int bed_do_free(struct bed *bed, struct store_op *op)
+{
+    int code = bed_do(bed, op);
+    store_op_free(op);
+    return code;
+}
+
+int64_t bed_run(struct bed *bed, int64_t rows, int agents, int64_t capacity, struct store_pool *ret_pool)
+{
+    struct store_run_create *create = make_run(agents, capacity, NULL, NULL);
+    assert_int_equal(bed_do(bed, &create->op), 0);
+    int64_t run = create->ret_run.id;
+    if (ret_pool != NULL) {
+        *ret_pool = create->ret_pool;
+        create->ret_pool = (struct store_pool){0};
+    }
+    store_op_free(&create->op);
+    assert_int_equal(bed_do_free(bed, &make_part(run, 1, 1, rows, 100, 0, NULL, NULL)->op), 0);
+    assert_int_equal(bed_do_free(bed, &make_commit(run, 1, NULL, NULL)->op), 0);
+    return run;
+}
