@@ -16,7 +16,7 @@ enum net_end {
     NET_CONFIG,          /* bad URL, protocol, certificate or host refused (curl 1 3 60 …) */
     NET_BROKEN,          /* reset, empty, partial, stream error (curl 16 18 52 55 56 92 …) */
     NET_TIMED_OUT,       /* total or stall limit on a connection that stood: maybe billed (curl 28) */
-    NET_REUSE_DIED,      /* a reused connection died and libcurl wanted to repeat the POST (curl 65): lost */
+    NET_REUSE_DIED,      /* a connection used again died before a byte of the answer; libcurl would repeat the POST (curl 65): lost */
     NET_TOO_LARGE,       /* the answer is over the cap */
     NET_CANCELLED
 };

@@ -31,6 +31,12 @@ static const struct {
     {(CURLcode)100, NET_TOO_LARGE},              /* CURLE_TOO_LARGE, named since 8.6: a header line over its own cap */
 };
 
+static bool is_reused(const struct net_call *call)
+{
+    long connects = 0;
+    return call->is_connected && curl_easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &connects) == CURLE_OK && connects == 0;
+}
+
 enum net_end net_end_of(const struct net_call *call, CURLcode code)
 {
     enum net_end end = NET_BROKEN;
@@ -43,6 +49,9 @@ enum net_end net_end_of(const struct net_call *call, CURLcode code)
     /* libcurl 7.88 reports a header line over its cap as want of memory. */
     if (code == CURLE_OUT_OF_MEMORY && call->byte_us != 0 && call->answer.len == 0)
         return NET_TOO_LARGE;
+    /* libcurl wants to repeat on some of these and not on others, as the race between its sending and the reset goes: it is one thing. */
+    if (end == NET_BROKEN && call->byte_us == 0 && is_reused(call))
+        return NET_REUSE_DIED;
     if (!call->is_connected && (end == NET_BROKEN || end == NET_TIMED_OUT))
         return NET_NOT_SENT;
     /* Bytes that are no HTTP end as an unsupported protocol; on a connection that stood this is no fault of the configuration. */

@@ -361,7 +361,7 @@ static void test_reused_connection_dies(void **state)
 static void test_reused_connection_dies_at_the_head(void **state)
 {
     (void)state;
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 40; round++) {
         char url[128];
         struct caller caller;
         struct came came = {0};
