@@ -254,6 +254,19 @@ static int64_t rows_of(const struct store_run *run)
     return rows;
 }
 
+/* Rows of a part that was begun and never ended (a crash between two of its steps) must not run: nobody was told that they stand. */
+static int part_unfinished(struct sqlite_store *store, struct store_run_commit *commit)
+{
+    sqlite3_stmt *row = NULL;
+    int rc = sqlite_find(store, STMT_IMPORT_NEWEST, &row, "i", commit->run);
+    int64_t part = rc > 0 ? sqlite3_column_int64(row, 1) : 0;
+    if (rc > 0)
+        sqlite_end(row);
+    if (rc < 0 || part <= commit->parts)
+        return rc < 0 ? rc : 0;
+    return sqlite_refuse(&commit->op, GALLOC_PART_OUT_OF_ORDER, "part %lld was begun and not ended: send it again", (long long)part);
+}
+
 static int commit_check(struct sqlite_store *store, struct store_run_commit *commit, const struct store_run *run)
 {
     int64_t parts = 0;
@@ -265,6 +278,8 @@ static int commit_check(struct sqlite_store *store, struct store_run_commit *com
     if (parts != commit->parts)
         return sqlite_refuse(&commit->op, GALLOC_CONFLICT, "run %s holds %lld parts, not %lld%s", run->run_id, (long long)parts,
                              (long long)commit->parts, parts < commit->parts ? ": send the missing ones first" : "");
+    if (run->state == RUN_IMPORTING && (rc = part_unfinished(store, commit)) < 0)
+        return rc;
     if (run->state == RUN_IMPORTING && rows_of(run) == 0 && !run->is_open)
         return sqlite_refuse(&commit->op, GALLOC_EMPTY_RUN, "no assignment of run %s was accepted: nothing to run", run->run_id);
     return 0;
