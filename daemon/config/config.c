@@ -81,7 +81,8 @@ static bool price_is_for(const struct price_config *price, const char *model)
     return strcmp(price->model, model) == 0;
 }
 
-/* Is `a` the better of two that both hold? The file's own before shipped ones, a name before a prefix, a long prefix before a short one, the later. */
+/* Is `a` the better of two that both hold? The file's own before shipped ones, a name before a prefix, a long prefix
+ * before a short one, the later. */
 static bool price_is_better(const struct price_config *a, const struct price_config *b)
 {
     size_t len_a = strlen(a->model), len_b = strlen(b->model);
@@ -98,7 +99,8 @@ const struct price_config *config_price(const struct config *config, const char 
     const struct price_config *best = NULL;
     for (size_t i = 0; i < config->price_count; i++) {
         const struct price_config *price = &config->prices[i];
-        if (price->from_at_ms <= wall_ms && price_is_for(price, model) && (best == NULL || price_is_better(price, best)))
+        if (price->from_at_ms <= wall_ms && price_is_for(price, model) &&
+            (best == NULL || price_is_better(price, best)))
             best = price;
     }
     return best;
@@ -113,10 +115,14 @@ static int fill_places(struct config *config, const struct places *places, struc
     if (config->socket_path == NULL)
         config->socket_path = places_socket(places);
     if (config->state_dir == NULL || config->socket_path == NULL)
-        return galloc_fail(error, GALLOC_D_CONFIG, "this account has no home and XDG_STATE_HOME is not set: set socket and state_dir in the configuration, or give --socket and "
-                                                   "--state-dir");
+        return galloc_fail(error, GALLOC_D_CONFIG,
+                           "this account has no home and XDG_STATE_HOME is not set: set socket and state_dir in the "
+                           "configuration, or give --socket and "
+                           "--state-dir");
     if (strlen(config->socket_path) > SOCKET_PATH_BYTES)
-        return galloc_fail(error, GALLOC_D_CONFIG, "the socket's path %s has more than %d bytes, which no socket can have; set a shorter one (socket, or --socket)",
+        return galloc_fail(error, GALLOC_D_CONFIG,
+                           "the socket's path %s has more than %d bytes, which no socket can have; set a shorter one "
+                           "(socket, or --socket)",
                            config->socket_path, SOCKET_PATH_BYTES);
     if (config->socket_group == NULL)
         config->socket_group = xstrdup(places->is_service && getgrnam(SERVICE_GROUP) != NULL ? SERVICE_GROUP : "");
@@ -131,8 +137,10 @@ static int check_default_endpoint(const struct config *config, int line, struct 
     for (size_t i = 0; i < config->endpoint_count; i++)
         names[i] = config->endpoints[i].name;
     const char *nearest = text_nearest(config->default_endpoint, names, config->endpoint_count);
-    int rc = galloc_fail(error, GALLOC_D_CONFIG, "%s:%d: default_endpoint: there is no endpoint \"%s\"%s%s%s", config->path, line, config->default_endpoint,
-                         nearest ? "; did you mean \"" : "; write a section for it", nearest ? nearest : "", nearest ? "\"?" : "");
+    int rc =
+        galloc_fail(error, GALLOC_D_CONFIG, "%s:%d: default_endpoint: there is no endpoint \"%s\"%s%s%s", config->path,
+                    line, config->default_endpoint, nearest ? "; did you mean \"" : "; write a section for it",
+                    nearest ? nearest : "", nearest ? "\"?" : "");
     free(names);
     return rc;
 }
@@ -161,7 +169,8 @@ static int load_file(struct config *config, struct file_report *ret_report, stru
         return 0;
     int rc = file_load(config->path, &text, &len, error);
     if (rc < 0)
-        return galloc_fail(error, GALLOC_D_CONFIG, "%s: the configuration cannot be read; check the path and its rights", config->path);
+        return galloc_fail(error, GALLOC_D_CONFIG,
+                           "%s: the configuration cannot be read; check the path and its rights", config->path);
     rc = file_read(config, config->path, text, len, false, ret_report, error);
     free(text);
     return rc;
@@ -179,14 +188,16 @@ static int load_prices(struct config *config, int line, struct galloc_error *err
     if (rc == -GALLOC_NOT_FOUND && line == 0)
         return 0;
     if (rc == -GALLOC_NOT_FOUND)
-        return galloc_fail(error, GALLOC_D_CONFIG, "%s:%d: prices_file: there is no file %s", config->path, line, config->prices_file);
+        return galloc_fail(error, GALLOC_D_CONFIG, "%s:%d: prices_file: there is no file %s", config->path, line,
+                           config->prices_file);
     if (rc == 0)
         rc = file_read(config, config->prices_file, text, len, true, &ignored, error);
     free(text);
     return rc;
 }
 
-int config_load_at(const struct places *places, const char *path, struct config **ret_config, struct galloc_error *error)
+int config_load_at(const struct places *places, const char *path, struct config **ret_config,
+                   struct galloc_error *error)
 {
     struct config *config = config_new();
     struct file_report report = {0};

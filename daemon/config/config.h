@@ -1,14 +1,17 @@
-/* gallocd's configuration: one table of settings (settings.c) that the file, --check-config, --print-settings and the manual's check read. */
+/* gallocd's configuration: one table of settings (settings.c) that the file, --check-config, --print-settings and the
+ * manual's check read. */
 #ifndef GALLOC_CONFIG_CONFIG_H
 #define GALLOC_CONFIG_CONFIG_H
 
 #include "base/code.h"
 #include "core/plan.h"
 
-/* One endpoint as the file has it. What `endpoint set` changed lies over it in the registry, not here. Strings are owned by the config. */
+/* One endpoint as the file has it. What `endpoint set` changed lies over it in the registry, not here. Strings are
+ * owned by the config. */
 struct endpoint_config {
     char *name, *provider, *base_url, *api_version, *model;
-    char *api_key_file; /* "": key NAME of the service's credentials ($CREDENTIALS_DIRECTORY), else SYSCONFDIR/galloc/keys/NAME */
+    char *api_key_file;    /* "": key NAME of the service's credentials ($CREDENTIALS_DIRECTORY), else
+                              SYSCONFDIR/galloc/keys/NAME */
     char *proxy, *ca_file; /* "": none */
     bool allow_plain_http;
     int64_t max_output_tokens, request_timeout_ms, max_in_flight;
@@ -18,7 +21,7 @@ struct endpoint_config {
 
 /* A list price per million tokens; the row of a model with the latest `from_at_ms` that has begun holds. */
 struct price_config {
-    char *model; /* a name, or a prefix that ends in '*' */
+    char *model;        /* a name, or a prefix that ends in '*' */
     int64_t from_at_ms; /* wall */
     char currency[4];
     int64_t in_micros, cached_in_micros, out_micros;
@@ -27,7 +30,8 @@ struct price_config {
 
 struct config {
     char *path; /* of the file, or NULL: built-in defaults */
-    char *socket_path, *state_dir, *socket_group, *default_endpoint, *prices_file; /* owned; paths are absolute; socket_group "": leave the group as it is */
+    char *socket_path, *state_dir, *socket_group, *default_endpoint,
+        *prices_file; /* owned; paths are absolute; socket_group "": leave the group as it is */
     int64_t socket_mode, drain_timeout_ms;
     int64_t connections_per_uid, requests_per_uid;
     char **keep_back; /* columns never sent; NULL-ended */
@@ -39,12 +43,14 @@ struct config {
     size_t profile_count;
 };
 
-/* Reads the file (NULL: the first that exists of the places in surfaces.md 1, else defaults) and the shipped prices. 0, or -GALLOC_D_CONFIG with
- * "file:line: what, and what would be right". Relative paths in the file are taken from the file's folder. The caller frees *ret_config with config_free().
- * One thread at a time (libconfuse's scanner is static). */
+/* Reads the file (NULL: the first that exists of the places in surfaces.md 1, else defaults) and the shipped prices. 0,
+ * or -GALLOC_D_CONFIG with "file:line: what, and what would be right". Relative paths in the file are taken from the
+ * file's folder. The caller frees *ret_config with config_free(). One thread at a time (libconfuse's scanner is
+ * static). */
 int config_load(const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
 void config_free(struct config *config); /* NULL is fine */
-const struct endpoint_config *config_endpoint(const struct config *config, const char *name); /* NULL when there is none */
+const struct endpoint_config *config_endpoint(const struct config *config,
+                                              const char *name); /* NULL when there is none */
 const struct profile *config_profile(const struct config *config, const char *name);
 
 /* The price that holds for a model at a moment, or NULL: unknown, never zero. */
@@ -54,11 +60,15 @@ const struct price_config *config_price(const struct config *config, const char 
 void config_print_settings(struct buf *out);
 
 /* ---- credentials ---- */
-/* A key in memory: never printed, kept out of core dumps (MADV_DONTDUMP), wiped when freed. There is no printf path to it. */
+/* A key in memory: never printed, kept out of core dumps (MADV_DONTDUMP), wiped when freed. There is no printf path to
+ * it. */
 struct secret;
-/* Reads an endpoint's key. 0; -GALLOC_NOT_FOUND with the place looked at and the next step in words; -GALLOC_NOT_PERMITTED when the file is another's, readable
- * by others, a link or not a plain file; -GALLOC_INVALID_VALUE when what is in it is no key. No message ever holds a part of it. Loop's thread, at start, reload and `endpoint resume`. The caller frees with secret_free(). */
-int secret_read(const struct endpoint_config *endpoint, struct secret **ret_secret, struct galloc_error *error) MUST_CHECK;
+/* Reads an endpoint's key. 0; -GALLOC_NOT_FOUND with the place looked at and the next step in words;
+ * -GALLOC_NOT_PERMITTED when the file is another's, readable by others, a link or not a plain file;
+ * -GALLOC_INVALID_VALUE when what is in it is no key. No message ever holds a part of it. Loop's thread, at start,
+ * reload and `endpoint resume`. The caller frees with secret_free(). */
+int secret_read(const struct endpoint_config *endpoint, struct secret **ret_secret,
+                struct galloc_error *error) MUST_CHECK;
 void secret_free(struct secret *secret);
 const char *secret_text(const struct secret *secret); /* borrowed; for the one header it is made for */
 /* The first 16 hex digits of the key's SHA-256: tells one key from another without telling it. */

@@ -1,5 +1,6 @@
-/* The file, through libconfuse. Every setting is a string to libconfuse; a callback reads it by its row of the table while the line is known. A section is
- * gathered in a draft and joins the configuration where it ends. libconfuse's callbacks carry no argument of ours, hence the one static pointer. */
+/* The file, through libconfuse. Every setting is a string to libconfuse; a callback reads it by its row of the table
+ * while the line is known. A section is gathered in a draft and joins the configuration where it ends. libconfuse's
+ * callbacks carry no argument of ours, hence the one static pointer. */
 #include "config/settings.h"
 
 #include "core/limits.h"
@@ -17,8 +18,8 @@
 
 #define FILE_BYTES_MAX (1 << 20)
 #define MODEL_BYTES 256
-/* libconfuse takes a file that ends within a section or a comment for whole. So a last setting is put behind the text: whoever is still in a section
- * does not know it, and one that is swallowed by a comment never comes. */
+/* libconfuse takes a file that ends within a section or a comment for whole. So a last setting is put behind the text:
+ * whoever is still in a section does not know it, and one that is swallowed by a comment never comes. */
 #define LAST_SETTING "end-of-file"
 
 /* A section that is being read. */
@@ -87,7 +88,8 @@ static int unknown_name(const cfg_t *cfg, const char *name)
     for (size_t i = 0; nearest == NULL && i < count; i++)
         if (strncmp(names[i], name, strlen(name)) == 0) /* "api_key" for "api_key_file" */
             nearest = names[i];
-    buf_add_fmt(&words, "unknown setting \"%s\"%s%s", name, section == SECTION_DAEMON ? "" : " in ", section == SECTION_DAEMON ? "" : cfg->name);
+    buf_add_fmt(&words, "unknown setting \"%s\"%s%s", name, section == SECTION_DAEMON ? "" : " in ",
+                section == SECTION_DAEMON ? "" : cfg->name);
     if (nearest != NULL)
         buf_add_fmt(&words, "; did you mean \"%s\"?", nearest);
     for (size_t i = 0; nearest == NULL && i < count; i++)
@@ -172,7 +174,8 @@ static bool is_plain_name(const char *name)
 static const char *end_endpoint(struct config *config, struct draft *draft)
 {
     if (!is_plain_name(draft->name))
-        return "an endpoint's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither dot nor dash";
+        return "an endpoint's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither "
+               "dot nor dash";
     if (strcmp(draft->name, "workers") == 0)
         return "the name \"workers\" is taken: it means runs that are left to outside workers";
     struct endpoint_config *place = (struct endpoint_config *)config_endpoint(config, draft->name);
@@ -210,22 +213,26 @@ static const char *end_price(struct config *config, struct draft *draft)
 
 static char *profile_text(const struct profile *profile)
 {
-    static const char *const ways[] = {[MODE_CONTINUOUS] = "continuous: a free slot takes the next assignment", [MODE_SEQUENTIAL] = "one at a time, in the order of the input"};
+    static const char *const ways[] = {[MODE_CONTINUOUS] = "continuous: a free slot takes the next assignment",
+                                       [MODE_SEQUENTIAL] = "one at a time, in the order of the input"};
     if (profile->mode != MODE_BATCH)
         return xstrdup(ways[profile->mode]);
-    return xasprintf("batches of %lld, %lld ms between them", (long long)profile->batch_size, (long long)profile->delay_ms);
+    return xasprintf("batches of %lld, %lld ms between them", (long long)profile->batch_size,
+                     (long long)profile->delay_ms);
 }
 
 static const char *end_profile(struct config *config, struct draft *draft)
 {
     struct profile *profile = &draft->in.profile;
     if (!is_plain_name(draft->name))
-        return "a profile's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither dot nor dash";
+        return "a profile's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither "
+               "dot nor dash";
     if (draft->known != NULL && profile->mode != draft->known->mode)
         return "the mode of a built-in profile stays as it is; make a profile of another name";
     if (draft->known == NULL && !is_given(draft, "mode", SECTION_PROFILE))
         return "a new profile needs a mode: continuous, batch or sequential";
-    bool has_batch = is_given(draft, "batch_size", SECTION_PROFILE), has_delay = is_given(draft, "delay_between_batches", SECTION_PROFILE);
+    bool has_batch = is_given(draft, "batch_size", SECTION_PROFILE),
+         has_delay = is_given(draft, "delay_between_batches", SECTION_PROFILE);
     if (profile->mode != MODE_BATCH && (has_batch || has_delay))
         return "batch_size and delay_between_batches are for profiles of mode batch alone";
     if (profile->mode == MODE_BATCH && draft->known == NULL && !has_batch)
@@ -360,7 +367,8 @@ static int parse(const char *text, size_t len)
     options[count++] = last;
     for (int i = SECTION_ENDPOINT; i < SECTION_COUNT; i++) {
         inner[i] = options_of((enum setting_section)i, false, 0, &ignored);
-        cfg_opt_t section = CFG_SEC(section_names[i], inner[i], CFGF_MULTI | CFGF_TITLE | (i == SECTION_PRICE ? 0 : CFGF_NO_TITLE_DUPES));
+        cfg_opt_t section = CFG_SEC(section_names[i], inner[i],
+                                    CFGF_MULTI | CFGF_TITLE | (i == SECTION_PRICE ? 0 : CFGF_NO_TITLE_DUPES));
         if (!reading->only_prices || i == SECTION_PRICE)
             options[count++] = section;
         options[count] = end;
@@ -391,13 +399,15 @@ static char *folder_of(const char *path)
     if (folder[0] == '/' || slash == path)
         return folder;
     char *here = getcwd(NULL, 0);
-    char *absolute = strcmp(folder, ".") == 0 ? xstrdup(here ? here : "") : xasprintf("%s/%s", here ? here : "", folder);
+    char *absolute =
+        strcmp(folder, ".") == 0 ? xstrdup(here ? here : "") : xasprintf("%s/%s", here ? here : "", folder);
     free(here);
     free(folder);
     return absolute;
 }
 
-int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices, struct file_report *ret_report, struct galloc_error *error)
+int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices,
+              struct file_report *ret_report, struct galloc_error *error)
 {
     struct reader reader = {.config = config, .path = path, .folder = folder_of(path), .only_prices = only_prices};
     const char *nul = memchr(text, '\0', len);
@@ -425,7 +435,8 @@ int file_load(const char *path, char **ret_text, size_t *ret_len, struct galloc_
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return galloc_fail(error, errno == ENOENT || errno == ENOTDIR ? GALLOC_NOT_FOUND : GALLOC_D_CONFIG, "%s: %s", path, strerror(errno));
+        return galloc_fail(error, errno == ENOENT || errno == ENOTDIR ? GALLOC_NOT_FOUND : GALLOC_D_CONFIG, "%s: %s",
+                           path, strerror(errno));
     struct stat st;
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX) {
         close(fd);

@@ -1,5 +1,5 @@
-/* Where the daemon's things are when nobody says: a service has its fixed places, a plain user those of the XDG Base Directory Specification 0.8. Relative
- * values of the environment do not count, as the specification has it. */
+/* Where the daemon's things are when nobody says: a service has its fixed places, a plain user those of the XDG Base
+ * Directory Specification 0.8. Relative values of the environment do not count, as the specification has it. */
 #include "config/settings.h"
 
 #include <pwd.h>
@@ -28,8 +28,10 @@ void places_of_process(struct places *ret_places)
     };
     if (places.home == NULL && account != NULL && account->pw_dir != NULL && account->pw_dir[0] == '/')
         places.home = account->pw_dir;
-    bool is_systems = places.state_directory != NULL && strncmp(places.state_directory, GALLOC_LOCALSTATEDIR "/", sizeof GALLOC_LOCALSTATEDIR) == 0;
-    places.is_service = geteuid() == 0 || is_systems || (account != NULL && strcmp(account->pw_name, SERVICE_ACCOUNT) == 0);
+    bool is_systems = places.state_directory != NULL &&
+                      strncmp(places.state_directory, GALLOC_LOCALSTATEDIR "/", sizeof GALLOC_LOCALSTATEDIR) == 0;
+    places.is_service =
+        geteuid() == 0 || is_systems || (account != NULL && strcmp(account->pw_name, SERVICE_ACCOUNT) == 0);
     *ret_places = places;
 }
 
@@ -50,7 +52,9 @@ static char *in_folder(char *folder, const char *name)
 
 char *places_config_file(const struct places *places, int index)
 {
-    char *own = places->is_service ? NULL : in_folder(user_folder(places->xdg_config_home, places->home, ".config"), "gallocd.conf");
+    char *own = places->is_service
+                    ? NULL
+                    : in_folder(user_folder(places->xdg_config_home, places->home, ".config"), "gallocd.conf");
     if (own != NULL && index == 0)
         return own;
     index -= own != NULL;

@@ -1,5 +1,6 @@
-/* Keys. A key lives in pages of its own that no core dump holds, and is wiped before they are given back. It leaves this room only through secret_text(), for
- * the one header that it is made for. Messages name the file and never what is in it. */
+/* Keys. A key lives in pages of its own that no core dump holds, and is wiped before they are given back. It leaves
+ * this room only through secret_text(), for the one header that it is made for. Messages name the file and never what
+ * is in it. */
 #include "config/config.h"
 
 #include "base/digest.h"
@@ -20,7 +21,8 @@ struct secret {
     char text[SECRET_PAGE_BYTES - sizeof(size_t)];
 };
 
-/* Where a key may be, and which bits of a mode are too many there. systemd's credentials may carry an access list, whose mask shows as the group's bits. */
+/* Where a key may be, and which bits of a mode are too many there. systemd's credentials may carry an access list,
+ * whose mask shows as the group's bits. */
 struct key_place {
     char *path; /* owned */
     mode_t too_open;
@@ -49,16 +51,21 @@ static struct key_place place_of(const struct endpoint_config *endpoint)
     return (struct key_place){xasprintf("%s/galloc/keys/%s", GALLOC_SYSCONFDIR, endpoint->name), 0077, false};
 }
 
-static int fail_missing(const struct endpoint_config *endpoint, const char *path, int problem, struct galloc_error *error)
+static int fail_missing(const struct endpoint_config *endpoint, const char *path, int problem,
+                        struct galloc_error *error)
 {
-    const char *next = getenv("CREDENTIALS_DIRECTORY") != NULL && endpoint->api_key_file[0] == '\0' ? "systemctl restart gallocd" : NULL;
+    const char *next = getenv("CREDENTIALS_DIRECTORY") != NULL && endpoint->api_key_file[0] == '\0'
+                           ? "systemctl restart gallocd"
+                           : NULL;
     if (problem == EACCES && next != NULL) /* the folder is root's; systemd hands its files over at the start */
         problem = ENOENT;
     if (problem == ENOENT || problem == ENOTDIR)
-        return galloc_fail(error, GALLOC_NOT_FOUND, "there is no key for the endpoint \"%s\": put it into %s (mode 0600), then: %s%s", endpoint->name, path,
-                           next ? next : "gallocctl endpoint resume ", next ? "" : endpoint->name);
+        return galloc_fail(
+            error, GALLOC_NOT_FOUND, "there is no key for the endpoint \"%s\": put it into %s (mode 0600), then: %s%s",
+            endpoint->name, path, next ? next : "gallocctl endpoint resume ", next ? "" : endpoint->name);
     if (problem == ELOOP)
-        return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s is a symbolic link; name the file itself (api_key_file)", path);
+        return galloc_fail(error, GALLOC_NOT_PERMITTED,
+                           "the key file %s is a symbolic link; name the file itself (api_key_file)", path);
     return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s cannot be read: %s", path, strerror(problem));
 }
 
@@ -67,16 +74,22 @@ static int check_file(int fd, const struct key_place *place, struct galloc_error
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s cannot be read: %s", place->path, strerror(errno));
+        return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s cannot be read: %s", place->path,
+                           strerror(errno));
     if (!S_ISREG(st.st_mode))
         return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s is not a plain file", place->path);
     if (st.st_uid != 0 && st.st_uid != geteuid())
-        return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s belongs to uid %u; it has to be root's or the daemon's own: chown it", place->path, (unsigned)st.st_uid);
+        return galloc_fail(error, GALLOC_NOT_PERMITTED,
+                           "the key file %s belongs to uid %u; it has to be root's or the daemon's own: chown it",
+                           place->path, (unsigned)st.st_uid);
     if (st.st_mode & place->too_open)
-        return galloc_fail(error, GALLOC_NOT_PERMITTED, "others can reach the key file %s (mode %04o); make a new key if they may have read it, and: chmod 600 %s", place->path,
-                           (unsigned)(st.st_mode & 07777), place->path);
+        return galloc_fail(
+            error, GALLOC_NOT_PERMITTED,
+            "others can reach the key file %s (mode %04o); make a new key if they may have read it, and: chmod 600 %s",
+            place->path, (unsigned)(st.st_mode & 07777), place->path);
     if (st.st_size > SECRET_BYTES_MAX)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "the key file %s has more than %d bytes: it holds no key", place->path, SECRET_BYTES_MAX);
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "the key file %s has more than %d bytes: it holds no key",
+                           place->path, SECRET_BYTES_MAX);
     return 0;
 }
 
@@ -97,7 +110,8 @@ static int read_key(int fd, const char *path, struct secret *secret, struct gall
     while (got != 0 && secret->len <= SECRET_BYTES_MAX) {
         got = read(fd, secret->text + secret->len, SECRET_BYTES_MAX + 1 - secret->len);
         if (got < 0 && errno != EINTR)
-            return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s cannot be read: %s", path, strerror(errno));
+            return galloc_fail(error, GALLOC_NOT_PERMITTED, "the key file %s cannot be read: %s", path,
+                               strerror(errno));
         secret->len += got > 0 ? (size_t)got : 0;
         if (secret->len > SECRET_BYTES_MAX)
             break;
@@ -109,7 +123,10 @@ static int read_key(int fd, const char *path, struct secret *secret, struct gall
         return galloc_fail(error, GALLOC_INVALID_VALUE, "the key file %s is empty; put the key into it", path);
     for (size_t i = 0; i < secret->len; i++)
         if (secret->text[i] <= ' ' || secret->text[i] > '~')
-            return galloc_fail(error, GALLOC_INVALID_VALUE, "the key file %s holds no key: there is a character in it that no key has; it has to hold the key alone, on one line", path);
+            return galloc_fail(error, GALLOC_INVALID_VALUE,
+                               "the key file %s holds no key: there is a character in it that no key has; it has to "
+                               "hold the key alone, on one line",
+                               path);
     return 0;
 }
 

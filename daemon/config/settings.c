@@ -29,41 +29,69 @@ const struct setting settings[] = {
      "the socket's group, which may spend the key's money; the service's is galloc"},
     {SECTION_DAEMON, "state_dir", SETTING_PATH, NULL, 1, 4096, DAEMON(state_dir), NULL,
      "the folder of the database; the service's is /var/lib/galloc, a user's $XDG_STATE_HOME/galloc"},
-    {SECTION_DAEMON, "drain_timeout", SETTING_DURATION, "30s", 0, 3600 * SECOND, DAEMON(drain_timeout_ms), NULL, "how long calls in flight may go on at the end"},
-    {SECTION_DAEMON, "default_endpoint", SETTING_TEXT, "gemini", 1, LIMIT_NAME_BYTES, DAEMON(default_endpoint), NULL, "the endpoint of runs that name none"},
-    {SECTION_DAEMON, "keep_back", SETTING_COLUMNS, NULL, 1, 1024, DAEMON(keep_back), NULL, "columns that are never sent to a model, whatever a run says"},
-    {SECTION_DAEMON, "connections_per_uid", SETTING_NUMBER, "256", 1, 4096, DAEMON(connections_per_uid), NULL, "connections that one user may have open"},
-    {SECTION_DAEMON, "requests_per_uid", SETTING_NUMBER, "8", 1, 256, DAEMON(requests_per_uid), NULL, "requests of one user in work at once; streams are not counted"},
-    {SECTION_DAEMON, "prices_file", SETTING_PATH, GALLOC_DATADIR "/prices.conf", 0, 4096, DAEMON(prices_file), NULL, "list prices; those of the configuration win"},
+    {SECTION_DAEMON, "drain_timeout", SETTING_DURATION, "30s", 0, 3600 * SECOND, DAEMON(drain_timeout_ms), NULL,
+     "how long calls in flight may go on at the end"},
+    {SECTION_DAEMON, "default_endpoint", SETTING_TEXT, "gemini", 1, LIMIT_NAME_BYTES, DAEMON(default_endpoint), NULL,
+     "the endpoint of runs that name none"},
+    {SECTION_DAEMON, "keep_back", SETTING_COLUMNS, NULL, 1, 1024, DAEMON(keep_back), NULL,
+     "columns that are never sent to a model, whatever a run says"},
+    {SECTION_DAEMON, "connections_per_uid", SETTING_NUMBER, "256", 1, 4096, DAEMON(connections_per_uid), NULL,
+     "connections that one user may have open"},
+    {SECTION_DAEMON, "requests_per_uid", SETTING_NUMBER, "8", 1, 256, DAEMON(requests_per_uid), NULL,
+     "requests of one user in work at once; streams are not counted"},
+    {SECTION_DAEMON, "prices_file", SETTING_PATH, GALLOC_DATADIR "/prices.conf", 0, 4096, DAEMON(prices_file), NULL,
+     "list prices; those of the configuration win"},
 
-    {SECTION_ENDPOINT, "provider", SETTING_CHOICE, "gemini", 0, 0, ENDPOINT(provider), "gemini", "the wire that it speaks"},
-    {SECTION_ENDPOINT, "base_url", SETTING_TEXT, "https://generativelanguage.googleapis.com", 1, 2048, ENDPOINT(base_url), NULL, "where it is"},
-    {SECTION_ENDPOINT, "api_version", SETTING_CHOICE, "v1beta", 0, 0, ENDPOINT(api_version), "v1beta|v1", "the version of the API"},
+    {SECTION_ENDPOINT, "provider", SETTING_CHOICE, "gemini", 0, 0, ENDPOINT(provider), "gemini",
+     "the wire that it speaks"},
+    {SECTION_ENDPOINT, "base_url", SETTING_TEXT, "https://generativelanguage.googleapis.com", 1, 2048,
+     ENDPOINT(base_url), NULL, "where it is"},
+    {SECTION_ENDPOINT, "api_version", SETTING_CHOICE, "v1beta", 0, 0, ENDPOINT(api_version), "v1beta|v1",
+     "the version of the API"},
     {SECTION_ENDPOINT, "model", SETTING_TEXT, "gemini-3.8-flash", 1, 256, ENDPOINT(model), NULL, "the model's name"},
     {SECTION_ENDPOINT, "api_key_file", SETTING_PATH, "", 0, 4096, ENDPOINT(api_key_file), NULL,
-     "the file with the key (0600); else the service's credential of the endpoint's name, else " GALLOC_SYSCONFDIR "/galloc/keys/NAME"},
-    {SECTION_ENDPOINT, "proxy", SETTING_TEXT, "", 0, 2048, ENDPOINT(proxy), NULL, "a proxy; the environment's are not used"},
-    {SECTION_ENDPOINT, "ca_file", SETTING_PATH, "", 0, 4096, ENDPOINT(ca_file), NULL, "certificates to trust instead of the system's"},
-    {SECTION_ENDPOINT, "allow_plain_http", SETTING_YES_NO, "no", 0, 0, ENDPOINT(allow_plain_http), NULL, "let http:// go beyond this machine"},
-    {SECTION_ENDPOINT, "max_output_tokens", SETTING_NUMBER, "1024", 16, 65536, ENDPOINT(max_output_tokens), NULL, "the cap on an answer, raised when one was truncated"},
-    {SECTION_ENDPOINT, "request_timeout", SETTING_DURATION, "60s", SECOND, 3600 * SECOND, ENDPOINT(request_timeout_ms), NULL, "after this a call has failed"},
-    {SECTION_ENDPOINT, "max_in_flight", SETTING_NUMBER, "64", 1, LIMIT_IN_FLIGHT, ENDPOINT(max_in_flight), NULL, "calls at once, whatever is learned"},
-    {SECTION_ENDPOINT, "rpm", SETTING_NUMBER, "0", 0, 10 * MILLION, ENDPOINT(rpm), NULL, "requests a minute, never exceeded; 0: learned"},
-    {SECTION_ENDPOINT, "tpm", SETTING_NUMBER, "0", 0, MILLION * MILLION, ENDPOINT(tpm), NULL, "tokens a minute, never exceeded; 0: learned"},
-    {SECTION_ENDPOINT, "rpd", SETTING_NUMBER, "0", 0, 1000 * MILLION, ENDPOINT(rpd), NULL, "requests a day, never exceeded; 0: learned"},
-    {SECTION_ENDPOINT, "time_scale", SETTING_RATIO, "1.0", 1000, 10 * MILLION, ENDPOINT(time_scale), NULL, "rehearsals: 0.1 shrinks each minute of the pacer to 6 s"},
+     "the file with the key (0600); else the service's credential of the endpoint's name, else " GALLOC_SYSCONFDIR
+     "/galloc/keys/NAME"},
+    {SECTION_ENDPOINT, "proxy", SETTING_TEXT, "", 0, 2048, ENDPOINT(proxy), NULL,
+     "a proxy; the environment's are not used"},
+    {SECTION_ENDPOINT, "ca_file", SETTING_PATH, "", 0, 4096, ENDPOINT(ca_file), NULL,
+     "certificates to trust instead of the system's"},
+    {SECTION_ENDPOINT, "allow_plain_http", SETTING_YES_NO, "no", 0, 0, ENDPOINT(allow_plain_http), NULL,
+     "let http:// go beyond this machine"},
+    {SECTION_ENDPOINT, "max_output_tokens", SETTING_NUMBER, "1024", 16, 65536, ENDPOINT(max_output_tokens), NULL,
+     "the cap on an answer, raised when one was truncated"},
+    {SECTION_ENDPOINT, "request_timeout", SETTING_DURATION, "60s", SECOND, 3600 * SECOND, ENDPOINT(request_timeout_ms),
+     NULL, "after this a call has failed"},
+    {SECTION_ENDPOINT, "max_in_flight", SETTING_NUMBER, "64", 1, LIMIT_IN_FLIGHT, ENDPOINT(max_in_flight), NULL,
+     "calls at once, whatever is learned"},
+    {SECTION_ENDPOINT, "rpm", SETTING_NUMBER, "0", 0, 10 * MILLION, ENDPOINT(rpm), NULL,
+     "requests a minute, never exceeded; 0: learned"},
+    {SECTION_ENDPOINT, "tpm", SETTING_NUMBER, "0", 0, MILLION *MILLION, ENDPOINT(tpm), NULL,
+     "tokens a minute, never exceeded; 0: learned"},
+    {SECTION_ENDPOINT, "rpd", SETTING_NUMBER, "0", 0, 1000 * MILLION, ENDPOINT(rpd), NULL,
+     "requests a day, never exceeded; 0: learned"},
+    {SECTION_ENDPOINT, "time_scale", SETTING_RATIO, "1.0", 1000, 10 * MILLION, ENDPOINT(time_scale), NULL,
+     "rehearsals: 0.1 shrinks each minute of the pacer to 6 s"},
 
     {SECTION_PRICE, "from", SETTING_DATE, "1970-01-01", 0, 0, PRICE(from_at_ms), NULL, "the first day (midnight UTC)"},
     {SECTION_PRICE, "currency", SETTING_CURRENCY, "USD", 0, 0, PRICE(currency), NULL, "three letters"},
-    {SECTION_PRICE, "in", SETTING_MONEY, NULL, 0, MILLION * MILLION, PRICE(in_micros), NULL, "a million tokens in; has to be given"},
-    {SECTION_PRICE, "cached_in", SETTING_MONEY, NULL, 0, MILLION * MILLION, PRICE(cached_in_micros), NULL, "a million cached tokens in; else as in"},
-    {SECTION_PRICE, "out", SETTING_MONEY, NULL, 0, MILLION * MILLION, PRICE(out_micros), NULL, "a million tokens out, thinking included; has to be given"},
+    {SECTION_PRICE, "in", SETTING_MONEY, NULL, 0, MILLION *MILLION, PRICE(in_micros), NULL,
+     "a million tokens in; has to be given"},
+    {SECTION_PRICE, "cached_in", SETTING_MONEY, NULL, 0, MILLION *MILLION, PRICE(cached_in_micros), NULL,
+     "a million cached tokens in; else as in"},
+    {SECTION_PRICE, "out", SETTING_MONEY, NULL, 0, MILLION *MILLION, PRICE(out_micros), NULL,
+     "a million tokens out, thinking included; has to be given"},
 
-    {SECTION_PROFILE, "mode", SETTING_DRIVE, NULL, 0, 0, PROFILE(mode), "continuous|batch|sequential", "how it drives; has to be given for a new profile"},
-    {SECTION_PROFILE, "batch_size", SETTING_NUMBER, NULL, 1, 1000, PROFILE(batch_size), NULL, "batch: how many start together"},
-    {SECTION_PROFILE, "delay_between_batches", SETTING_DURATION, "0s", 0, DAY, PROFILE(delay_ms), NULL, "batch: the pause between two"},
-    {SECTION_PROFILE, "max_retries", SETTING_NUMBER, "3", 0, LIMIT_MAX_RETRIES, PROFILE(max_retries), NULL, "confirmed failures that an assignment is forgiven"},
-    {SECTION_PROFILE, "backoff_max", SETTING_DURATION, "8s", SECOND, 3600 * SECOND, PROFILE(backoff_max_ms), NULL, "the longest wait before a retry"},
+    {SECTION_PROFILE, "mode", SETTING_DRIVE, NULL, 0, 0, PROFILE(mode), "continuous|batch|sequential",
+     "how it drives; has to be given for a new profile"},
+    {SECTION_PROFILE, "batch_size", SETTING_NUMBER, NULL, 1, 1000, PROFILE(batch_size), NULL,
+     "batch: how many start together"},
+    {SECTION_PROFILE, "delay_between_batches", SETTING_DURATION, "0s", 0, DAY, PROFILE(delay_ms), NULL,
+     "batch: the pause between two"},
+    {SECTION_PROFILE, "max_retries", SETTING_NUMBER, "3", 0, LIMIT_MAX_RETRIES, PROFILE(max_retries), NULL,
+     "confirmed failures that an assignment is forgiven"},
+    {SECTION_PROFILE, "backoff_max", SETTING_DURATION, "8s", SECOND, 3600 * SECOND, PROFILE(backoff_max_ms), NULL,
+     "the longest wait before a retry"},
 };
 const size_t setting_count = ARRAY_COUNT(settings);
 
@@ -91,20 +119,41 @@ static bool is_choice(const char *choices, const char *text)
 static void add_range(const struct setting *row, struct buf *out)
 {
     switch (row->type) {
-    case SETTING_NUMBER: buf_add_fmt(out, "%" PRId64 " to %" PRId64, row->low, row->high); break;
-    case SETTING_DURATION: buf_add_fmt(out, "%" PRId64 "s to %" PRId64 "s", row->low / SECOND, row->high / SECOND); break;
-    case SETTING_RATIO: buf_add_fmt(out, "%g to %g", (double)row->low / 1e6, (double)row->high / 1e6); break;
+    case SETTING_NUMBER:
+        buf_add_fmt(out, "%" PRId64 " to %" PRId64, row->low, row->high);
+        break;
+    case SETTING_DURATION:
+        buf_add_fmt(out, "%" PRId64 "s to %" PRId64 "s", row->low / SECOND, row->high / SECOND);
+        break;
+    case SETTING_RATIO:
+        buf_add_fmt(out, "%g to %g", (double)row->low / 1e6, (double)row->high / 1e6);
+        break;
     case SETTING_CHOICE:
-    case SETTING_DRIVE: buf_add_str(out, row->choices); break;
-    case SETTING_YES_NO: buf_add_str(out, "yes|no"); break;
-    case SETTING_MODE: buf_add_str(out, "0000 to 0777"); break;
+    case SETTING_DRIVE:
+        buf_add_str(out, row->choices);
+        break;
+    case SETTING_YES_NO:
+        buf_add_str(out, "yes|no");
+        break;
+    case SETTING_MODE:
+        buf_add_str(out, "0000 to 0777");
+        break;
     case SETTING_TEXT:
     case SETTING_PATH:
-    case SETTING_COLUMNS: buf_add_fmt(out, "%" PRId64 " to %" PRId64 " bytes", row->low, row->high); break;
-    case SETTING_MONEY: buf_add_str(out, "0 or more"); break;
-    case SETTING_DATE: buf_add_str(out, "YYYY-MM-DD"); break;
-    case SETTING_CURRENCY: buf_add_str(out, "ABC"); break;
-    case SETTING_TYPE_COUNT: break;
+    case SETTING_COLUMNS:
+        buf_add_fmt(out, "%" PRId64 " to %" PRId64 " bytes", row->low, row->high);
+        break;
+    case SETTING_MONEY:
+        buf_add_str(out, "0 or more");
+        break;
+    case SETTING_DATE:
+        buf_add_str(out, "YYYY-MM-DD");
+        break;
+    case SETTING_CURRENCY:
+        buf_add_str(out, "ABC");
+        break;
+    case SETTING_TYPE_COUNT:
+        break;
     }
 }
 
@@ -117,13 +166,21 @@ static int out_of_range(const struct setting *row, const char *text, struct gall
     return rc;
 }
 
-static int set_text(const struct setting *row, char **place, const char *text, const char *folder, struct galloc_error *error)
+static bool has_control(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++)
+        if (*at < 0x20 || *at == 0x7f)
+            return true;
+    return false;
+}
+
+static int set_text(const struct setting *row, char **place, const char *text, const char *folder,
+                    struct galloc_error *error)
 {
     int64_t len = (int64_t)strlen(text);
     if (len < row->low || len > row->high)
         return out_of_range(row, text, error);
-    if (!text_is_utf8(text, (size_t)len) || text[strcspn(text, "\001\002\003\004\005\006\007\010\011\012\013\014\015\016\017\020\021\022\023\024\025\026\027\030\031\032"
-                                                               "\033\034\035\036\037\177")] != '\0')
+    if (!text_is_utf8(text, (size_t)len) || has_control(text))
         return galloc_fail(error, GALLOC_INVALID_VALUE, "holds a control character or is not UTF-8");
     bool is_relative = row->type == SETTING_PATH && len > 0 && text[0] != '/';
     while (is_relative && strncmp(text, "./", 2) == 0)
@@ -147,10 +204,10 @@ static int set_octal(const struct setting *row, int64_t *place, const char *text
 static int set_number(const struct setting *row, int64_t *place, const char *text, struct galloc_error *error)
 {
     int64_t value = 0;
-    int rc = row->type == SETTING_NUMBER ? parse_i64(text, row->low, row->high, &value, error)
+    int rc = row->type == SETTING_NUMBER     ? parse_i64(text, row->low, row->high, &value, error)
              : row->type == SETTING_DURATION ? parse_duration_ms(text, &value, error)
-             : row->type == SETTING_DATE ? parse_time_ms(text, &value, error)
-                                         : parse_micros(text, &value, error);
+             : row->type == SETTING_DATE     ? parse_time_ms(text, &value, error)
+                                             : parse_micros(text, &value, error);
     if (rc < 0)
         return rc;
     if (row->type != SETTING_DATE && (value < row->low || value > row->high))
@@ -195,15 +252,18 @@ static int add_column(const struct setting *row, char ***place, const char *text
 static int not_a_choice(const struct setting *row, const char *text, struct galloc_error *error)
 {
     bool is_one = strchr(row->choices, '|') == NULL;
-    return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not known; %s%s", text, is_one ? "there is only " : "one of ", row->choices);
+    return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not known; %s%s", text,
+                       is_one ? "there is only " : "one of ", row->choices);
 }
 
-int setting_set(const struct setting *row, void *target, const char *text, const char *folder, struct galloc_error *error)
+int setting_set(const struct setting *row, void *target, const char *text, const char *folder,
+                struct galloc_error *error)
 {
     void *place = (char *)target + row->at;
     switch (row->type) {
     case SETTING_TEXT:
-    case SETTING_PATH: return set_text(row, place, text, folder, error);
+    case SETTING_PATH:
+        return set_text(row, place, text, folder, error);
     case SETTING_CHOICE:
         if (!is_choice(row->choices, text))
             return not_a_choice(row, text, error);
@@ -212,12 +272,18 @@ int setting_set(const struct setting *row, void *target, const char *text, const
     case SETTING_NUMBER:
     case SETTING_DURATION:
     case SETTING_DATE:
-    case SETTING_MONEY: return set_number(row, place, text, error);
-    case SETTING_YES_NO: return parse_bool(text, place, error);
-    case SETTING_MODE: return set_octal(row, place, text, error);
-    case SETTING_RATIO: return set_ratio(row, place, text, error);
-    case SETTING_CURRENCY: return set_currency(place, text, error);
-    case SETTING_COLUMNS: return add_column(row, place, text, error);
+    case SETTING_MONEY:
+        return set_number(row, place, text, error);
+    case SETTING_YES_NO:
+        return parse_bool(text, place, error);
+    case SETTING_MODE:
+        return set_octal(row, place, text, error);
+    case SETTING_RATIO:
+        return set_ratio(row, place, text, error);
+    case SETTING_CURRENCY:
+        return set_currency(place, text, error);
+    case SETTING_COLUMNS:
+        return add_column(row, place, text, error);
     case SETTING_DRIVE: {
         int mode = profile_mode_by_name(text);
         if (mode < 0)
@@ -225,7 +291,8 @@ int setting_set(const struct setting *row, void *target, const char *text, const
         *(enum profile_mode *)place = (enum profile_mode)mode;
         return 0;
     }
-    case SETTING_TYPE_COUNT: break;
+    case SETTING_TYPE_COUNT:
+        break;
     }
     return 0;
 }
@@ -262,9 +329,11 @@ void settings_clear(enum setting_section section, void *target)
 /* ---- for people and checks ---- */
 
 static const char *const type_names[SETTING_TYPE_COUNT] = {
-    [SETTING_TEXT] = "text",         [SETTING_PATH] = "path",   [SETTING_CHOICE] = "choice", [SETTING_NUMBER] = "number", [SETTING_DURATION] = "duration",
-    [SETTING_YES_NO] = "yes/no",     [SETTING_MODE] = "mode",   [SETTING_MONEY] = "money",   [SETTING_RATIO] = "ratio",   [SETTING_DATE] = "date",
-    [SETTING_CURRENCY] = "currency", [SETTING_COLUMNS] = "list", [SETTING_DRIVE] = "choice",
+    [SETTING_TEXT] = "text",     [SETTING_PATH] = "path",         [SETTING_CHOICE] = "choice",
+    [SETTING_NUMBER] = "number", [SETTING_DURATION] = "duration", [SETTING_YES_NO] = "yes/no",
+    [SETTING_MODE] = "mode",     [SETTING_MONEY] = "money",       [SETTING_RATIO] = "ratio",
+    [SETTING_DATE] = "date",     [SETTING_CURRENCY] = "currency", [SETTING_COLUMNS] = "list",
+    [SETTING_DRIVE] = "choice",
 };
 
 void config_print_settings(struct buf *out)
@@ -273,9 +342,11 @@ void config_print_settings(struct buf *out)
         const struct setting *row = &settings[i];
         struct buf range = BUF_EMPTY;
         add_range(row, &range);
-        char *name = xasprintf("%s%s%s", section_names[row->section], row->section == SECTION_DAEMON ? "" : ".", row->name);
+        char *name =
+            xasprintf("%s%s%s", section_names[row->section], row->section == SECTION_DAEMON ? "" : ".", row->name);
         const char *missing = row->missing == NULL ? "-" : row->missing[0] ? row->missing : "\"\"";
-        buf_add_fmt(out, "%-30s  %-8s  %-12s  %s  (%s)\n", name, type_names[row->type], missing, row->help, buf_text(&range));
+        buf_add_fmt(out, "%-30s  %-8s  %-12s  %s  (%s)\n", name, type_names[row->type], missing, row->help,
+                    buf_text(&range));
         free(name);
         buf_clear(&range);
     }

@@ -1,4 +1,5 @@
-/* The one table of settings. What libconfuse knows, what is checked, the defaults, --print-settings and the manual's check come from its rows. */
+/* The one table of settings. What libconfuse knows, what is checked, the defaults, --print-settings and the manual's
+ * check come from its rows. */
 #ifndef GALLOC_CONFIG_SETTINGS_H
 #define GALLOC_CONFIG_SETTINGS_H
 
@@ -39,9 +40,10 @@ extern const struct setting settings[];
 extern const size_t setting_count;
 extern const char *const section_names[SECTION_COUNT]; /* "" for the daemon's own */
 
-/* Reads `text` as the row's type and puts it at its place in `target` (what was there is freed). `folder` is where relative paths begin. 0, or
- * -GALLOC_INVALID_VALUE with what would be right. A list gets one more element. */
-int setting_set(const struct setting *row, void *target, const char *text, const char *folder, struct galloc_error *error) MUST_CHECK;
+/* Reads `text` as the row's type and puts it at its place in `target` (what was there is freed). `folder` is where
+ * relative paths begin. 0, or -GALLOC_INVALID_VALUE with what would be right. A list gets one more element. */
+int setting_set(const struct setting *row, void *target, const char *text, const char *folder,
+                struct galloc_error *error) MUST_CHECK;
 /* Puts the defaults of a section's rows into a target of zeroes. */
 void settings_default(enum setting_section section, void *target);
 /* Frees what the section's rows own in a target. */
@@ -56,7 +58,8 @@ struct places {
 };
 void places_of_process(struct places *ret_places);
 /* Owned paths, or NULL where there is none (a user without a home). */
-char *places_config_file(const struct places *places, int index); /* 0, 1, …: where a file is looked for, in turn; NULL at the end */
+char *places_config_file(const struct places *places,
+                         int index); /* 0, 1, …: where a file is looked for, in turn; NULL at the end */
 char *places_state_dir(const struct places *places);
 char *places_socket(const struct places *places);
 
@@ -66,10 +69,11 @@ struct file_report {
     int default_endpoint_line; /* 0: it does not name one */
     int prices_file_line;
 };
-/* Reads text in the configuration's language into `config`, whose defaults stand already. `only_prices`: no other section is known. `path` is for messages and
- * relative paths. 0, or -GALLOC_D_CONFIG with "path:line: …". One thread at a time. */
-int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices, struct file_report *ret_report,
-              struct galloc_error *error) MUST_CHECK;
+/* Reads text in the configuration's language into `config`, whose defaults stand already. `only_prices`: no other
+ * section is known. `path` is for messages and relative paths. 0, or -GALLOC_D_CONFIG with "path:line: …". One thread
+ * at a time. */
+int file_read(struct config *config, const char *path, const char *text, size_t len, bool only_prices,
+              struct file_report *ret_report, struct galloc_error *error) MUST_CHECK;
 /* A whole file of at most 1 MiB. 0, -GALLOC_NOT_FOUND, or -GALLOC_D_CONFIG. The caller frees *ret_text. */
 int file_load(const char *path, char **ret_text, size_t *ret_len, struct galloc_error *error) MUST_CHECK;
 
@@ -77,6 +81,7 @@ int file_load(const char *path, char **ret_text, size_t *ret_len, struct galloc_
 struct config *config_new(void); /* built-in defaults, the endpoint "gemini", the five profiles; no paths yet */
 void profile_clear(struct profile *profile);
 /* All of config_load(), with the places given. */
-int config_load_at(const struct places *places, const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
+int config_load_at(const struct places *places, const char *path, struct config **ret_config,
+                   struct galloc_error *error) MUST_CHECK;
 
 #endif

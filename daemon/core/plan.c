@@ -1,5 +1,5 @@
-/* See plan.h. The options are rows of one table: reading, writing, clearing and the list of known names walk it. The plan's JSON has the shape of the
- * request's body, so one reader serves both. */
+/* See plan.h. The options are rows of one table: reading, writing, clearing and the list of known names walk it. The
+ * plan's JSON has the shape of the request's body, so one reader serves both. */
 #include "core/plan.h"
 
 #include "core/limits.h"
@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLAN_NAME_BYTES 100           /* of a run: as schema/openapi.yaml has it */
-#define PLAN_COLUMN_BYTES 1024        /* a column's name */
-#define PLAN_COLUMNS 4096             /* columns of an input */
-#define PLAN_MATCHES 64               /* --match given so often */
-#define PLAN_BATCH_MAX 1000           /* started together */
+#define PLAN_NAME_BYTES 100    /* of a run: as schema/openapi.yaml has it */
+#define PLAN_COLUMN_BYTES 1024 /* a column's name */
+#define PLAN_COLUMNS 4096      /* columns of an input */
+#define PLAN_MATCHES 64        /* --match given so often */
+#define PLAN_BATCH_MAX 1000    /* started together */
 #define PLAN_DAY_MS INT64_C(86400000)
 #define PLAN_MAX_AGE_MS (3650 * PLAN_DAY_MS)
 
@@ -56,11 +56,16 @@ static const struct option_row {
 static const char *const duplicate_names[] = {"skip", "error", "replace"};
 
 static const struct json_field body_fields[] = {
-    {"name", JSON_TYPE_STR, false, 1, PLAN_NAME_BYTES},     {"pool", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
-    {"agents", JSON_TYPE_ARRAY, false, 0, 0},               {"endpoint", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
-    {"profile", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, {"template", JSON_TYPE_STR, false, 1, LIMIT_PROMPT_BYTES},
-    {"columns", JSON_TYPE_ARRAY, false, 0, 0},              {"options", JSON_TYPE_OBJECT, false, 0, 0},
-    {"paused", JSON_TYPE_BOOL, false, 0, 0},                {"source", JSON_TYPE_OBJECT, false, 0, 0},
+    {"name", JSON_TYPE_STR, false, 1, PLAN_NAME_BYTES},
+    {"pool", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
+    {"agents", JSON_TYPE_ARRAY, false, 0, 0},
+    {"endpoint", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
+    {"profile", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
+    {"template", JSON_TYPE_STR, false, 1, LIMIT_PROMPT_BYTES},
+    {"columns", JSON_TYPE_ARRAY, false, 0, 0},
+    {"options", JSON_TYPE_OBJECT, false, 0, 0},
+    {"paused", JSON_TYPE_BOOL, false, 0, 0},
+    {"source", JSON_TYPE_OBJECT, false, 0, 0},
 };
 
 static const struct json_field source_fields[] = {
@@ -116,8 +121,9 @@ static const char *list_item(struct json_object *array, size_t index, const char
     size_t len = 0;
     const char *text = json_str(json_array_at(array, index), &len);
     if (text == NULL || len == 0 || len > PLAN_COLUMN_BYTES || strlen(text) != len) {
-        galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" has to be a list of column names; its element %zu is not a text of 1 to %d bytes", what, index + 1,
-                    PLAN_COLUMN_BYTES);
+        galloc_fail(error, GALLOC_INVALID_VALUE,
+                    "\"%s\" has to be a list of column names; its element %zu is not a text of 1 to %d bytes", what,
+                    index + 1, PLAN_COLUMN_BYTES);
         return NULL;
     }
     return text;
@@ -127,7 +133,8 @@ static int read_list(struct json_object *array, const char *what, char ***ret_li
 {
     size_t count = json_array_len(array);
     if (count > PLAN_COLUMNS)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" names %zu columns; the most is %d", what, count, PLAN_COLUMNS);
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" names %zu columns; the most is %d", what, count,
+                           PLAN_COLUMNS);
     char **list = xcalloc(count + 1, sizeof *list);
     for (size_t i = 0; i < count; i++) {
         const char *text = list_item(array, i, what, error);
@@ -167,8 +174,11 @@ static int read_match(struct json_object *array, struct plan *plan, struct gallo
         rule->field = trimmed(text, equals ? equals : text);
         rule->attribute = trimmed(equals ? equals + 1 : text, equals ? text + strlen(text) : text);
         if (rule->field[0] == '\0' || rule->attribute[0] == '\0')
-            return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not a match rule; write FIELD=ATTR: a column of the assignments and an attribute of the agents, such as "
-                               "region=region", text);
+            return galloc_fail(error, GALLOC_INVALID_VALUE,
+                               "\"%s\" is not a match rule; write FIELD=ATTR: a column of the assignments and an "
+                               "attribute of the agents, such as "
+                               "region=region",
+                               text);
     }
     return 0;
 }
@@ -181,10 +191,12 @@ static int read_duplicate(const char *text, struct plan *plan, struct galloc_err
             return 0;
         }
     }
-    return galloc_fail(error, GALLOC_INVALID_VALUE, "\"on_duplicate\" is \"%s\"; it has to be skip, error or replace", text);
+    return galloc_fail(error, GALLOC_INVALID_VALUE, "\"on_duplicate\" is \"%s\"; it has to be skip, error or replace",
+                       text);
 }
 
-static int read_option(const struct option_row *row, struct json_object *options, struct plan *plan, struct galloc_error *error)
+static int read_option(const struct option_row *row, struct json_object *options, struct plan *plan,
+                       struct galloc_error *error)
 {
     const char *name = row->field.name;
     struct json_object *value = json_get(options, name);
@@ -192,12 +204,21 @@ static int read_option(const struct option_row *row, struct json_object *options
     if (value == NULL)
         return 0;
     switch (row->kind) {
-    case OPTION_INT: *(int64_t *)member = json_get_i64(options, name, row->missing); return 0;
-    case OPTION_TEXT: *(char **)member = xstrdup(json_str(value, NULL)); return 0;
-    case OPTION_BOOL: *(bool *)member = json_get_bool(options, name, false); return 0;
-    case OPTION_LIST: return read_list(value, name, member, error);
-    case OPTION_MATCH: return read_match(value, plan, error);
-    case OPTION_DUPLICATE: return read_duplicate(json_str(value, NULL), plan, error);
+    case OPTION_INT:
+        *(int64_t *)member = json_get_i64(options, name, row->missing);
+        return 0;
+    case OPTION_TEXT:
+        *(char **)member = xstrdup(json_str(value, NULL));
+        return 0;
+    case OPTION_BOOL:
+        *(bool *)member = json_get_bool(options, name, false);
+        return 0;
+    case OPTION_LIST:
+        return read_list(value, name, member, error);
+    case OPTION_MATCH:
+        return read_match(value, plan, error);
+    case OPTION_DUPLICATE:
+        return read_duplicate(json_str(value, NULL), plan, error);
     }
     return 0;
 }
@@ -227,7 +248,8 @@ static int read_source(struct json_object *source, struct plan *plan, struct gal
         return galloc_prefix(error, "source");
     const char *sha256 = json_get_str(source, "sha256", NULL);
     if (sha256 != NULL && strspn(sha256, "0123456789abcdef") != 64)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "source: \"sha256\" has to be 64 hexadecimal digits in lower case");
+        return galloc_fail(error, GALLOC_INVALID_VALUE,
+                           "source: \"sha256\" has to be 64 hexadecimal digits in lower case");
     plan->source_name = xstrdup(json_get_str(source, "name", NULL));
     plan->source_sha256 = xstrdup(sha256);
     return 0;
@@ -268,11 +290,14 @@ static int check_names(const struct plan *plan, struct galloc_error *error)
             return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" holds a control character", names[i].what);
     }
     if (plan->name != NULL && (plan->name[0] == '@' || strncmp(plan->name, "r-", 2) == 0))
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"name\" may not begin with \"@\" or \"r-\": these are kept for \"@last\" and for the ids of runs");
+        return galloc_fail(
+            error, GALLOC_INVALID_VALUE,
+            "\"name\" may not begin with \"@\" or \"r-\": these are kept for \"@last\" and for the ids of runs");
     return 0;
 }
 
-static int check_profile(const struct plan *plan, const struct profile *profiles, size_t count, struct galloc_error *error)
+static int check_profile(const struct plan *plan, const struct profile *profiles, size_t count,
+                         struct galloc_error *error)
 {
     struct buf known = BUF_EMPTY;
     const char **names = xcalloc(count, sizeof *names);
@@ -286,10 +311,13 @@ static int check_profile(const struct plan *plan, const struct profile *profiles
     int rc = 0;
     if (found == NULL) {
         const char *nearest = text_nearest(plan->profile, names, count);
-        rc = galloc_fail(error, GALLOC_NOT_FOUND, "there is no profile \"%s\"%s%s%s (known are %s)", plan->profile, nearest ? "; did you mean \"" : "",
-                         nearest ? nearest : "", nearest ? "\"?" : "", buf_text(&known));
+        rc = galloc_fail(error, GALLOC_NOT_FOUND, "there is no profile \"%s\"%s%s%s (known are %s)", plan->profile,
+                         nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "",
+                         buf_text(&known));
     } else if (found->mode != MODE_BATCH && (plan->batch_size >= 0 || plan->delay_ms >= 0)) {
-        rc = galloc_fail(error, GALLOC_USAGE, "the profile \"%s\" does not work in batches, so it takes no %s; leave it out, or choose a batch profile such as balanced",
+        rc = galloc_fail(error, GALLOC_USAGE,
+                         "the profile \"%s\" does not work in batches, so it takes no %s; leave it out, or choose a "
+                         "batch profile such as balanced",
                          plan->profile, plan->batch_size >= 0 ? "batch_size" : "delay");
     }
     free(names);
@@ -302,10 +330,12 @@ static int check_column(const struct plan *plan, const char *option, const char 
     if (column_is_in(plan->columns, name))
         return 0;
     if (plan->key_column != NULL && column_is(plan->key_column, name))
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "%s: \"%s\" is the column of the keys; the key is always sent and is no field", option, name);
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "%s: \"%s\" is the column of the keys; the key is always sent and is no field", option,
+                           name);
     const char *nearest = column_nearest(plan->columns, name);
-    return galloc_fail(error, GALLOC_INVALID_INPUT, "%s: the input has no column \"%s\"%s%s%s", option, name, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-                       nearest ? "\"?" : "");
+    return galloc_fail(error, GALLOC_INVALID_INPUT, "%s: the input has no column \"%s\"%s%s%s", option, name,
+                       nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 /* Columns that the plan names have to be columns of the input, where those are told. */
@@ -328,7 +358,9 @@ static int check_template(const struct plan *plan, struct galloc_error *error)
     struct template *template = NULL;
     int rc = template_parse(plan->template, strlen(plan->template), &template, error);
     if (rc == 0 && (plan->match_count > 0 || plan->max_candidates > 0) && !template_uses(template, TEMPLATE_LOADS))
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "with match or max_candidates the template needs {{loads}}: it is there that the candidates of an assignment are named");
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT,
+                         "with match or max_candidates the template needs {{loads}}: it is there that the candidates "
+                         "of an assignment are named");
     if (rc == 0 && plan->columns != NULL)
         rc = template_check_columns(template, plan->columns, error);
     template_free(template);
@@ -337,12 +369,15 @@ static int check_template(const struct plan *plan, struct galloc_error *error)
     return plan_check_template(plan, NULL, error);
 }
 
-static int check_plan(const struct plan *plan, struct json_object *body, const struct profile *profiles, size_t count, struct galloc_error *error)
+static int check_plan(const struct plan *plan, struct json_object *body, const struct profile *profiles, size_t count,
+                      struct galloc_error *error)
 {
     bool has_agents = json_get(body, "agents") != NULL;
     if (has_agents == (plan->pool != NULL))
-        return galloc_fail(error, GALLOC_USAGE, has_agents ? "\"pool\" and \"agents\" exclude each other: name a standing pool, or give agents"
-                                                           : "who can take the assignments is missing: name a standing pool (\"pool\") or give \"agents\"");
+        return galloc_fail(
+            error, GALLOC_USAGE,
+            has_agents ? "\"pool\" and \"agents\" exclude each other: name a standing pool, or give agents"
+                       : "who can take the assignments is missing: name a standing pool (\"pool\") or give \"agents\"");
     if (plan->send != NULL && plan->keep_back != NULL)
         return galloc_fail(error, GALLOC_USAGE, "\"send\" and \"keep_back\" exclude each other");
     int rc = check_names(plan, error);
@@ -353,7 +388,8 @@ static int check_plan(const struct plan *plan, struct json_object *body, const s
     return rc < 0 ? rc : check_template(plan, error);
 }
 
-int plan_read(struct json_object *body, const struct profile *profiles, size_t profile_count, struct plan *ret_plan, struct galloc_error *error)
+int plan_read(struct json_object *body, const struct profile *profiles, size_t profile_count, struct plan *ret_plan,
+              struct galloc_error *error)
 {
     struct plan plan = {0};
     int rc = read_members(body, &plan, error);
@@ -409,7 +445,8 @@ void plan_to_json(const struct plan *plan, struct buf *buf)
 {
     const struct {
         const char *name, *value;
-    } texts[] = {{"pool", plan->pool}, {"endpoint", plan->endpoint}, {"profile", plan->profile}, {"template", plan->template}};
+    } texts[] = {
+        {"pool", plan->pool}, {"endpoint", plan->endpoint}, {"profile", plan->profile}, {"template", plan->template}};
     struct json_out out = JSON_OUT(buf);
     json_out_begin(&out, '{');
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)

@@ -1,4 +1,5 @@
-/* A run's plan: what POST /v1/runs may say, checked, with defaults from the profile; kept as JSON in the run's row. Pure; any thread. */
+/* A run's plan: what POST /v1/runs may say, checked, with defaults from the profile; kept as JSON in the run's row.
+ * Pure; any thread. */
 #ifndef GALLOC_CORE_PLAN_H
 #define GALLOC_CORE_PLAN_H
 
@@ -22,48 +23,53 @@ const char *profile_mode_name(enum profile_mode mode); /* "continuous", "batch",
 int profile_mode_by_name(const char *name);            /* -1 when unknown */
 
 /* ---- what a plan holds ---- */
-struct match_rule { /* --match FIELD=ATTR */
+struct match_rule {          /* --match FIELD=ATTR */
     char *field, *attribute; /* owned */
 };
 struct plan {
-    char *name, *endpoint, *profile; /* owned; name may be NULL; endpoint NULL: the configuration's default (the caller fills it in before it stores the plan) */
+    char *name, *endpoint, *profile; /* owned; name may be NULL; endpoint NULL: the configuration's default (the caller
+                                        fills it in before it stores the plan) */
     char *pool;                      /* owned: a standing pool's name; NULL: agents of its own */
     char *template;                  /* owned text; NULL: the built-in one */
     char **send, **keep_back;        /* owned NULL-ended lists of columns, NULL when not given; at most one is set */
     struct match_rule *match;        /* owned */
     size_t match_count;
-    int64_t max_candidates;          /* 0: all */
-    int64_t batch_size, delay_ms;    /* -1: the profile's */
-    int64_t max_retries;             /* -1: the profile's */
-    int64_t priority;                /* -100 … 100, higher first */
-    int64_t max_age_ms;              /* 0: none */
-    int64_t first;                   /* the client sent only so many; 0: all */
-    int on_duplicate;                /* enum import_duplicate's numbers: 0 skip, 1 error, 2 replace */
+    int64_t max_candidates;       /* 0: all */
+    int64_t batch_size, delay_ms; /* -1: the profile's */
+    int64_t max_retries;          /* -1: the profile's */
+    int64_t priority;             /* -100 … 100, higher first */
+    int64_t max_age_ms;           /* 0: none */
+    int64_t first;                /* the client sent only so many; 0: all */
+    int on_duplicate;             /* enum import_duplicate's numbers: 0 skip, 1 error, 2 replace */
     bool is_paused, is_again;
     char *source_name, *source_sha256; /* owned; may be NULL */
-    char *key_column, *order;          /* owned; NULL: not told. Informative, as are the next: how the client read its input */
+    char *key_column, *order; /* owned; NULL: not told. Informative, as are the next: how the client read its input */
     char *from, *delimiter, *encoding; /* owned; NULL: not told */
-    char **columns;                    /* owned NULL-ended list of the input's columns, without the key's; NULL: not told */
+    char **columns; /* owned NULL-ended list of the input's columns, without the key's; NULL: not told */
 };
 
-/* Reads the body of POST /v1/runs (`agents` is passed over: ingest_agents() reads them). 0, or a code with what is wrong and what would be right;
- * unknown members by name with the nearest. Where the body tells `columns`, every column that the plan and its template name is looked up there.
- * An endpoint is not looked up here. The caller frees with plan_clear(). `profiles` are those of the configuration. */
-int plan_read(struct json_object *body, const struct profile *profiles, size_t profile_count, struct plan *ret_plan, struct galloc_error *error) MUST_CHECK;
+/* Reads the body of POST /v1/runs (`agents` is passed over: ingest_agents() reads them). 0, or a code with what is
+ * wrong and what would be right; unknown members by name with the nearest. Where the body tells `columns`, every column
+ * that the plan and its template name is looked up there. An endpoint is not looked up here. The caller frees with
+ * plan_clear(). `profiles` are those of the configuration. */
+int plan_read(struct json_object *body, const struct profile *profiles, size_t profile_count, struct plan *ret_plan,
+              struct galloc_error *error) MUST_CHECK;
 void plan_clear(struct plan *plan);
 
-/* The frozen plan as JSON for the run's row, and back. The run's name, source, `paused`, `again` and the columns are not in it: the same plan gives the
- * same text, so its digest tells a repeat. plan_parse() refuses only what was never written by plan_to_json(). */
+/* The frozen plan as JSON for the run's row, and back. The run's name, source, `paused`, `again` and the columns are
+ * not in it: the same plan gives the same text, so its digest tells a repeat. plan_parse() refuses only what was never
+ * written by plan_to_json(). */
 void plan_to_json(const struct plan *plan, struct buf *out);
 int plan_parse(const char *json, size_t len, struct plan *ret_plan, struct galloc_error *error) MUST_CHECK;
 
-/* Is the column sent to the model? By send/keep_back of the plan and the configuration's keep_back (NULL-ended, may be NULL), which wins. Names compare
- * without case, blanks and underscores. */
+/* Is the column sent to the model? By send/keep_back of the plan and the configuration's keep_back (NULL-ended, may be
+ * NULL), which wins. Names compare without case, blanks and underscores. */
 bool plan_sends(const struct plan *plan, char *const *config_keep_back, const char *column);
 /* True when no column is kept back, so that nobody has to ask for each. */
 bool plan_sends_all(const struct plan *plan, char *const *config_keep_back);
 
-/* 0 when the plan's template uses no column that is kept back; else -GALLOC_INVALID_INPUT naming it. At creation, when the configuration is known. */
+/* 0 when the plan's template uses no column that is kept back; else -GALLOC_INVALID_INPUT naming it. At creation, when
+ * the configuration is known. */
 int plan_check_template(const struct plan *plan, char *const *config_keep_back, struct galloc_error *error) MUST_CHECK;
 
 /* What holds for a run now: the plan's own figure, else the profile's. */

@@ -14,7 +14,8 @@ bool plan_sends(const struct plan *plan, char *const *config_keep_back, const ch
 
 bool plan_sends_all(const struct plan *plan, char *const *config_keep_back)
 {
-    bool keeps_back = (config_keep_back != NULL && config_keep_back[0] != NULL) || (plan->keep_back != NULL && plan->keep_back[0] != NULL);
+    bool keeps_back = (config_keep_back != NULL && config_keep_back[0] != NULL) ||
+                      (plan->keep_back != NULL && plan->keep_back[0] != NULL);
     return plan->send == NULL && !keeps_back;
 }
 
@@ -28,7 +29,9 @@ int plan_check_template(const struct plan *plan, char *const *config_keep_back, 
         return galloc_prefix(error, "template");
     for (const char *const *field = template_fields(template); rc == 0 && *field != NULL; field++)
         if (!plan_sends(plan, config_keep_back, *field))
-            rc = galloc_fail(error, GALLOC_INVALID_INPUT, "template: it uses {{%s}}, which is kept back; take it out of the template, or let it be sent", *field);
+            rc = galloc_fail(
+                error, GALLOC_INVALID_INPUT,
+                "template: it uses {{%s}}, which is kept back; take it out of the template, or let it be sent", *field);
     template_free(template);
     return rc;
 }

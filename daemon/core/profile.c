@@ -1,15 +1,17 @@
-/* The five built-in profiles: one row each. Their numbers come from the system that galloc replaces. Pure; any thread. */
+/* The five built-in profiles: one row each. Their numbers come from the system that galloc replaces. Pure; any thread.
+ */
 #include "core/plan.h"
 
 #include <string.h>
 
-static char name_adaptive[] = "adaptive", name_conservative[] = "conservative", name_balanced[] = "balanced", name_aggressive[] = "aggressive",
-            name_sequential[] = "sequential";
+static char name_adaptive[] = "adaptive", name_conservative[] = "conservative", name_balanced[] = "balanced",
+            name_aggressive[] = "aggressive", name_sequential[] = "sequential";
 static char text_adaptive[] = "continuous: a free slot takes the next assignment; rate and concurrency are learned";
 static char text_conservative[] = "batches of 3, a second between them";
 static char text_balanced[] = "batches of 5, half a second between them";
 static char text_aggressive[] = "batches of 10, a fifth of a second between them, 2 retries";
-static char text_sequential[] = "one at a time in the order of the input; each prompt sees the loads left by the one before";
+static char text_sequential[] =
+    "one at a time in the order of the input; each prompt sees the loads left by the one before";
 
 /* The first row is the default. */
 static const struct profile defaults[] = {
@@ -20,7 +22,8 @@ static const struct profile defaults[] = {
     {name_sequential, MODE_SEQUENTIAL, 1, 0, 3, 8000, text_sequential},
 };
 
-static const char *const mode_names[] = {[MODE_CONTINUOUS] = "continuous", [MODE_BATCH] = "batch", [MODE_SEQUENTIAL] = "sequential"};
+static const char *const mode_names[] = {
+    [MODE_CONTINUOUS] = "continuous", [MODE_BATCH] = "batch", [MODE_SEQUENTIAL] = "sequential"};
 
 const struct profile *profile_defaults(size_t *ret_count)
 {

@@ -1,5 +1,6 @@
-/* Prompt templates: text with {{field}}, {{fields}}, {{key}}, {{assignment}}, {{roster}}, {{loads}}; a line "--- user" parts the system text from the user text. No logic,
- * substituted once: what was put in is never read again. Pure; any thread. */
+/* Prompt templates: text with {{field}}, {{fields}}, {{key}}, {{assignment}}, {{roster}}, {{loads}}; a line "--- user"
+ * parts the system text from the user text. No logic, substituted once: what was put in is never read again. Pure; any
+ * thread. */
 #ifndef GALLOC_CORE_TEMPLATE_H
 #define GALLOC_CORE_TEMPLATE_H
 
@@ -11,16 +12,26 @@
 struct template; /* a parsed one; immutable */
 
 /* What can stand in {{…}}. */
-enum template_name { TEMPLATE_FIELD, TEMPLATE_FIELDS, TEMPLATE_KEY, TEMPLATE_ASSIGNMENT, TEMPLATE_ROSTER, TEMPLATE_LOADS, TEMPLATE_NAME_COUNT };
+enum template_name {
+    TEMPLATE_FIELD,
+    TEMPLATE_FIELDS,
+    TEMPLATE_KEY,
+    TEMPLATE_ASSIGNMENT,
+    TEMPLATE_ROSTER,
+    TEMPLATE_LOADS,
+    TEMPLATE_NAME_COUNT
+};
 
-/* Parses. 0, or -GALLOC_INVALID_INPUT, the message beginning with "line N, column M: " where it is about a place (unclosed {{, empty name, …); a template
- * without {{loads}} and {{roster}}, or with nothing of the assignment, is refused too. Without a line "--- user" all of it is user text. */
+/* Parses. 0, or -GALLOC_INVALID_INPUT, the message beginning with "line N, column M: " where it is about a place
+ * (unclosed {{, empty name, …); a template without {{loads}} and {{roster}}, or with nothing of the assignment, is
+ * refused too. Without a line "--- user" all of it is user text. */
 int template_parse(const char *text, size_t len, struct template **ret_template, struct galloc_error *error) MUST_CHECK;
 void template_free(struct template *template); /* NULL is fine */
 /* The line that the error of template_parse() or template_check_columns() is about; 0: about none. */
 int template_error_line(const struct galloc_error *error);
 
-/* The built-in template's text (static): instructions, {{roster}}; --- user; {{assignment}} i.e. key and fields, {{loads}}. */
+/* The built-in template's text (static): instructions, {{roster}}; --- user; {{assignment}} i.e. key and fields,
+ * {{loads}}. */
 const char *template_builtin(void);
 
 bool template_uses(const struct template *template, enum template_name name);
@@ -28,12 +39,16 @@ bool template_uses(const struct template *template, enum template_name name);
 const char *const *template_names(const struct template *template);
 /* The names of fields that it uses ({{fields}} and the reserved ones apart): NULL-ended, borrowed from the template. */
 const char *const *template_fields(const struct template *template);
-/* 0 when every used field is one of `columns` (NULL-ended); else -GALLOC_INVALID_INPUT naming it, its line, and the nearest column. */
-int template_check_columns(const struct template *template, char *const *columns, struct galloc_error *error) MUST_CHECK;
+/* 0 when every used field is one of `columns` (NULL-ended); else -GALLOC_INVALID_INPUT naming it, its line, and the
+ * nearest column. */
+int template_check_columns(const struct template *template, char *const *columns,
+                           struct galloc_error *error) MUST_CHECK;
 
-/* What is put in. `fields` is the assignment's JSON object text (checked); is_sent tells which of its members may be used (others are left out of
- * {{fields}}; naming one that is kept back is a fault). A field is looked up as columns are (column_is); its text is put in as it is, a null as nothing, all else that
- * is no string as its JSON. roster and loads are made once for many renders; a text may be "" (no roster with match or max_candidates). */
+/* What is put in. `fields` is the assignment's JSON object text (checked); is_sent tells which of its members may be
+ * used (others are left out of
+ * {{fields}}; naming one that is kept back is a fault). A field is looked up as columns are (column_is); its text is
+ * put in as it is, a null as nothing, all else that is no string as its JSON. roster and loads are made once for many
+ * renders; a text may be "" (no roster with match or max_candidates). */
 struct template_input {
     const char *key;
     const char *fields;
@@ -42,10 +57,13 @@ struct template_input {
     void *arg;
     const char *roster, *loads; /* text blocks; see dispatch/prompt.h */
 };
-/* Adds the two texts. 0, or -GALLOC_INVALID_INPUT: a field the template names is missing in this assignment or kept back. */
-int template_render(const struct template *template, const struct template_input *input, struct buf *system, struct buf *user, struct galloc_error *error) MUST_CHECK;
+/* Adds the two texts. 0, or -GALLOC_INVALID_INPUT: a field the template names is missing in this assignment or kept
+ * back. */
+int template_render(const struct template *template, const struct template_input *input, struct buf *system,
+                    struct buf *user, struct galloc_error *error) MUST_CHECK;
 
-/* Roster: "AGENTS" and one JSON object a line (agent_id and attributes). Loads: "CANDIDATES" and one JSON object a line. The built-in template puts
- * "ASSIGNMENT" and {"key":…,"fields":{…}} between them. These marker lines are what a reader of prompts (gallocsim) goes by. */
+/* Roster: "AGENTS" and one JSON object a line (agent_id and attributes). Loads: "CANDIDATES" and one JSON object a
+ * line. The built-in template puts "ASSIGNMENT" and {"key":…,"fields":{…}} between them. These marker lines are what a
+ * reader of prompts (gallocsim) goes by. */
 
 #endif

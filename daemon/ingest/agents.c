@@ -1,4 +1,5 @@
-/* Agents of a pool, from JSON. All are read and checked before the first is given on, so a bad one leaves nothing half done. Any thread. */
+/* Agents of a pool, from JSON. All are read and checked before the first is given on, so a bad one leaves nothing half
+ * done. Any thread. */
 #include "ingest/ingest.h"
 
 #include "core/limits.h"
@@ -35,7 +36,8 @@ static int bad(struct reader *r, const char *field, const char *problem)
     struct buf shown = BUF_EMPTY;
     if (id != NULL)
         text_escape(&shown, id, strlen(id));
-    int rc = galloc_fail(r->error, GALLOC_INVALID_INPUT, "agents, row %zu%s%s%s: \"%s\" %s", r->agent->row, id ? " (" : "", buf_text(&shown), id ? ")" : "", field, problem);
+    int rc = galloc_fail(r->error, GALLOC_INVALID_INPUT, "agents, row %zu%s%s%s: \"%s\" %s", r->agent->row,
+                         id ? " (" : "", buf_text(&shown), id ? ")" : "", field, problem);
     buf_clear(&shown);
     return rc;
 }
@@ -46,8 +48,9 @@ static bool is_cut(struct json_object *value)
     struct buf text = BUF_EMPTY;
     if (json_is_i64(value))
         json_to_text(value, &text);
-    bool cut = text.len > 0 && (strcmp(text.data, "18446744073709551615") == 0 || strcmp(text.data, "9223372036854775807") == 0 ||
-                                strcmp(text.data, "-9223372036854775808") == 0);
+    bool cut = text.len > 0 &&
+               (strcmp(text.data, "18446744073709551615") == 0 || strcmp(text.data, "9223372036854775807") == 0 ||
+                strcmp(text.data, "-9223372036854775808") == 0);
     buf_clear(&text);
     return cut;
 }
@@ -64,7 +67,9 @@ static int read_id(struct reader *r, const char *name, struct json_object *value
     }
     int rc = 0;
     if (text == NULL)
-        rc = bad(r, name, is_cut(value) ? "is a number too long to be kept exactly; put it in quotes" : "has to be a string or a whole number");
+        rc = bad(r, name,
+                 is_cut(value) ? "is a number too long to be kept exactly; put it in quotes"
+                               : "has to be a string or a whole number");
     else if (len == 0)
         rc = bad(r, name, "is empty; every agent needs an id of its own");
     else if (len > LIMIT_NAME_BYTES)
@@ -94,7 +99,9 @@ static int read_capacity(struct reader *r, const char *name, struct json_object 
     const char *text = json_str(value, NULL);
     if (text != NULL && (text[0] == '\0' || strcasecmp(text, "none") == 0))
         return 0;
-    return read_count(value, &r->agent->given.capacity) ? 0 : bad(r, name, "has to be a whole number from 0; leave it out (or null) for no limit");
+    return read_count(value, &r->agent->given.capacity)
+               ? 0
+               : bad(r, name, "has to be a whole number from 0; leave it out (or null) for no limit");
 }
 
 static int read_load(struct reader *r, const char *name, struct json_object *value)
@@ -102,7 +109,9 @@ static int read_load(struct reader *r, const char *name, struct json_object *val
     const char *text = json_str(value, NULL);
     if (text != NULL && text[0] == '\0')
         return 0;
-    return read_count(value, &r->agent->given.load) ? 0 : bad(r, name, "has to be a whole number from 0: the places taken already");
+    return read_count(value, &r->agent->given.load)
+               ? 0
+               : bad(r, name, "has to be a whole number from 0: the places taken already");
 }
 
 static int read_available(struct reader *r, const char *name, struct json_object *value)
@@ -147,7 +156,8 @@ static int add_inner(const char *name, struct json_object *value, void *arg)
 
 static int read_attributes(struct reader *r, const char *name, struct json_object *value)
 {
-    return json_is_object(value) ? json_each(value, add_inner, r) : add_attribute(r, name, value); /* a column may have that name */
+    return json_is_object(value) ? json_each(value, add_inner, r)
+                                 : add_attribute(r, name, value); /* a column may have that name */
 }
 
 /* The members that are no attributes, the id apart. */
@@ -155,7 +165,8 @@ static const struct {
     const char *name;
     int (*read)(struct reader *r, const char *name, struct json_object *value);
 } rows[] = {
-    {"capacity", read_capacity}, {"load", read_load}, {"available", read_available}, {"until", read_until}, {"attributes", read_attributes},
+    {"capacity", read_capacity},     {"load", read_load}, {"available", read_available}, {"until", read_until},
+    {"attributes", read_attributes},
 };
 
 /* The id's member is `agent_id`, else `key`. */
@@ -191,10 +202,13 @@ static int read_agent(struct json_object *object, struct agent *agent, struct ga
     struct reader r = {.agent = agent, .object = object, .out = JSON_OUT(&agent->attributes), .error = error};
     agent->given = (struct ingest_agent){.capacity = -1, .is_available = true};
     if (!json_is_object(object))
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "agents, row %zu: an object with agent_id, capacity and so on is expected", agent->row);
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "agents, row %zu: an object with agent_id, capacity and so on is expected", agent->row);
     json_each(object, find_id, &r);
     if (r.id_name == NULL)
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "agents, row %zu: there is no agent_id (nor key); every agent needs an id of its own", agent->row);
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "agents, row %zu: there is no agent_id (nor key); every agent needs an id of its own",
+                           agent->row);
     int rc = read_id(&r, r.id_name, json_get(object, r.id_name));
     json_out_begin(&r.out, '{');
     if (rc == 0)
@@ -235,18 +249,22 @@ static int check_repeated(struct agent *agents, size_t count, struct galloc_erro
         return 0;
     struct buf shown = BUF_EMPTY;
     text_escape(&shown, repeated->agent_id, strlen(repeated->agent_id));
-    int rc = galloc_fail(error, GALLOC_INVALID_INPUT, "agents, row %zu: the agent_id %s is that of row %zu; ids have to differ", repeated->row, buf_text(&shown), first_row);
+    int rc = galloc_fail(error, GALLOC_INVALID_INPUT,
+                         "agents, row %zu: the agent_id %s is that of row %zu; ids have to differ", repeated->row,
+                         buf_text(&shown), first_row);
     buf_clear(&shown);
     return rc;
 }
 
-int ingest_agents(struct json_object *array, void (*add)(const struct ingest_agent *agent, void *arg), void *arg, struct galloc_error *error)
+int ingest_agents(struct json_object *array, void (*add)(const struct ingest_agent *agent, void *arg), void *arg,
+                  struct galloc_error *error)
 {
     size_t count = json_array_len(array);
     if (!json_is_array(array) || count == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "agents: a list of at least one agent is expected");
     if (count > LIMIT_AGENTS)
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "agents: there are %zu; the most in a pool is %d", count, LIMIT_AGENTS);
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "agents: there are %zu; the most in a pool is %d", count,
+                           LIMIT_AGENTS);
     struct agent *agents = xcalloc(count, sizeof *agents);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {

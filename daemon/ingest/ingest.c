@@ -1,5 +1,5 @@
-/* See ingest.h. One thread takes parts from its mailbox, checks them (part.c) and posts them back to the loop. It shares nothing: a part is moved in and
- * moved out. */
+/* See ingest.h. One thread takes parts from its mailbox, checks them (part.c) and posts them back to the loop. It
+ * shares nothing: a part is moved in and moved out. */
 #include "ingest/ingest.h"
 
 #include <pthread.h>

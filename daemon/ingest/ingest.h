@@ -1,4 +1,5 @@
-/* Parts of an import: parsed, checked and digested in a thread of their own, since 4 MiB of JSON cost tens of milliseconds. */
+/* Parts of an import: parsed, checked and digested in a thread of their own, since 4 MiB of JSON cost tens of
+ * milliseconds. */
 #ifndef GALLOC_INGEST_INGEST_H
 #define GALLOC_INGEST_INGEST_H
 
@@ -10,7 +11,8 @@
 
 struct ingest;
 
-#define INGEST_QUEUE 32 /* parts that may wait: their bodies are capped together (LIMIT_BODIES_BYTES), this caps small ones */
+#define INGEST_QUEUE \
+    32 /* parts that may wait: their bodies are capped together (LIMIT_BODIES_BYTES), this caps small ones */
 
 /* One row that is well: spans of the part's text. */
 struct ingest_row {
@@ -28,20 +30,22 @@ struct ingest_part {
     void (*done)(struct ingest_part *part); /* on the loop's thread; the part is the receiver's again */
     void *arg;
     /* out */
-    char sha256[DIGEST_HEX];  /* of the body as it came */
-    struct ingest_row *rows;  /* owned */
+    char sha256[DIGEST_HEX]; /* of the body as it came */
+    struct ingest_row *rows; /* owned */
     size_t count;
-    struct buf rejected;      /* JSON array of {"row","key","column","code","message"}; "[]" when all are well. row is the line's number in the part,
-                               * negative, where the row's own cannot be read. codes: invalid_row, invalid_key, too_large, repeated_member, not_utf8 */
+    struct buf rejected; /* JSON array of {"row","key","column","code","message"}; "[]" when all are well. row is the
+                          * line's number in the part, negative, where the row's own cannot be read. codes: invalid_row,
+                          * invalid_key, too_large, repeated_member, not_utf8 */
     int64_t rejected_count;
-    int code;                 /* 0, or -GALLOC_TOO_LARGE: the part as a whole is refused; then no rows */
+    int code; /* 0, or -GALLOC_TOO_LARGE: the part as a whole is refused; then no rows */
     struct galloc_error error;
     /* the room's */
-    struct mail mail;         /* on its way in */
-    struct loop_note note;    /* on its way back */
+    struct mail mail;      /* on its way in */
+    struct loop_note note; /* on its way back */
 };
 
-/* Starts and ends the thread. Loop's thread. ingest_free() finishes what waits: its done is still called, by the loop. */
+/* Starts and ends the thread. Loop's thread. ingest_free() finishes what waits: its done is still called, by the loop.
+ */
 struct ingest *ingest_new(struct loop *loop); /* `loop` is borrowed; NULL when the machine gives no thread */
 void ingest_free(struct ingest *ingest);      /* NULL is fine */
 
@@ -49,21 +53,24 @@ void ingest_free(struct ingest *ingest);      /* NULL is fine */
 bool ingest_submit(struct ingest *ingest, struct ingest_part *part) MUST_CHECK;
 void ingest_part_free(struct ingest_part *part); /* with all it owns */
 
-/* The work itself, on the calling thread: for tests, fuzzing and the sample of an estimate. Lines are {"key":"…","fields":{…},"row":N}; a bad line is rejected and stops nothing else. */
+/* The work itself, on the calling thread: for tests, fuzzing and the sample of an estimate. Lines are
+ * {"key":"…","fields":{…},"row":N}; a bad line is rejected and stops nothing else. */
 void ingest_part_check(struct ingest_part *part);
 
-/* Reads agents of a pool from a JSON array of objects with agent_id (or key), capacity (null or "none": no limit), load, available, until; all else, and the
- * members of an object `attributes`, are attributes. Names match as those of columns. 0, or -GALLOC_INVALID_INPUT naming row and field. Used by POST /v1/runs
- * and PUT /v1/pools. Any thread. Gives the agents through `add`, in order, when all are well; what they point at is borrowed for that call. */
+/* Reads agents of a pool from a JSON array of objects with agent_id (or key), capacity (null or "none": no limit),
+ * load, available, until; all else, and the members of an object `attributes`, are attributes. Names match as those of
+ * columns. 0, or -GALLOC_INVALID_INPUT naming row and field. Used by POST /v1/runs and PUT /v1/pools. Any thread. Gives
+ * the agents through `add`, in order, when all are well; what they point at is borrowed for that call. */
 struct ingest_agent {
     const char *agent_id;   /* 1 to LIMIT_NAME_BYTES bytes */
     const char *attributes; /* JSON object text, at most LIMIT_AGENT_BYTES */
     int64_t capacity;       /* -1: no limit */
     int64_t load;           /* places taken from the start, >= 0 */
     bool is_available;
-    int64_t until_at_ms;    /* wall; 0: none; only of one that is away */
+    int64_t until_at_ms; /* wall; 0: none; only of one that is away */
 };
 struct json_object;
-int ingest_agents(struct json_object *array, void (*add)(const struct ingest_agent *agent, void *arg), void *arg, struct galloc_error *error) MUST_CHECK;
+int ingest_agents(struct json_object *array, void (*add)(const struct ingest_agent *agent, void *arg), void *arg,
+                  struct galloc_error *error) MUST_CHECK;
 
 #endif

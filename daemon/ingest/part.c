@@ -1,5 +1,6 @@
-/* One part of an import: a line a row. Each line is checked once by json_check() and then read by spans of its text, so that what is stored is what came,
- * byte for byte, and nothing is copied. A bad line is rejected with its reason and stops nothing else. On the ingest thread. */
+/* One part of an import: a line a row. Each line is checked once by json_check() and then read by spans of its text, so
+ * that what is stored is what came, byte for byte, and nothing is copied. A bad line is rejected with its reason and
+ * stops nothing else. On the ingest thread. */
 #include "ingest/ingest.h"
 
 #include "core/limits.h"
@@ -53,7 +54,9 @@ static bool reject_line(struct check *c, const struct galloc_error *error)
 {
     size_t valid = text_utf8_span(c->text, c->len);
     if (valid < c->len) {
-        galloc_fail(&c->why, GALLOC_INVALID_INPUT, "line %lld, byte %zu: not UTF-8; convert the file, or name its encoding (--encoding)", (long long)c->line, valid + 1);
+        galloc_fail(&c->why, GALLOC_INVALID_INPUT,
+                    "line %lld, byte %zu: not UTF-8; convert the file, or name its encoding (--encoding)",
+                    (long long)c->line, valid + 1);
         return reject(c, NULL, "not_utf8", c->why.message);
     }
     bool is_repeated = strstr(error->message, JSON_REPEATED_NAME) != NULL;
@@ -68,8 +71,8 @@ static bool reject_unknown(struct check *c, struct json_span name)
     const char *nearest = text_nearest(buf_text(&c->scratch), member_names, MEMBER_COUNT);
     struct buf shown = BUF_EMPTY;
     text_escape(&shown, c->scratch.data, c->scratch.len > 80 ? 80 : c->scratch.len);
-    galloc_fail(&c->why, GALLOC_INVALID_INPUT, "unknown member \"%s\"%s%s%s; a row has key, fields and row", buf_text(&shown), nearest ? "; did you mean \"" : "",
-             nearest ? nearest : "", nearest ? "\"?" : "");
+    galloc_fail(&c->why, GALLOC_INVALID_INPUT, "unknown member \"%s\"%s%s%s; a row has key, fields and row",
+                buf_text(&shown), nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
     buf_clear(&shown);
     return reject(c, NULL, "invalid_row", c->why.message);
 }
@@ -96,12 +99,14 @@ static bool is_destroyed(const char *at, size_t len)
     return true;
 }
 
-/* Decodes a key with escapes in place: it never gets longer. False when an escape is half a surrogate pair, which is no text. */
+/* Decodes a key with escapes in place: it never gets longer. False when an escape is half a surrogate pair, which is no
+ * text. */
 static bool decode_key(struct check *c, struct json_span value)
 {
     buf_reset(&c->scratch);
     json_span_string(value, &c->scratch);
-    if (c->scratch.len > 0 && memmem(c->scratch.data, c->scratch.len, "\xef\xbf\xbd", 3) != NULL && memmem(value.at, value.len, "\xef\xbf\xbd", 3) == NULL)
+    if (c->scratch.len > 0 && memmem(c->scratch.data, c->scratch.len, "\xef\xbf\xbd", 3) != NULL &&
+        memmem(value.at, value.len, "\xef\xbf\xbd", 3) == NULL)
         return false;
     if (c->scratch.len > 0)
         memcpy(c->text + (value.at - c->text) + 1, c->scratch.data, c->scratch.len);
@@ -127,8 +132,10 @@ static bool read_key(struct check *c, struct json_span value)
         return reject(c, "key", "invalid_key", why);
     c->has_key = true;
     if (is_destroyed(c->row.key.at, c->row.key.len))
-        return reject(c, "key", "invalid_key", "a spreadsheet has turned this key into a rounded number and its digits are lost; export the file again with the column "
-                                               "formatted as text");
+        return reject(c, "key", "invalid_key",
+                      "a spreadsheet has turned this key into a rounded number and its digits are lost; export the "
+                      "file again with the column "
+                      "formatted as text");
     return true;
 }
 
@@ -140,7 +147,8 @@ static bool read_row_number(struct check *c, struct json_span value)
         digits[value.len] = '\0';
         c->has_row = parse_i64(digits, 1, INT64_MAX, &c->row.row, NULL) == 0;
     }
-    return c->has_row || reject(c, "row", "invalid_row", "\"row\" has to be the row's number in the input, a whole number from 1");
+    return c->has_row ||
+           reject(c, "row", "invalid_row", "\"row\" has to be the row's number in the input, a whole number from 1");
 }
 
 /* Finds the three members. False (rejected): the line is no object, or holds another member. */
@@ -220,7 +228,8 @@ static void refuse_part(struct check *c)
     buf_reset(&c->part->rejected);
     c->rejected = JSON_OUT(&c->part->rejected);
     json_out_begin(&c->rejected, '[');
-    c->part->code = galloc_fail(&c->part->error, GALLOC_TOO_LARGE, "the part has more than %d rows; send it in smaller ones", LIMIT_PART_ROWS);
+    c->part->code = galloc_fail(&c->part->error, GALLOC_TOO_LARGE,
+                                "the part has more than %d rows; send it in smaller ones", LIMIT_PART_ROWS);
 }
 
 void ingest_part_check(struct ingest_part *part)

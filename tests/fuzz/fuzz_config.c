@@ -1,4 +1,5 @@
-/* Fuzz target: a configuration file. Whatever it holds, it is read, or refused with the file's name; what was read keeps to the table's ranges. */
+/* Fuzz target: a configuration file. Whatever it holds, it is read, or refused with the file's name; what was read
+ * keeps to the table's ranges. */
 #include "config/settings.h"
 
 #include "core/limits.h"
@@ -9,12 +10,14 @@ static void check_config(const struct config *config)
 {
     for (size_t i = 0; i < config->endpoint_count; i++) {
         const struct endpoint_config *endpoint = &config->endpoints[i];
-        if (endpoint->max_in_flight < 1 || endpoint->max_in_flight > LIMIT_IN_FLIGHT || endpoint->time_scale <= 0 || strchr(endpoint->name, '/') != NULL)
+        if (endpoint->max_in_flight < 1 || endpoint->max_in_flight > LIMIT_IN_FLIGHT || endpoint->time_scale <= 0 ||
+            strchr(endpoint->name, '/') != NULL)
             abort();
         (void)config_price(config, endpoint->model, 1800000000000);
     }
     for (size_t i = 0; i < config->profile_count; i++)
-        if (config->profiles[i].max_retries > LIMIT_MAX_RETRIES || (config->profiles[i].mode == MODE_BATCH && config->profiles[i].batch_size < 1))
+        if (config->profiles[i].max_retries > LIMIT_MAX_RETRIES ||
+            (config->profiles[i].mode == MODE_BATCH && config->profiles[i].batch_size < 1))
             abort();
 }
 

@@ -1,5 +1,6 @@
-/* Fuzz target: a part of an import, and agents of a pool. Every row that is let through lies within the text, is what the strict reader says it is, and has the
- * digest of its bytes; the answer about the others is JSON; rows and rejects are as many as lines that are not blank. */
+/* Fuzz target: a part of an import, and agents of a pool. Every row that is let through lies within the text, is what
+ * the strict reader says it is, and has the digest of its bytes; the answer about the others is JSON; rows and rejects
+ * are as many as lines that are not blank. */
 #include "base/json.h"
 #include "base/text.h"
 #include "core/limits.h"
@@ -11,11 +12,13 @@ static void check_row(const struct ingest_part *part, const struct ingest_row *r
 {
     unsigned char digest[DIGEST_BYTES];
     const char *end = part->text + part->len;
-    if (row->key.at < part->text || row->key.at + row->key.len > end || row->fields.at < part->text || row->fields.at + row->fields.len > end)
+    if (row->key.at < part->text || row->key.at + row->key.len > end || row->fields.at < part->text ||
+        row->fields.at + row->fields.len > end)
         abort();
     if (!text_is_key(row->key.at, row->key.len, NULL) || row->row < 1)
         abort();
-    if (json_check(row->fields.at, row->fields.len, NULL) != 0 || row->fields.at[0] != '{' || row->fields.at[row->fields.len - 1] != '}')
+    if (json_check(row->fields.at, row->fields.len, NULL) != 0 || row->fields.at[0] != '{' ||
+        row->fields.at[row->fields.len - 1] != '}')
         abort();
     digest_of(row->fields.at, row->fields.len, digest);
     if (memcmp(digest, row->sha256, sizeof digest) != 0)
@@ -41,7 +44,8 @@ static void check_agent(const struct ingest_agent *agent, void *arg)
 {
     (void)arg;
     size_t len = strlen(agent->attributes);
-    if (json_check(agent->attributes, len, NULL) != 0 || len > LIMIT_AGENT_BYTES || !text_is_key(agent->agent_id, strlen(agent->agent_id), NULL))
+    if (json_check(agent->attributes, len, NULL) != 0 || len > LIMIT_AGENT_BYTES ||
+        !text_is_key(agent->agent_id, strlen(agent->agent_id), NULL))
         abort();
     if (agent->capacity < -1 || agent->load < 0 || (agent->is_available && agent->until_at_ms != 0))
         abort();

@@ -1,5 +1,6 @@
-/* Fuzz target: a template, its columns and a render; and the body of POST /v1/runs. The input is a template, a zero byte, an assignment's fields. What is
- * rendered is UTF-8 where its parts are; a plan that is read comes back the same from its JSON. */
+/* Fuzz target: a template, its columns and a render; and the body of POST /v1/runs. The input is a template, a zero
+ * byte, an assignment's fields. What is rendered is UTF-8 where its parts are; a plan that is read comes back the same
+ * from its JSON. */
 #include "base/json.h"
 #include "base/text.h"
 #include "core/plan.h"
@@ -27,13 +28,19 @@ static void check_template(const char *text, size_t len, const char *fields, siz
             abort();
     char region[] = "region", *columns[] = {region, NULL};
     (void)template_check_columns(template, columns, NULL);
-    if (fields_len < 2 || fields[0] != '{' || fields[fields_len - 1] != '}' || json_check(fields, fields_len, NULL) < 0) {
+    if (fields_len < 2 || fields[0] != '{' || fields[fields_len - 1] != '}' ||
+        json_check(fields, fields_len, NULL) < 0) {
         fields = "{\"region\":\"N\",\"secret\":1}";
         fields_len = strlen(fields);
     }
     for (int keeps_back = 0; keeps_back < 2; keeps_back++) {
         struct buf system = BUF_EMPTY, user = BUF_EMPTY;
-        struct template_input input = {.key = "LAN{{loads}}", .fields = fields, .fields_len = fields_len, .is_sent = keeps_back ? is_sent : NULL, .roster = "AGENTS", .loads = "CANDIDATES"};
+        struct template_input input = {.key = "LAN{{loads}}",
+                                       .fields = fields,
+                                       .fields_len = fields_len,
+                                       .is_sent = keeps_back ? is_sent : NULL,
+                                       .roster = "AGENTS",
+                                       .loads = "CANDIDATES"};
         if (template_render(template, &input, &system, &user, NULL) == 0 &&
             (!text_is_utf8(buf_text(&system), system.len) || !text_is_utf8(buf_text(&user), user.len)))
             abort();

@@ -87,15 +87,21 @@ static void test_defaults(void **state)
 static void test_all_settings(void **state)
 {
     (void)state;
-    struct config *config = loaded("# comment\nsocket = \"run/g.sock\"\nsocket_mode = 0600\nsocket_group = \"ops\"\nstate_dir = \"/var/x\"\ndrain_timeout = 1.5s\n"
-                                   "default_endpoint = \"lite\" keep_back = {\"phone\", \"National ID\"}\nconnections_per_uid = 3 requests_per_uid = 2 prices_file = \"\"\n"
-                                   "endpoint \"lite\" {\n provider = gemini base_url = \"http://127.0.0.1:8089\" api_version = v1\n model = \"m\" api_key_file = \"./key\"\n"
-                                   " proxy = \"http://p:3128\" ca_file = \"/ca.pem\" allow_plain_http = yes max_output_tokens = 4096 request_timeout = \"2m\"\n"
+    struct config *config = loaded("# comment\nsocket = \"run/g.sock\"\nsocket_mode = 0600\nsocket_group = "
+                                   "\"ops\"\nstate_dir = \"/var/x\"\ndrain_timeout = 1.5s\n"
+                                   "default_endpoint = \"lite\" keep_back = {\"phone\", \"National "
+                                   "ID\"}\nconnections_per_uid = 3 requests_per_uid = 2 prices_file = \"\"\n"
+                                   "endpoint \"lite\" {\n provider = gemini base_url = \"http://127.0.0.1:8089\" "
+                                   "api_version = v1\n model = \"m\" api_key_file = \"./key\"\n"
+                                   " proxy = \"http://p:3128\" ca_file = \"/ca.pem\" allow_plain_http = yes "
+                                   "max_output_tokens = 4096 request_timeout = \"2m\"\n"
                                    " max_in_flight = 1024 rpm = 1 tpm = 2 rpd = 3 time_scale = 0.1 }\n"
                                    "endpoint \"empty\" {}\nendpoint \"gemini\" { rpm = 7 }\n"
-                                   "price \"m\" { from = \"2026-09-01\" currency = EUR in = 0.10 cached_in = 0.01 out = 0.40 }\nprice \"n*\" { in = 1 out = 2 }\n"
+                                   "price \"m\" { from = \"2026-09-01\" currency = EUR in = 0.10 cached_in = 0.01 out "
+                                   "= 0.40 }\nprice \"n*\" { in = 1 out = 2 }\n"
                                    "profile \"balanced\" { batch_size = 8 }\n"
-                                   "profile \"night\" { mode = batch batch_size = 20 delay_between_batches = 100ms max_retries = 5 backoff_max = 4s }\n"
+                                   "profile \"night\" { mode = batch batch_size = 20 delay_between_batches = 100ms "
+                                   "max_retries = 5 backoff_max = 4s }\n"
                                    "profile \"calm\" { mode = sequential }\n");
     char *socket = path_in("run/g.sock"), *key = path_in("key");
     assert_string_equal(config->socket_path, socket);
@@ -147,7 +153,8 @@ static const struct {
     {"zzz = 1", 1, "unknown setting \"zzz\"; known are socket, socket_mode"},
     {"endpont \"x\" {}", 1, "unknown setting \"endpont\"; did you mean \"endpoint\"?"},
     {"endpoint \"x\" {\n rmp = 3 }", 2, "unknown setting \"rmp\" in endpoint; did you mean \"rpm\"?"},
-    {"endpoint \"x\" { api_key = \"AIzaSECRET\" }", 1, "unknown setting \"api_key\" in endpoint; did you mean \"api_key_file\"?"},
+    {"endpoint \"x\" { api_key = \"AIzaSECRET\" }", 1,
+     "unknown setting \"api_key\" in endpoint; did you mean \"api_key_file\"?"},
     {"endpoint \"x\" {\n\n rpm = 1\n rpm = 2 }", 4, "rpm: is given twice"},
     {"drain_timeout = 30", 1, "drain_timeout: \"30\" is not a duration"},
     {"drain_timeout = 2h", 1, "drain_timeout: \"2h\" is out of range: 0s to 3600s"},
@@ -199,8 +206,10 @@ static void test_refused(void **state)
         struct galloc_error error;
         int rc = load(refused[i].text, &config, &error);
         char *where = xasprintf("%s/gallocd.conf:%d: ", folder, refused[i].line);
-        if (rc != -GALLOC_D_CONFIG || strncmp(error.message, where, strlen(where)) != 0 || strstr(error.message, refused[i].words) == NULL)
-            fail_msg("%s\n%d \"%s\" lacks \"%s\" or \"%s\"", refused[i].text, rc, error.message, where, refused[i].words);
+        if (rc != -GALLOC_D_CONFIG || strncmp(error.message, where, strlen(where)) != 0 ||
+            strstr(error.message, refused[i].words) == NULL)
+            fail_msg("%s\n%d \"%s\" lacks \"%s\" or \"%s\"", refused[i].text, rc, error.message, where,
+                     refused[i].words);
         if (strstr(error.message, "SECRET") != NULL)
             fail_msg("a value that was no setting's stands in \"%s\"", error.message);
         free(where);
@@ -239,9 +248,10 @@ static void test_prices(void **state)
     (void)state;
     char *absolute = realpath(TEST_SOURCE_DIR "/daemon/config/prices.conf", NULL);
     assert_non_null(absolute);
-    char *text = xasprintf("prices_file = \"%s\"\nprice \"own*\" { in = 1 out = 2 }\nprice \"own-big\" { from = \"2026-11-01\" in = 3 out = 4 }\n"
-                     "price \"gemini-3.7-flash\" { in = 9 out = 9 }\n",
-                     absolute);
+    char *text = xasprintf("prices_file = \"%s\"\nprice \"own*\" { in = 1 out = 2 }\nprice \"own-big\" { from = "
+                           "\"2026-11-01\" in = 3 out = 4 }\n"
+                           "price \"gemini-3.7-flash\" { in = 9 out = 9 }\n",
+                           absolute);
     struct config *config = loaded(text);
     const struct price_config *price = config_price(config, "gemini-3.8-flash", date("2026-12-31T23:59:59Z"));
     assert_int_equal(price->in_micros, 750000);
@@ -251,7 +261,8 @@ static void test_prices(void **state)
     assert_int_equal(config_price(config, "gemini-3.8-flash", date("2027-01-01"))->out_micros, 7500000);
     assert_null(config_price(config, "gemini-3.8-flash", date("2026-08-31")));
     assert_null(config_price(config, "gemini-9", date("2026-12-01")));
-    assert_int_equal(config_price(config, "gemini-3.7-flash", date("2026-12-01"))->in_micros, 9000000); /* the file's own wins */
+    assert_int_equal(config_price(config, "gemini-3.7-flash", date("2026-12-01"))->in_micros,
+                     9000000); /* the file's own wins */
     assert_int_equal(config_price(config, "own-big", date("2026-10-31"))->in_micros, 1000000);
     assert_int_equal(config_price(config, "own-big", date("2026-11-01"))->in_micros, 3000000);
     assert_int_equal(config_price(config, "own", date("2026-11-01"))->in_micros, 1000000);
@@ -286,7 +297,8 @@ static void test_places(void **state)
     check_places(&user, "/c/galloc/gallocd.conf", "/s/galloc", "/s/galloc/gallocd.sock");
     user = (struct places){0};
     check_places(&user, etc, NULL, NULL);
-    struct places unit = {.is_service = true, .state_directory = "/srv/galloc:/srv/other", .runtime_directory = "/run/g2"};
+    struct places unit = {
+        .is_service = true, .state_directory = "/srv/galloc:/srv/other", .runtime_directory = "/run/g2"};
     check_places(&unit, etc, "/srv/galloc", "/run/g2/gallocd.sock");
     /* nowhere to put anything: said, not guessed */
     struct config *config = NULL;
@@ -357,10 +369,14 @@ static void test_secret_refused(void **state)
         int code;
         const char *words;
     } rows[] = {
-        {"AIzaCANARY", 0640, GALLOC_NOT_PERMITTED, "chmod 600"}, {"AIzaCANARY", 0604, GALLOC_NOT_PERMITTED, "mode 0604"},
-        {"AIzaCANARY", 0620, GALLOC_NOT_PERMITTED, "chmod 600"}, {"", 0600, GALLOC_INVALID_VALUE, "is empty"},
-        {" \n", 0600, GALLOC_INVALID_VALUE, "is empty"},         {"AIzaCANARY two", 0600, GALLOC_INVALID_VALUE, "the key alone"},
-        {"AIzaCANARY\nb", 0600, GALLOC_INVALID_VALUE, "the key alone"}, {"AIzaCANARY\x80", 0600, GALLOC_INVALID_VALUE, "the key alone"},
+        {"AIzaCANARY", 0640, GALLOC_NOT_PERMITTED, "chmod 600"},
+        {"AIzaCANARY", 0604, GALLOC_NOT_PERMITTED, "mode 0604"},
+        {"AIzaCANARY", 0620, GALLOC_NOT_PERMITTED, "chmod 600"},
+        {"", 0600, GALLOC_INVALID_VALUE, "is empty"},
+        {" \n", 0600, GALLOC_INVALID_VALUE, "is empty"},
+        {"AIzaCANARY two", 0600, GALLOC_INVALID_VALUE, "the key alone"},
+        {"AIzaCANARY\nb", 0600, GALLOC_INVALID_VALUE, "the key alone"},
+        {"AIzaCANARY\x80", 0600, GALLOC_INVALID_VALUE, "the key alone"},
     };
     struct secret *secret = NULL;
     struct galloc_error error;
@@ -406,7 +422,8 @@ static void test_credentials(void **state)
     assert_int_equal(setenv("CREDENTIALS_DIRECTORY", folder, 1), 0);
     int rc = read_secret("", &secret, &error);
     assert_int_equal(rc, -GALLOC_NOT_FOUND);
-    assert_non_null(strstr(error.message, GALLOC_SYSCONFDIR "/galloc/keys/gemini (mode 0600), then: systemctl restart gallocd"));
+    assert_non_null(
+        strstr(error.message, GALLOC_SYSCONFDIR "/galloc/keys/gemini (mode 0600), then: systemctl restart gallocd"));
     free(write_file("gemini", "plain", 0400));
     assert_int_equal(read_secret("", &secret, &error), 0);
     assert_string_equal(secret_text(secret), "plain");
@@ -431,7 +448,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"gallocd.conf", "latin1.conf", "p.conf", "key", "link", "pipe", "gemini", "key_gemini"};
+    static const char *const names[] = {"gallocd.conf", "latin1.conf", "p.conf", "key",
+                                        "link",         "pipe",        "gemini", "key_gemini"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         char *path = path_in(names[i]);
         unlink(path);
@@ -443,9 +461,10 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_all_settings), cmocka_unit_test(test_refused),        cmocka_unit_test(test_bad_files),
-        cmocka_unit_test(test_prices),   cmocka_unit_test(test_places),       cmocka_unit_test(test_print),          cmocka_unit_test(test_secret),
-        cmocka_unit_test(test_secret_refused), cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_all_settings), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_prices),       cmocka_unit_test(test_places),
+        cmocka_unit_test(test_print),       cmocka_unit_test(test_secret),       cmocka_unit_test(test_secret_refused),
+        cmocka_unit_test(test_credentials),
     };
     return cmocka_run_group_tests_name("config", tests, make_folder, remove_folder);
 }

@@ -1,4 +1,5 @@
-/* Parts of an import and agents of a pool: what is kept as it came, what is rejected with which words, and the thread. */
+/* Parts of an import and agents of a pool: what is kept as it came, what is rejected with which words, and the thread.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +45,9 @@ static void test_rows(void **state)
     assert_string_equal(buf_text(&part->rejected), "[]");
     static const struct {
         const char *key, *fields;
-    } expected[] = {{"A-1", "{\"a\": 1.50 ,\"b\":\"\\u00e9\"}"}, {"12345678901234567890123", "{}"}, {"x\"\xc3\xa9\xf0\x9f\x98\x80y", "{\"deep\":[{\"k\":null}]}"}};
+    } expected[] = {{"A-1", "{\"a\": 1.50 ,\"b\":\"\\u00e9\"}"},
+                    {"12345678901234567890123", "{}"},
+                    {"x\"\xc3\xa9\xf0\x9f\x98\x80y", "{\"deep\":[{\"k\":null}]}"}};
     for (size_t i = 0; i < 3; i++) {
         const struct ingest_row *row = &part->rows[i];
         assert_int_equal(row->key.len, strlen(expected[i].key));
@@ -73,12 +76,14 @@ static void test_rejected(void **state)
         {"{\"key\":\"a\",\"fields\":{\"x\":1,\"\\u0078\":2},\"row\":7}", -2, "repeated_member", "repeated"},
         {"{\"key\":\"a\",\"key\":\"b\",\"fields\":{},\"row\":7}", -2, "repeated_member", "repeated"},
         {"{\"key\":\"a\",\"fields\":{\"x\":\"\xc3\"},\"row\":7}", -2, "not_utf8", "line 2, byte 27: not UTF-8"},
-        {"{\"key\":\"a\",\"fields\":{},\"row\":7,\"feilds\":{}}", -2, "invalid_row", "unknown member \"feilds\"; did you mean \"fields\"?"},
+        {"{\"key\":\"a\",\"fields\":{},\"row\":7,\"feilds\":{}}", -2, "invalid_row",
+         "unknown member \"feilds\"; did you mean \"fields\"?"},
         {"{\"key\":\"a\",\"fields\":{}}", -2, "invalid_row", "\"row\" is missing"},
         {"{\"key\":\"a\",\"fields\":{},\"row\":0}", -2, "invalid_row", "a whole number from 1"},
         {"{\"key\":\"a\",\"fields\":{},\"row\":1.5}", -2, "invalid_row", "a whole number from 1"},
         {"{\"key\":\"a\",\"fields\":{},\"row\":\"7\"}", -2, "invalid_row", "a whole number from 1"},
-        {"{\"key\":\"a\",\"fields\":{},\"row\":99999999999999999999999999999}", -2, "invalid_row", "a whole number from 1"},
+        {"{\"key\":\"a\",\"fields\":{},\"row\":99999999999999999999999999999}", -2, "invalid_row",
+         "a whole number from 1"},
         {"{\"fields\":{},\"row\":7}", 7, "invalid_key", "\"key\" is missing"},
         {"{\"key\":\"\",\"fields\":{},\"row\":7}", 7, "invalid_key", "empty"},
         {"{\"key\":null,\"fields\":{},\"row\":7}", 7, "invalid_key", "a key is a string"},
@@ -95,7 +100,8 @@ static void test_rejected(void **state)
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct buf text = BUF_EMPTY;
-        buf_add_fmt(&text, "{\"key\":\"1\",\"fields\":{},\"row\":1}\n%s\n{\"key\":\"2\",\"fields\":{},\"row\":2}\n", rows[i].line);
+        buf_add_fmt(&text, "{\"key\":\"1\",\"fields\":{},\"row\":1}\n%s\n{\"key\":\"2\",\"fields\":{},\"row\":2}\n",
+                    rows[i].line);
         struct ingest_part *part = checked(buf_text(&text));
         struct json_object *array = NULL;
         assert_int_equal(json_parse(buf_text(&part->rejected), part->rejected.len, &array, NULL), 0);
@@ -114,7 +120,9 @@ static void test_rejected(void **state)
 static void test_keys_let_through(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"\"4.56e+15\"", "\"12E+5\"", "\"4.56E15\"", "\"4.E+5\"", "\"4E+\"", "\"4E+5x\"", "\"E+5\"", "0", "-5", "\"00123\"", "\"\xef\xbf\xbd\\t\""};
+    static const char *const keys[] = {"\"4.56e+15\"",       "\"12E+5\"", "\"4.56E15\"", "\"4.E+5\"", "\"4E+\"",
+                                       "\"4E+5x\"",          "\"E+5\"",   "0",           "-5",        "\"00123\"",
+                                       "\"\xef\xbf\xbd\\t\""};
     for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
         struct buf text = BUF_EMPTY;
         buf_add_fmt(&text, "{\"key\":%s,\"fields\":{},\"row\":1}", keys[i]);
@@ -140,7 +148,8 @@ static void test_sizes(void **state)
         buf_add_str(&text, "\"},\"row\":9}\n");
         struct ingest_part *part = checked_bytes(text.data, text.len);
         assert_int_equal(part->count, !over);
-        assert_int_equal(strstr(buf_text(&part->rejected), "\"row\":9,\"key\":\"a\",\"code\":\"too_large\"") != NULL, over);
+        assert_int_equal(strstr(buf_text(&part->rejected), "\"row\":9,\"key\":\"a\",\"code\":\"too_large\"") != NULL,
+                         over);
         ingest_part_free(part);
     }
     buf_reset(&text);
@@ -230,7 +239,8 @@ static struct buf seen;
 static void note_agent(const struct ingest_agent *agent, void *arg)
 {
     (void)arg;
-    buf_add_fmt(&seen, "%s|%d|%d|%d|%lld|%s\n", agent->agent_id, (int)agent->capacity, (int)agent->load, agent->is_available, (long long)agent->until_at_ms, agent->attributes);
+    buf_add_fmt(&seen, "%s|%d|%d|%d|%lld|%s\n", agent->agent_id, (int)agent->capacity, (int)agent->load,
+                agent->is_available, (long long)agent->until_at_ms, agent->attributes);
 }
 
 static int read_agents(const char *json, struct galloc_error *error)
@@ -248,11 +258,13 @@ static void test_agents(void **state)
 {
     (void)state;
     struct galloc_error error = {0};
-    int rc = read_agents("[{\"agent_id\":\"A\",\"capacity\":3,\"load\":1,\"available\":\"No\",\"until\":\"2026-12-01\",\"region\":\"N\",\"key\":\"k\"},"
-                         "{\"KEY\":17,\"Capacity\":null,\"skills\":[\"a\",\"b\"],\"rate\":1.50,\"attributes\":{\"x\":\"a/b\"}},"
-                         "{\"Agent ID\":\"C\",\"capacity\":\"none\",\"load\":\"\",\"available\":true,\"until\":null},"
-                         "{\"agent_id\":\"D\",\"capacity\":\"0\",\"load\":\"7\",\"available\":\"\",\"attributes\":\"text\"}]",
-                         &error);
+    int rc = read_agents(
+        "[{\"agent_id\":\"A\",\"capacity\":3,\"load\":1,\"available\":\"No\",\"until\":\"2026-12-01\",\"region\":\"N\","
+        "\"key\":\"k\"},"
+        "{\"KEY\":17,\"Capacity\":null,\"skills\":[\"a\",\"b\"],\"rate\":1.50,\"attributes\":{\"x\":\"a/b\"}},"
+        "{\"Agent ID\":\"C\",\"capacity\":\"none\",\"load\":\"\",\"available\":true,\"until\":null},"
+        "{\"agent_id\":\"D\",\"capacity\":\"0\",\"load\":\"7\",\"available\":\"\",\"attributes\":\"text\"}]",
+        &error);
     assert_string_equal(error.message, "");
     assert_int_equal(rc, 0);
     assert_string_equal(buf_text(&seen), "A|3|1|0|1796083200000|{\"region\":\"N\",\"key\":\"k\"}\n"
@@ -276,7 +288,8 @@ static void test_agents_refused(void **state)
         {"[{\"agent_id\":null}]", "has to be a string or a whole number"},
         {"[{\"agent_id\":12345678901234567890123}]", "put it in quotes"},
         {"[{\"agent_id\":\"A\\u001b[31m\"}]", "control character"},
-        {"[{\"agent_id\":\"A\",\"capacity\":-1}]", "agents, row 1 (A): \"capacity\" has to be a whole number from 0; leave it out"},
+        {"[{\"agent_id\":\"A\",\"capacity\":-1}]",
+         "agents, row 1 (A): \"capacity\" has to be a whole number from 0; leave it out"},
         {"[{\"agent_id\":\"A\",\"capacity\":1.5}]", "\"capacity\" has to be"},
         {"[{\"agent_id\":\"A\",\"capacity\":\"many\"}]", "\"capacity\" has to be"},
         {"[{\"agent_id\":\"A\",\"capacity\":99999999999}]", "\"capacity\" has to be"},
@@ -288,7 +301,8 @@ static void test_agents_refused(void **state)
         {"[{\"agent_id\":\"A\",\"phone\":12345678901234567890123}]", "\"phone\" is a number too long"},
         {"[{\"agent_id\":\"A\",\"load\":1,\"Load\":2}]", "\"Load\" is given twice"},
         {"[{\"agent_id\":\"A\",\"x\":1,\"attributes\":{\"x\":2}}]", "\"x\" is given twice"},
-        {"[{\"agent_id\":\"B\"},{\"agent_id\":\"A\"},{\"agent_id\":\"C\"},{\"agent_id\":\"A\"}]", "agents, row 4: the agent_id A is that of row 2"},
+        {"[{\"agent_id\":\"B\"},{\"agent_id\":\"A\"},{\"agent_id\":\"C\"},{\"agent_id\":\"A\"}]",
+         "agents, row 4: the agent_id A is that of row 2"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct galloc_error error = {0};
@@ -327,8 +341,14 @@ static void test_agents_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),   cmocka_unit_test(test_rejected), cmocka_unit_test(test_keys_let_through), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_thread), cmocka_unit_test(test_agents),   cmocka_unit_test(test_agents_refused),   cmocka_unit_test(test_agents_sizes),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_rejected),
+        cmocka_unit_test(test_keys_let_through),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_thread),
+        cmocka_unit_test(test_agents),
+        cmocka_unit_test(test_agents_refused),
+        cmocka_unit_test(test_agents_sizes),
     };
     return cmocka_run_group_tests_name("ingest", tests, NULL, NULL);
 }

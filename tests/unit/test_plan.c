@@ -22,11 +22,15 @@ static int read_plan(const char *json, struct plan *plan, struct galloc_error *e
     return rc;
 }
 
-static const char full[] = "{\"name\":\"nov\",\"agents\":[],\"endpoint\":\"gemini\",\"profile\":\"balanced\",\"template\":\"{{loads}}{{region}}\",\"paused\":true,"
+static const char full[] = "{\"name\":\"nov\",\"agents\":[],\"endpoint\":\"gemini\",\"profile\":\"balanced\","
+                           "\"template\":\"{{loads}}{{region}}\",\"paused\":true,"
                            "\"columns\":[\"Region\",\"amount\",\"segment\"],\"source\":{\"name\":\"a.csv\",\"sha256\":"
-                           "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"},\"options\":{\"keep_back\":[\"Amount\"],\"match\":[\"region = home\",\"segment=s\"],"
-                           "\"max_candidates\":20,\"batch_size\":7,\"delay_ms\":0,\"max_retries\":5,\"priority\":-3,\"max_age_ms\":60000,\"on_duplicate\":\"replace\","
-                           "\"order\":\"amount:desc\",\"key\":\"lan\",\"first\":100,\"from\":\"csv\",\"delimiter\":\";\",\"encoding\":\"UTF-8\",\"again\":true}}";
+                           "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"},\"options\":{\"keep_"
+                           "back\":[\"Amount\"],\"match\":[\"region = home\",\"segment=s\"],"
+                           "\"max_candidates\":20,\"batch_size\":7,\"delay_ms\":0,\"max_retries\":5,\"priority\":-3,"
+                           "\"max_age_ms\":60000,\"on_duplicate\":\"replace\","
+                           "\"order\":\"amount:desc\",\"key\":\"lan\",\"first\":100,\"from\":\"csv\",\"delimiter\":\";"
+                           "\",\"encoding\":\"UTF-8\",\"again\":true}}";
 
 static void check_full(const struct plan *plan)
 {
@@ -99,51 +103,64 @@ static void test_least(void **state)
     buf_clear(&json);
 }
 
+static const struct {
+    const char *body;
+    int code;
+    const char *words;
+} refused[] = {
+    {"[]", GALLOC_INVALID_VALUE, "a JSON object is expected"},
+    {"{}", GALLOC_USAGE, "who can take the assignments is missing"},
+    {"{\"pool\":\"p\",\"agents\":[]}", GALLOC_USAGE, "exclude each other"},
+    {"{\"pool\":\"\"}", GALLOC_INVALID_VALUE, "\"pool\" has to have 1 to 128 bytes"},
+    {"{\"pool\":\"a\\u0007b\"}", GALLOC_INVALID_VALUE, "\"pool\" holds a control character"},
+    {"{\"pool\":\"p\",\"name\":\"r-1\"}", GALLOC_INVALID_VALUE, "may not begin with"},
+    {"{\"pool\":\"p\",\"name\":\"@last\"}", GALLOC_INVALID_VALUE, "may not begin with"},
+    {"{\"pool\":\"p\",\"proflie\":\"x\"}", GALLOC_UNKNOWN_FIELD, "did you mean \"profile\"?"},
+    {"{\"pool\":\"p\",\"profile\":\"balancd\"}", GALLOC_NOT_FOUND,
+     "did you mean \"balanced\"? (known are adaptive, conservative,"},
+    {"{\"pool\":\"p\",\"options\":{\"batchsize\":3}}", GALLOC_UNKNOWN_FIELD,
+     "options: unknown field \"batchsize\"; did you mean \"batch_size\"?"},
+    {"{\"pool\":\"p\",\"options\":{\"batch_size\":3}}", GALLOC_USAGE,
+     "\"adaptive\" does not work in batches, so it takes no batch_size"},
+    {"{\"pool\":\"p\",\"profile\":\"sequential\",\"options\":{\"delay_ms\":0}}", GALLOC_USAGE, "takes no delay"},
+    {"{\"pool\":\"p\",\"profile\":\"balanced\",\"options\":{\"batch_size\":0}}", GALLOC_INVALID_VALUE,
+     "from 1 to 1000"},
+    {"{\"pool\":\"p\",\"options\":{\"priority\":101}}", GALLOC_INVALID_VALUE, "from -100 to 100"},
+    {"{\"pool\":\"p\",\"options\":{\"max_retries\":99999999999999999999999}}", GALLOC_INVALID_VALUE, "from 0 to 20"},
+    {"{\"pool\":\"p\",\"options\":{\"max_age_ms\":\"1h\"}}", GALLOC_INVALID_VALUE, "has to be a whole number"},
+    {"{\"pool\":\"p\",\"options\":{\"send\":[\"a\"],\"keep_back\":[\"b\"]}}", GALLOC_USAGE, "exclude each other"},
+    {"{\"pool\":\"p\",\"options\":{\"send\":[1]}}", GALLOC_INVALID_VALUE, "element 1 is not a text"},
+    {"{\"pool\":\"p\",\"options\":{\"match\":[\"region\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
+    {"{\"pool\":\"p\",\"options\":{\"match\":[\"=x\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
+    {"{\"pool\":\"p\",\"options\":{\"on_duplicate\":\"drop\"}}", GALLOC_INVALID_VALUE, "skip, error or replace"},
+    {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"send\":[\"regoin\"]}}", GALLOC_INVALID_INPUT,
+     "no column \"regoin\"; did you mean \"region\"?"},
+    {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"key\":\"LAN\",\"keep_back\":[\"lan\"]}}",
+     GALLOC_INVALID_INPUT, "the key is always sent"},
+    {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"match\":[\"regio=x\"]}}", GALLOC_INVALID_INPUT,
+     "match: the input has no column \"regio\""},
+    {"{\"pool\":\"p\",\"columns\":[\"region\"],\"template\":\"{{roster}}{{regio}}\"}", GALLOC_INVALID_INPUT,
+     "template: line 1: {{regio}}"},
+    {"{\"pool\":\"p\",\"template\":\"{{roster}}{{key}}\",\"options\":{\"max_candidates\":3}}", GALLOC_INVALID_INPUT,
+     "needs {{loads}}"},
+    {"{\"pool\":\"p\",\"template\":\"{{roster}}{{key\"}", GALLOC_INVALID_INPUT, "template: line 1, column 11"},
+    {"{\"pool\":\"p\",\"template\":\"{{roster}}{{age}}\",\"options\":{\"keep_back\":[\"Age\"]}}", GALLOC_INVALID_INPUT,
+     "{{age}}, which is kept back"},
+    {"{\"pool\":\"p\",\"source\":{\"sha256\":\"xyz\"}}", GALLOC_INVALID_VALUE, "source: \"sha256\""},
+    {"{\"pool\":\"p\",\"source\":{\"sha256\":\"G123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}"
+     "}",
+     GALLOC_INVALID_VALUE, "64 hexadecimal digits"},
+};
+
 static void test_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *body;
-        int code;
-        const char *words;
-    } rows[] = {
-        {"[]", GALLOC_INVALID_VALUE, "a JSON object is expected"},
-        {"{}", GALLOC_USAGE, "who can take the assignments is missing"},
-        {"{\"pool\":\"p\",\"agents\":[]}", GALLOC_USAGE, "exclude each other"},
-        {"{\"pool\":\"\"}", GALLOC_INVALID_VALUE, "\"pool\" has to have 1 to 128 bytes"},
-        {"{\"pool\":\"a\\u0007b\"}", GALLOC_INVALID_VALUE, "\"pool\" holds a control character"},
-        {"{\"pool\":\"p\",\"name\":\"r-1\"}", GALLOC_INVALID_VALUE, "may not begin with"},
-        {"{\"pool\":\"p\",\"name\":\"@last\"}", GALLOC_INVALID_VALUE, "may not begin with"},
-        {"{\"pool\":\"p\",\"proflie\":\"x\"}", GALLOC_UNKNOWN_FIELD, "did you mean \"profile\"?"},
-        {"{\"pool\":\"p\",\"profile\":\"balancd\"}", GALLOC_NOT_FOUND, "did you mean \"balanced\"? (known are adaptive, conservative,"},
-        {"{\"pool\":\"p\",\"options\":{\"batchsize\":3}}", GALLOC_UNKNOWN_FIELD, "options: unknown field \"batchsize\"; did you mean \"batch_size\"?"},
-        {"{\"pool\":\"p\",\"options\":{\"batch_size\":3}}", GALLOC_USAGE, "\"adaptive\" does not work in batches, so it takes no batch_size"},
-        {"{\"pool\":\"p\",\"profile\":\"sequential\",\"options\":{\"delay_ms\":0}}", GALLOC_USAGE, "takes no delay"},
-        {"{\"pool\":\"p\",\"profile\":\"balanced\",\"options\":{\"batch_size\":0}}", GALLOC_INVALID_VALUE, "from 1 to 1000"},
-        {"{\"pool\":\"p\",\"options\":{\"priority\":101}}", GALLOC_INVALID_VALUE, "from -100 to 100"},
-        {"{\"pool\":\"p\",\"options\":{\"max_retries\":99999999999999999999999}}", GALLOC_INVALID_VALUE, "from 0 to 20"},
-        {"{\"pool\":\"p\",\"options\":{\"max_age_ms\":\"1h\"}}", GALLOC_INVALID_VALUE, "has to be a whole number"},
-        {"{\"pool\":\"p\",\"options\":{\"send\":[\"a\"],\"keep_back\":[\"b\"]}}", GALLOC_USAGE, "exclude each other"},
-        {"{\"pool\":\"p\",\"options\":{\"send\":[1]}}", GALLOC_INVALID_VALUE, "element 1 is not a text"},
-        {"{\"pool\":\"p\",\"options\":{\"match\":[\"region\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
-        {"{\"pool\":\"p\",\"options\":{\"match\":[\"=x\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
-        {"{\"pool\":\"p\",\"options\":{\"on_duplicate\":\"drop\"}}", GALLOC_INVALID_VALUE, "skip, error or replace"},
-        {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"send\":[\"regoin\"]}}", GALLOC_INVALID_INPUT, "no column \"regoin\"; did you mean \"region\"?"},
-        {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"key\":\"LAN\",\"keep_back\":[\"lan\"]}}", GALLOC_INVALID_INPUT, "the key is always sent"},
-        {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"match\":[\"regio=x\"]}}", GALLOC_INVALID_INPUT, "match: the input has no column \"regio\""},
-        {"{\"pool\":\"p\",\"columns\":[\"region\"],\"template\":\"{{roster}}{{regio}}\"}", GALLOC_INVALID_INPUT, "template: line 1: {{regio}}"},
-        {"{\"pool\":\"p\",\"template\":\"{{roster}}{{key}}\",\"options\":{\"max_candidates\":3}}", GALLOC_INVALID_INPUT, "needs {{loads}}"},
-        {"{\"pool\":\"p\",\"template\":\"{{roster}}{{key\"}", GALLOC_INVALID_INPUT, "template: line 1, column 11"},
-        {"{\"pool\":\"p\",\"template\":\"{{roster}}{{age}}\",\"options\":{\"keep_back\":[\"Age\"]}}", GALLOC_INVALID_INPUT, "{{age}}, which is kept back"},
-        {"{\"pool\":\"p\",\"source\":{\"sha256\":\"xyz\"}}", GALLOC_INVALID_VALUE, "source: \"sha256\""},
-        {"{\"pool\":\"p\",\"source\":{\"sha256\":\"G123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}}", GALLOC_INVALID_VALUE, "64 hexadecimal digits"},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
         struct plan plan = {0};
         struct galloc_error error;
-        int rc = read_plan(rows[i].body, &plan, &error);
-        if (rc != -rows[i].code || error.code != rows[i].code || strstr(error.message, rows[i].words) == NULL)
-            fail_msg("%s: code %d, \"%s\" lacks \"%s\"", rows[i].body, rc, error.message, rows[i].words);
+        int rc = read_plan(refused[i].body, &plan, &error);
+        if (rc != -refused[i].code || error.code != refused[i].code || strstr(error.message, refused[i].words) == NULL)
+            fail_msg("%s: code %d, \"%s\" lacks \"%s\"", refused[i].body, rc, error.message, refused[i].words);
         assert_null(plan.profile); /* untouched */
     }
 }
@@ -154,7 +171,8 @@ static void test_sends(void **state)
     struct plan plan;
     struct galloc_error error;
     char secret[] = "Secret Name", *policy[] = {secret, NULL}, *nothing[] = {NULL};
-    assert_int_equal(read_plan("{\"pool\":\"p\",\"options\":{\"send\":[\"region\",\"secret_name\"]}}", &plan, &error), 0);
+    assert_int_equal(read_plan("{\"pool\":\"p\",\"options\":{\"send\":[\"region\",\"secret_name\"]}}", &plan, &error),
+                     0);
     assert_true(plan_sends(&plan, NULL, "REGION"));
     assert_false(plan_sends(&plan, NULL, "city"));
     assert_true(plan_sends(&plan, nothing, "secretname"));
@@ -191,8 +209,11 @@ static void test_profiles(void **state)
         const char *name;
         enum profile_mode mode;
         int batch_size, delay_ms, max_retries;
-    } expected[] = {{"adaptive", MODE_CONTINUOUS, 0, 0, 3}, {"conservative", MODE_BATCH, 3, 1000, 3}, {"balanced", MODE_BATCH, 5, 500, 3},
-                    {"aggressive", MODE_BATCH, 10, 200, 2}, {"sequential", MODE_SEQUENTIAL, 1, 0, 3}};
+    } expected[] = {{"adaptive", MODE_CONTINUOUS, 0, 0, 3},
+                    {"conservative", MODE_BATCH, 3, 1000, 3},
+                    {"balanced", MODE_BATCH, 5, 500, 3},
+                    {"aggressive", MODE_BATCH, 10, 200, 2},
+                    {"sequential", MODE_SEQUENTIAL, 1, 0, 3}};
     assert_int_equal(count, ARRAY_COUNT(expected));
     for (size_t i = 0; i < count; i++) {
         assert_string_equal(rows[i].name, expected[i].name);
@@ -207,7 +228,8 @@ static void test_profiles(void **state)
     assert_int_equal(plan_batch_size(&plan, &rows[2]), 9);
     assert_int_equal(plan_delay_ms(&plan, &rows[2]), 0);
     assert_int_equal(plan_max_retries(&plan, &rows[3]), 2);
-    assert_int_equal(plan_batch_size(&plan, &rows[4]), 1); /* the run's profile was changed: what it does not take is not used */
+    assert_int_equal(plan_batch_size(&plan, &rows[4]),
+                     1); /* the run's profile was changed: what it does not take is not used */
 }
 
 int main(void)

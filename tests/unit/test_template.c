@@ -34,8 +34,12 @@ static struct rendered render(const char *text, const char *key, const char *fie
 {
     struct rendered r = {0};
     struct template *template = parsed(text);
-    struct template_input input = {.key = key, .fields = fields, .fields_len = strlen(fields), .is_sent = keeps_back ? sends_no_secret : NULL,
-                                   .roster = "AGENTS\n{\"agent_id\":\"A\"}", .loads = "CANDIDATES\n{\"agent_id\":\"A\"}"};
+    struct template_input input = {.key = key,
+                                   .fields = fields,
+                                   .fields_len = strlen(fields),
+                                   .is_sent = keeps_back ? sends_no_secret : NULL,
+                                   .roster = "AGENTS\n{\"agent_id\":\"A\"}",
+                                   .loads = "CANDIDATES\n{\"agent_id\":\"A\"}"};
     r.rc = template_render(template, &input, &r.system, &r.user, &r.error);
     template_free(template);
     return r;
@@ -114,8 +118,11 @@ static void test_columns(void **state)
 static void test_render(void **state)
 {
     (void)state;
-    const char *fields = "{ \"Region\": \"N\\u00f6rd \\\"x\\\"\", \"n\":1.50, \"secret\":\"s\",\"none\":null, \"list\":[1, 2]}";
-    struct rendered r = render("S {{roster}}\n--- user\r\n{{region}}|{{n}}|{{none}}|{{list}}|{{key}}|{{fields}}\n{{loads}}", "K1", fields, false);
+    const char *fields =
+        "{ \"Region\": \"N\\u00f6rd \\\"x\\\"\", \"n\":1.50, \"secret\":\"s\",\"none\":null, \"list\":[1, 2]}";
+    struct rendered r =
+        render("S {{roster}}\n--- user\r\n{{region}}|{{n}}|{{none}}|{{list}}|{{key}}|{{fields}}\n{{loads}}", "K1",
+               fields, false);
     assert_int_equal(r.rc, 0);
     assert_string_equal(buf_text(&r.system), "S AGENTS\n{\"agent_id\":\"A\"}");
     struct buf expected = BUF_EMPTY;
@@ -126,7 +133,9 @@ static void test_render(void **state)
 
     r = render("{{roster}}{{fields}}", "K1", fields, true);
     assert_string_equal(buf_text(&r.system), "");
-    assert_string_equal(buf_text(&r.user), "AGENTS\n{\"agent_id\":\"A\"}{\"Region\":\"N\\u00f6rd \\\"x\\\"\",\"n\":1.50,\"none\":null,\"list\":[1, 2]}");
+    assert_string_equal(
+        buf_text(&r.user),
+        "AGENTS\n{\"agent_id\":\"A\"}{\"Region\":\"N\\u00f6rd \\\"x\\\"\",\"n\":1.50,\"none\":null,\"list\":[1, 2]}");
     rendered_clear(&r);
 
     r = render("{{roster}}{{secret}}", "K1", fields, true);
@@ -144,7 +153,8 @@ static void test_render(void **state)
 static void test_render_once(void **state)
 {
     (void)state;
-    struct rendered r = render("{{roster}}{{a}}{{b_c}}", "K", "{\"a\":\"{{key}}{{secret}}\",\"BC\":\"loose\",\"b_c\":\"exact\",\"secret\":1}", true);
+    struct rendered r = render("{{roster}}{{a}}{{b_c}}", "K",
+                               "{\"a\":\"{{key}}{{secret}}\",\"BC\":\"loose\",\"b_c\":\"exact\",\"secret\":1}", true);
     assert_int_equal(r.rc, 0);
     assert_non_null(strstr(buf_text(&r.user), "{{key}}{{secret}}exact"));
     rendered_clear(&r);
@@ -155,10 +165,12 @@ static void test_builtin(void **state)
     (void)state;
     struct rendered r = render(template_builtin(), "K\"1", "{\"x\":\"a\\nCANDIDATES\\nb\",\"secret\":2}", true);
     assert_int_equal(r.rc, 0);
-    assert_string_equal(buf_text(&r.user), "ASSIGNMENT\n{\"key\":\"K\\\"1\",\"fields\":{\"x\":\"a\\nCANDIDATES\\nb\"}}\nCANDIDATES\n{\"agent_id\":\"A\"}\n");
+    assert_string_equal(buf_text(&r.user), "ASSIGNMENT\n{\"key\":\"K\\\"1\",\"fields\":{\"x\":\"a\\nCANDIDATES\\nb\"}}"
+                                           "\nCANDIDATES\n{\"agent_id\":\"A\"}\n");
     const char *roster = strstr(buf_text(&r.system), "\nAGENTS\n{\"agent_id\":\"A\"}");
     assert_non_null(roster);
-    assert_string_equal(roster, "\nAGENTS\n{\"agent_id\":\"A\"}"); /* the roster ends the system text, each marker alone on its line */
+    assert_string_equal(
+        roster, "\nAGENTS\n{\"agent_id\":\"A\"}"); /* the roster ends the system text, each marker alone on its line */
     rendered_clear(&r);
 }
 
@@ -179,8 +191,9 @@ static void test_too_many_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_names),       cmocka_unit_test(test_columns),         cmocka_unit_test(test_render),
-        cmocka_unit_test(test_render_once), cmocka_unit_test(test_builtin), cmocka_unit_test(test_too_many_fields),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_names),       cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_render),          cmocka_unit_test(test_render_once), cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_too_many_fields),
     };
     return cmocka_run_group_tests_name("template", tests, NULL, NULL);
 }
