@@ -37,10 +37,20 @@ static int list_endpoints(struct cli *cli, int count, char **words)
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
-static void add_value(struct buf *out, struct json_object *value)
+static const struct setting_row *row_of_member(const char *member)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(endpoint_settings); i++)
+        if (strcmp(endpoint_settings[i].member, member) == 0)
+            return &endpoint_settings[i];
+    return NULL;
+}
+
+static void add_value(struct buf *out, const struct setting_row *row, struct json_object *value)
 {
     if (value == NULL)
         buf_add_str(out, "-");
+    else if (row != NULL && row->type == SETTING_MICROS)
+        show_micros(out, NULL, json_i64(value, 0));
     else if (json_is_str(value))
         buf_add_str(out, json_str(value, NULL));
     else
@@ -50,7 +60,8 @@ static void add_value(struct buf *out, struct json_object *value)
 static void print_setting(struct json_object *setting)
 {
     struct buf text = BUF_EMPTY;
-    add_value(&text, json_get(setting, "value"));
+    const struct setting_row *row = row_of_member(json_get_str(setting, "name", ""));
+    add_value(&text, row, json_get(setting, "value"));
     if (json_get(setting, "set_value") != NULL) {
         buf_add_str(&text, " (set by ");
         buf_add_str(&text, json_get_str(setting, "set_by", "?"));
@@ -61,10 +72,10 @@ static void print_setting(struct json_object *setting)
             show_time(&text, json_get_str(setting, "until", NULL));
         }
         buf_add_str(&text, "; the file has ");
-        add_value(&text, json_get(setting, "file_value"));
+        add_value(&text, row, json_get(setting, "file_value"));
         buf_add_char(&text, ')');
     }
-    out_line("  %-18s %s", json_get_str(setting, "name", "?"), buf_text(&text));
+    out_line("  %-18s %s", row ? row->name : json_get_str(setting, "name", "?"), buf_text(&text));
     buf_clear(&text);
 }
 

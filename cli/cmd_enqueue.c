@@ -169,11 +169,10 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
                                                                                            : ", the first row stands");
     if (rejects_path != NULL)
         out_line("            see %s", rejects_path);
-    if (args_has(&cli->args, "paused"))
-        out_line("  next      gallocctl resume %s", id);
-    else if (!args_has(&cli->args, "wait") && !args_has(&cli->args, "follow"))
-        out_line("  next      gallocctl watch %s", id);
-    out_line("            gallocctl results %s -o results.csv", id);
+    bool stays = args_has(&cli->args, "wait") || args_has(&cli->args, "follow");
+    if (!stays)
+        out_line("  next      gallocctl %s %s", args_has(&cli->args, "paused") ? "resume" : "watch", id);
+    out_line("  %s      gallocctl results %s -o results.csv", stays ? "next" : "    ", id);
     for (size_t i = 0; i < ARRAY_COUNT(counts); i++)
         buf_clear(&counts[i]);
 }
@@ -196,6 +195,7 @@ int command_enqueue(struct cli *cli, int count, char **words)
     struct response response = RESPONSE_EMPTY;
     char *rejects_path = NULL;
     interrupt_catch();
+    progress_init(cli, &enqueue.progress);
     int rc = intake_open(&enqueue.intake, cli, words[0], &rows, &error);
     if (rc == 0)
         rc = intake_run(&enqueue.intake, &error);

@@ -73,10 +73,15 @@ void help_print(const struct command *command)
 
 int command_help(struct cli *cli, int count, char **words)
 {
-    if (count == 0) {
+    bool is_all = args_has(&cli->args, "all");
+    if (count == 0)
         help_print(NULL);
-        return EXIT_WELL;
+    for (const struct command *each = commands; is_all && each->name != NULL; each++) {
+        printf("\n");
+        help_print(each);
     }
+    if (count == 0)
+        return EXIT_WELL;
     const struct command *command = command_find(words[0]);
     if (command == NULL) {
         const char *names[64];

@@ -31,7 +31,7 @@ static const struct column attempt_columns[] = {
     {"ENDPOINT", "endpoint", CELL_TEXT, false},
     {"TOKENS IN", "tokens.in", CELL_COUNT, false},
     {"OUT", "tokens.out", CELL_COUNT, false},
-    {"COST", "cost_micros", CELL_COUNT, false},
+    {"COST", "cost_micros", CELL_MICROS, false},
     {"WORKER", "worker", CELL_TEXT, false},
     {"AGENT", "agent_id", CELL_TEXT, false},
     {"MAYBE BILLED", "is_possibly_billed", CELL_YES, false},
@@ -73,7 +73,7 @@ static int print_member(const char *name, struct json_object *value, void *arg)
         buf_add_str(&text, json_str(value, NULL));
     else if (value != NULL)
         json_to_text(value, &text);
-    out_line("  %-22s %s", name, buf_text(&text));
+    out_line("  %-26s %s", name, buf_text(&text));
     buf_clear(&text);
     return 0;
 }
@@ -86,18 +86,18 @@ static void print_assignment(const struct cli *cli, struct json_object *assignme
     out_title(cli, "%s: %s%s%s", json_get_str(assignment, "key", "?"), strcmp(state, "succeeded") == 0 ? "allocated" : state, agent ? " to " : "",
               agent ? agent : "");
     if (json_get_str(assignment, "reason", NULL) != NULL)
-        out_line("  %-22s %s", "reason", json_get_str(assignment, "reason", ""));
+        out_line("  %-26s %s", "reason", json_get_str(assignment, "reason", ""));
     if (json_get(assignment, "confidence") != NULL)
-        out_line("  %-22s %.2f, by %s", "confidence", json_get_double(assignment, "confidence", 0), json_get_str(assignment, "decided_by", "?"));
+        out_line("  %-26s %.2f, by %s", "confidence", json_get_double(assignment, "confidence", 0), json_get_str(assignment, "decided_by", "?"));
     if (json_is_object(error))
-        out_line("  %-22s %s: %s", "error", json_get_str(error, "code", "?"), json_get_str(error, "message", ""));
+        out_line("  %-26s %s: %s", "error", json_get_str(error, "code", "?"), json_get_str(error, "message", ""));
     if (json_get_str(assignment, "not_before", NULL) != NULL) {
         show_time(&text, json_get_str(assignment, "not_before", NULL));
-        out_line("  %-22s %s", "not before", buf_text(&text));
+        out_line("  %-26s %s", "not before", buf_text(&text));
         buf_reset(&text);
     }
     show_time(&text, json_get_str(assignment, "finished_at", NULL));
-    out_line("  %-22s %" PRId64 "; row %" PRId64 "; ended %s", "tries", json_get_i64(assignment, "attempts", 0), json_get_i64(assignment, "row", 0),
+    out_line("  %-26s %" PRId64 "; row %" PRId64 "; ended %s", "tries", json_get_i64(assignment, "attempts", 0), json_get_i64(assignment, "row", 0),
              buf_text(&text));
     buf_clear(&text);
     out_title(cli, "fields");

@@ -126,6 +126,10 @@ static const struct option_row audit_options[] = {
     {"limit", 'n', OPTION_NUMBER, "N", "so many rows at most (100)", NULL, 1, 1000000},
     {0},
 };
+static const struct option_row help_options[] = {
+    {"all", 0, OPTION_FLAG, NULL, "every command with its options", NULL, 0, 0},
+    {0},
+};
 static const struct option_row api_options[] = {
     {"data", 'd', OPTION_TEXT, "DATA", "the request's body; @FILE or @- reads it", NULL, 0, 0},
     {"content-type", 0, OPTION_TEXT, "TYPE", "of the body (application/json)", NULL, 0, 0},
@@ -165,7 +169,7 @@ const struct command commands[] = {
     {"api", "Operation", "METHOD PATH", "one request to the daemon's API as it is", {api_options}, NULL, 2, 2, command_api, NULL},
     {"version", "Operation", "", "versions of gallocctl and of the daemon", {0}, NULL, 0, 0, command_version, NULL},
     {"completion", "Operation", "bash|zsh|fish", "a completion script for your shell", {0}, NULL, 1, 1, command_completion, "shell"},
-    {"help", "Operation", "[COMMAND]", "help, of a command", {0}, NULL, 0, 1, command_help, "command"},
+    {"help", "Operation", "[COMMAND]", "help, of a command", {help_options}, NULL, 0, 1, command_help, "command"},
     {0},
 };
 

@@ -339,8 +339,7 @@ int follow_runs(struct cli *cli, char **runs, size_t count, enum follow_mode mod
     struct galloc_error error = {0};
     int rc = 0;
     interrupt_catch();
-    if (!cli->is_stderr_terminal)
-        follower.progress.next_mono_ms = clock_mono_ms() + 10000;
+    progress_init(cli, &follower.progress);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = ask_for(&follower, &follower.runs[i], runs[i], &error);
     if (rc == 0)

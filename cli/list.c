@@ -46,7 +46,13 @@ static void show_cell(struct buf *out, enum cell_kind kind, struct json_object *
     case CELL_SECONDS: show_seconds(out, json_i64(value, 0)); return;
     case CELL_PERCENT: buf_add_fmt(out, "%.1f %%", 100 * json_double(value, 0)); return;
     case CELL_NUMBER: show_number(out, json_double(value, 0)); return;
-    case CELL_MONEY: show_money(out, value); return;
+    case CELL_MONEY:
+        if (json_is_i64(json_get(value, "micros")))
+            show_money(out, value);
+        else
+            buf_add_str(out, "unknown");
+        return;
+    case CELL_MICROS: show_micros(out, NULL, json_i64(value, 0)); return;
     case CELL_YES: buf_add_str(out, json_is_bool(value) ? (json_bool(value, false) ? "yes" : "no") : "-"); return;
     case CELL_STATE:
         buf_add_str(out, text != NULL && strcmp(text, "succeeded") == 0 ? "allocated" : text ? text : "-");
@@ -74,7 +80,7 @@ static struct libscols_table *new_table(const struct cli *cli, const struct colu
     for (size_t c = 0; c < column_count; c++) {
         bool is_number = columns[c].kind == CELL_COUNT || columns[c].kind == CELL_MS || columns[c].kind == CELL_PERCENT ||
                          columns[c].kind == CELL_NUMBER || columns[c].kind == CELL_LIMIT || columns[c].kind == CELL_SECONDS ||
-                         columns[c].kind == CELL_MONEY;
+                         columns[c].kind == CELL_MONEY || columns[c].kind == CELL_MICROS;
         int flags = (is_number ? SCOLS_FL_RIGHT : 0) | (columns[c].may_be_cut && cli->is_stdout_terminal ? SCOLS_FL_TRUNC : 0);
         scols_table_new_column(table, columns[c].title, columns[c].may_be_cut ? 0.2 : 1, flags);
     }
@@ -109,13 +115,23 @@ static void csv_add_value(struct buf *line, struct json_object *value)
     buf_clear(&plain);
 }
 
+static void add_csv_name(struct buf *out, const char *path)
+{
+    for (; *path != '\0'; path++)
+        buf_add_char(out, *path == '.' ? '_' : *path);
+}
+
 static void csv_add_header(struct buf *out, const struct column *columns, size_t column_count)
 {
     for (size_t c = 0; c < column_count; c++) {
         if (c > 0)
             buf_add_char(out, ',');
-        for (const char *at = columns[c].path; *at != '\0'; at++)
-            buf_add_char(out, *at == '.' ? '_' : *at);
+        add_csv_name(out, columns[c].path);
+        if (columns[c].kind == CELL_MONEY) { /* two columns: a number, and what it counts */
+            buf_add_str(out, "_micros,");
+            add_csv_name(out, columns[c].path);
+            buf_add_str(out, "_currency");
+        }
     }
     buf_add_str(out, "\r\n");
 }
@@ -125,7 +141,13 @@ static void csv_add_item(struct buf *out, const struct column *columns, size_t c
     for (size_t c = 0; c < column_count; c++) {
         if (c > 0)
             buf_add_char(out, ',');
-        csv_add_value(out, json_at(item, columns[c].path));
+        struct json_object *value = json_at(item, columns[c].path);
+        if (columns[c].kind == CELL_MONEY) {
+            csv_add_value(out, json_get(value, "micros"));
+            buf_add_char(out, ',');
+            value = json_get(value, "currency");
+        }
+        csv_add_value(out, value);
     }
     buf_add_str(out, "\r\n");
 }

@@ -216,7 +216,7 @@ void show_micros(struct buf *out, const char *currency, int64_t micros)
     int digits = micros == 0 || micros >= 1000000 ? 2 : micros >= 10000 ? 4 : 6;
     int64_t unit = digits == 2 ? 10000 : digits == 4 ? 100 : 1;
     int64_t rounded = (micros + unit / 2) / unit * unit;
-    buf_add_fmt(out, "%" PRId64 ".%0*" PRId64 " %s", rounded / 1000000, digits, rounded % 1000000 / unit, currency ? currency : "");
+    buf_add_fmt(out, "%" PRId64 ".%0*" PRId64 "%s%s", rounded / 1000000, digits, rounded % 1000000 / unit, currency ? " " : "", currency ? currency : "");
 }
 
 void show_money(struct buf *out, struct json_object *cost)

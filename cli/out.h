@@ -33,7 +33,7 @@ void show_money(struct buf *out, struct json_object *cost);                   /*
 int64_t seconds_until(const char *rfc3339);                                   /* negative when it is past; INT64_MIN when it cannot be read */
 
 /* A table's column: what of each item stands there. */
-enum cell_kind { CELL_TEXT, CELL_COUNT, CELL_TIME, CELL_MS, CELL_SECONDS, CELL_PERCENT, CELL_NUMBER, CELL_MONEY, CELL_YES, CELL_LIMIT, CELL_STATE };
+enum cell_kind { CELL_TEXT, CELL_COUNT, CELL_TIME, CELL_MS, CELL_SECONDS, CELL_PERCENT, CELL_NUMBER, CELL_MONEY, CELL_MICROS, CELL_YES, CELL_LIMIT, CELL_STATE };
 struct column {
     const char *title; /* for people; lower case with underscores it is the CSV's */
     const char *path;  /* "counts.total" */

@@ -13,6 +13,11 @@
 
 enum { DRAW_MS = 250, PLAIN_MS = 10000, NARROWEST = 20 };
 
+void progress_init(const struct cli *cli, struct progress *progress)
+{
+    *progress = (struct progress){.next_mono_ms = cli->is_stderr_terminal ? 0 : clock_mono_ms() + PLAIN_MS};
+}
+
 bool progress_is_due(const struct cli *cli, const struct progress *progress)
 {
     return !cli->is_quiet && clock_mono_ms() >= progress->next_mono_ms;

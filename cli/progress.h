@@ -10,6 +10,9 @@ struct progress {
     bool is_drawn;
 };
 
+/* A plain line is not due before the first 10 s are over. */
+void progress_init(const struct cli *cli, struct progress *progress);
+
 /* True when a line would be shown now: ask before a costly text is made. */
 bool progress_is_due(const struct cli *cli, const struct progress *progress);
 void progress_show(const struct cli *cli, struct progress *progress, const char *fmt, ...) PRINTF_LIKE(3, 4);
