@@ -205,7 +205,7 @@ void api_handle(struct server *server, const struct http_head *head, const char 
         call.key = server->prompt.key;
     }
     call.tokens = call.is_valid && has_body ? answer_tokens(&server->request) : 1;
-    call.is_test = call.key.at == NULL && (target.route != ROUTE_GENERATE || server->prompt.candidate_count == 0);
+    call.is_test = call.is_valid && call.key.at == NULL && (target.route != ROUTE_GENERATE || server->prompt.candidate_count == 0);
     call.has_key = head->key_headers > 0 || head->has_authorization;
     call.is_key_right = head->key_headers > 0 && is_right_key(&server->settings, head->key);
     call.is_model_known = target.route == ROUTE_MODELS || settings_list_has(server->settings.models, target.model.at, target.model.len);

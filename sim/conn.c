@@ -1,8 +1,8 @@
 /* See conn.h.
  *
- *   READING --whole request--> WAITING --delay over--> SENDING --last byte--> READING
- *      |                          |                       |
- *      +--------- client gone, fault, Connection: close ---+--> closed
+ *   READING --whole request--> WAITING --delay over--> SENDING --last byte--> READING, or DRAINING when the connection ends
+ *      |                          |                       |                                  |
+ *      +--------- client gone, or a fault that cuts ------+-- client closes, or its time is up -+--> CLOSED
  *
  * While it waits or sends it still reads, to notice a client that goes. Called by the event loop alone. */
 #include "sim/server.h"
@@ -15,8 +15,10 @@
 #define READ_BYTES 16384
 #define AHEAD_MAX_BYTES 65536 /* of what a client sends before its answer came; then reading stops */
 #define AFTER_HALF_MS 20      /* time for half an answer to arrive before the reset overtakes it */
+#define DRAIN_MS 1000         /* for the client to read a last answer and close, so that no RST overtakes it (RFC 9112, 9.6) */
+#define KEEP_BYTES 1048576    /* a larger buffer is given back when its request is done */
 
-enum conn_state { CONN_READING, CONN_WAITING, CONN_SENDING, CONN_CLOSED };
+enum conn_state { CONN_READING, CONN_WAITING, CONN_SENDING, CONN_DRAINING, CONN_CLOSED };
 
 struct conn {
     struct server *server;
@@ -103,6 +105,28 @@ static void start_timer(struct conn *conn, double delay_s)
 
 /* ---- sending ---- */
 
+static void resume_reading(struct conn *conn)
+{
+    if (!conn->is_reading)
+        event_add(conn->read_event, NULL);
+    conn->is_reading = true;
+}
+
+static void give_back(struct buf *buf)
+{
+    if (buf->len == 0 && buf->cap > KEEP_BYTES)
+        buf_clear(buf);
+}
+
+/* Nothing more will be answered. */
+static void drain(struct conn *conn)
+{
+    shutdown(conn->fd, SHUT_WR);
+    conn->state = CONN_DRAINING;
+    resume_reading(conn);
+    start_timer(conn, DRAIN_MS / 1000.0);
+}
+
 /* The answer has left, as far as it shall. */
 static void sent_all(struct conn *conn)
 {
@@ -131,19 +155,18 @@ static void sent_all(struct conn *conn)
     }
     end_call(conn, true, false);
     if (!conn->keeps_alive) {
-        conn_close(conn, false);
+        drain(conn);
         return;
     }
     conn->in.len -= conn->taken;
     if (conn->in.len > 0)
         memmove(conn->in.data, conn->in.data + conn->taken, conn->in.len);
     conn->taken = 0;
+    give_back(&conn->in);
     buf_reset(&conn->out);
+    give_back(&conn->out);
     conn->state = CONN_READING;
-    if (!conn->is_reading) {
-        event_add(conn->read_event, NULL);
-        conn->is_reading = true;
-    }
+    resume_reading(conn);
 }
 
 /* More of a huge body, when all before it has left. */
@@ -283,8 +306,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     conn->is_held = true;
     if (conn->state == CONN_WAITING)
         begin_answer(conn);
-    else
+    else if (conn->state == CONN_SENDING)
         go_on(conn);
+    else
+        conn_close(conn, false);
     process(conn);
     let_go(conn);
 }
@@ -376,6 +401,8 @@ static void read_more(struct conn *conn)
         gone(conn);
         return;
     }
+    if (conn->state == CONN_DRAINING)
+        return; /* nobody looks at it */
     conn->in.len += (size_t)got;
     conn->in.data[conn->in.len] = '\0';
     if (conn->state == CONN_READING) {

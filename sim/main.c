@@ -4,7 +4,6 @@
 #include "base/parse.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 struct options {
@@ -169,11 +168,6 @@ int main(int argc, char **argv)
     }
     if (settings_check(&options.settings, &error) != 0)
         return fail(&error);
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
     signal(SIGPIPE, SIG_IGN);
     int rc = start(&server, &options, &error);
     if (rc == 0)

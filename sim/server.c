@@ -7,10 +7,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define BACKLOG 1024
+#define OWN_DESCRIPTORS 32 /* of the limit: the loop's, the listeners', standard ones */
 #define CHANGE_DELAY_US 2000 /* the answer to the change itself leaves first */
 
 static void on_outage_over(evutil_socket_t fd, short what, void *arg);
@@ -26,7 +28,7 @@ static void on_client(evutil_socket_t fd, short what, void *arg)
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client < 0)
             return; /* none left, or no descriptor: the next event tries again */
-        if (server->tally.connections_open >= server->settings.max_connections)
+        if (server->tally.connections_open >= min_i64(server->settings.max_connections, server->descriptors))
             close(client);
         else
             conn_open(server, client, fd == server->control.fd);
@@ -134,9 +136,23 @@ static void listener_switch(struct listener *listener, bool is_open)
 
 /* ---- the server ---- */
 
+/* As many descriptors as the system lets us have; connections stay below, so that accepting never runs dry. */
+static int64_t raise_descriptors(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return 1024 - OWN_DESCRIPTORS;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    getrlimit(RLIMIT_NOFILE, &files);
+    int64_t count = files.rlim_cur > INT32_MAX ? INT32_MAX : (int64_t)files.rlim_cur; /* it may be infinite */
+    return max_i64(1, count - OWN_DESCRIPTORS);
+}
+
 int server_init(struct server *server, const struct settings *settings, struct galloc_error *error)
 {
     *server = (struct server){.main.fd = -1, .control.fd = -1, .settings = *settings};
+    server->descriptors = raise_descriptors();
     struct event_config *config = event_config_new();
     if (config != NULL) {
         event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NOLOCK);

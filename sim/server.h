@@ -25,7 +25,7 @@ struct server {
     struct sim_request request;
     struct listener main, control;
     struct conn *conns; /* a list; owned */
-    int64_t conn_numbers;
+    int64_t conn_numbers, descriptors; /* connections so far; descriptors that may be open */
     struct event *outage_timer, *change_timer; /* owned */
 };
 

@@ -159,6 +159,29 @@ def test_long_prompts_are_refused(make_sim):
     answer = call(sim)
     assert answer.status == 400 and "exceeds the maximum number of tokens" in answer.json["error"]["message"]
     assert call(sim, "x" * 5000).status == 413
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
+    assert exchange(sim, head + b"x" * 300000).startswith(b"HTTP/1.1 413 ")  # refused by its head, and the answer is not lost in a reset
+
+
+def test_only_so_many_connections(make_sim):
+    sim = make_sim("--max_connections", 3)
+    clients = [Client(sim) for _ in range(3)]
+    try:
+        for client in clients:
+            assert client.call(prompt()).status == 200
+        with pytest.raises(ConnectionError):
+            call(sim)
+    finally:
+        for client in clients:
+            client.connection.close()
+    wait_until(lambda: sim_answers(sim), 10, "places are free again")
+
+
+def sim_answers(sim):
+    try:
+        return call(sim).status == 200
+    except ConnectionError:
+        return False
 
 
 def test_repeated_prefix_is_cached_and_thoughts_are_counted(make_sim):

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/json_out.h"
 #include "sim/answer.h"
+#include "sim/chance.h"
 #include "sim/http.h"
 
 /* ---- JSON ---- */
@@ -282,6 +283,40 @@ static void test_ties_are_spread(void **state)
     stage_clear(&stage);
 }
 
+/* Bodies with bytes changed, lost and doubled are taken or refused, and nothing is read beyond their end (run it with --enable-sanitize). */
+static void test_damaged_bodies(void **state)
+{
+    (void)state;
+    struct stage stage = {0};
+    struct chance chance = {17};
+    chosen(&stage, ROSTER, CASE("\"region\":\"north\",\"note\":\"\\ud83d\\ude00\"") LOADS(1, 1, 1, 1), "[\"A1\",\"A2\"]");
+    struct buf whole = stage.body;
+    stage.body = BUF_EMPTY;
+    int taken = 0;
+    for (int round = 0; round < 20000; round++) {
+        char *body = xmalloc(whole.len); /* exactly as long, so that a read beyond it is seen */
+        size_t len = whole.len - (round % 3 == 0 ? chance_next(&chance) % whole.len : 0);
+        memcpy(body, whole.data, len);
+        for (uint64_t changes = chance_next(&chance) % 4; changes > 0 && len > 0; changes--) {
+            static const char bytes[] = "\\\"{}[],:nu0\n\xff";
+            body[chance_next(&chance) % len] = bytes[chance_next(&chance) % (sizeof bytes - 1)];
+        }
+        body = xrealloc(body, len);
+        struct request_fault fault;
+        if (request_read(body, len, false, 1000, &stage.request, &fault)) {
+            prompt_read(&stage.prompt, &stage.request);
+            allocator_choose(&stage.prompt, &stage.allocation);
+            taken++;
+        } else {
+            assert_true(fault.message[0] != '\0');
+        }
+        free(body);
+    }
+    assert_in_range(taken, 1000, 19000);
+    buf_clear(&whole);
+    stage_clear(&stage);
+}
+
 /* ---- answers ---- */
 
 /* The body of an answer, parsed; and its head's length is right. */
@@ -470,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_rule),
         cmocka_unit_test(test_rule_finds_attributes_anywhere),
         cmocka_unit_test(test_ties_are_spread),
+        cmocka_unit_test(test_damaged_bodies),
         cmocka_unit_test(test_every_answer),
         cmocka_unit_test(test_content_faults),
         cmocka_unit_test(test_http_heads),
