@@ -13,7 +13,8 @@ struct score {
 /* Does the assignment need somebody who recovers money? */
 static bool needs_recovery(struct text_span status)
 {
-    static const char *const words[] = {"debt", "not paid", "unpaid", "overdue", "default", "arrears", "delinquent", "past due"};
+    static const char *const words[] = {"debt",    "not paid", "unpaid",     "overdue",
+                                        "default", "arrears",  "delinquent", "past due"};
     char text[256];
     size_t len = (size_t)min_i64((int64_t)status.len, sizeof text - 1);
     if (status.at == NULL)
@@ -38,20 +39,25 @@ static bool is_same(struct text_span a, struct text_span b)
     return a.at != NULL && b.at != NULL && a.len > 0 && a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
 }
 
-static struct score score_of(const struct prompt_reader *prompt, const struct candidate *candidate, const char *speciality)
+static struct score score_of(const struct prompt_reader *prompt, const struct candidate *candidate,
+                             const char *speciality)
 {
-    struct score score = {.has_room = candidate->free != 0 && (candidate->capacity < 0 || fmax(candidate->held, 0) < candidate->capacity)};
+    struct score score = {.has_room = candidate->free != 0 &&
+                                      (candidate->capacity < 0 || fmax(candidate->held, 0) < candidate->capacity)};
     for (size_t i = 0; i < PLACE_COUNT && !score.is_near; i++)
         if (is_same(prompt->assignment.places[i], place_of(candidate, (enum place)i))) {
             score.is_near = true;
             score.place = (enum place)i;
         }
-    struct text_span own = candidate->own.speciality.at != NULL || candidate->roster == NULL ? candidate->own.speciality
-                                                                                            : candidate->roster->speciality;
-    score.is_specialist = own.at != NULL && own.len == strlen(speciality) && strncasecmp(own.at, speciality, own.len) == 0;
+    struct text_span own = candidate->own.speciality.at != NULL || candidate->roster == NULL
+                               ? candidate->own.speciality
+                               : candidate->roster->speciality;
+    score.is_specialist =
+        own.at != NULL && own.len == strlen(speciality) && strncasecmp(own.at, speciality, own.len) == 0;
     double held = fmax(candidate->held, 0);
     score.load = candidate->capacity > 0 ? held / candidate->capacity : held / 1000;
-    score.tie = chance_hash(prompt->key.at ? prompt->key.at : "", prompt->key.len) ^ chance_hash(candidate->id.at, candidate->id.len);
+    score.tie = chance_hash(prompt->key.at ? prompt->key.at : "", prompt->key.len) ^
+                chance_hash(candidate->id.at, candidate->id.len);
     score.tie = chance_mix(score.tie);
     return score;
 }
@@ -81,8 +87,8 @@ static void add_load(struct buf *reason, const struct candidate *candidate)
     }
 }
 
-static void explain(const struct prompt_reader *prompt, const struct candidate *candidate, const struct score *score, const char *speciality,
-                    struct buf *reason)
+static void explain(const struct prompt_reader *prompt, const struct candidate *candidate, const struct score *score,
+                    const char *speciality, struct buf *reason)
 {
     if (score->is_near) {
         struct text_span place = prompt->assignment.places[score->place];

@@ -1,5 +1,5 @@
-/* The plain rule by which gallocsim allocates: an agent of the same place, of the speciality that the status asks for, the least loaded;
- * ties by a hash of the key. Depends on the prompt alone. One thread. */
+/* The plain rule by which gallocsim allocates: an agent of the same place, of the speciality that the status asks for,
+ * the least loaded; ties by a hash of the key. Depends on the prompt alone. One thread. */
 #ifndef GALLOC_SIM_ALLOCATOR_H
 #define GALLOC_SIM_ALLOCATOR_H
 

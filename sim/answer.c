@@ -9,11 +9,28 @@
 static const struct {
     int status;
     const char *reason;
-} reasons[] = {{200, "OK"}, {302, "Found"}, {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"}, {403, "Forbidden"},
-               {404, "Not Found"}, {405, "Method Not Allowed"}, {408, "Request Timeout"}, {409, "Conflict"}, {411, "Length Required"},
-               {413, "Content Too Large"}, {421, "Misdirected Request"}, {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-               {499, "Client Closed Request"}, {500, "Internal Server Error"}, {501, "Not Implemented"}, {502, "Bad Gateway"},
-               {503, "Service Unavailable"}, {504, "Gateway Timeout"}, {505, "HTTP Version Not Supported"}};
+} reasons[] = {{200, "OK"},
+               {302, "Found"},
+               {400, "Bad Request"},
+               {401, "Unauthorized"},
+               {402, "Payment Required"},
+               {403, "Forbidden"},
+               {404, "Not Found"},
+               {405, "Method Not Allowed"},
+               {408, "Request Timeout"},
+               {409, "Conflict"},
+               {411, "Length Required"},
+               {413, "Content Too Large"},
+               {421, "Misdirected Request"},
+               {429, "Too Many Requests"},
+               {431, "Request Header Fields Too Large"},
+               {499, "Client Closed Request"},
+               {500, "Internal Server Error"},
+               {501, "Not Implemented"},
+               {502, "Bad Gateway"},
+               {503, "Service Unavailable"},
+               {504, "Gateway Timeout"},
+               {505, "HTTP Version Not Supported"}};
 
 void answer_maker_clear(struct answer_maker *maker)
 {
@@ -40,7 +57,8 @@ static const char *date_now(struct answer_maker *maker)
     return maker->date;
 }
 
-void answer_head(struct answer_maker *maker, int status, const char *content_type, const char *extra, size_t body_len, struct buf *out)
+void answer_head(struct answer_maker *maker, int status, const char *content_type, const char *extra, size_t body_len,
+                 struct buf *out)
 {
     const char *reason = "Unknown";
     for (size_t i = 0; i < ARRAY_COUNT(reasons); i++)
@@ -77,14 +95,16 @@ static void write_text(struct answer_maker *maker, enum kind kind, const struct 
     bool is_structured = request->is_json || request->has_properties;
     buf_reset(text);
     if (request->is_enum && !request->has_properties) {
-        buf_add(text, kind == KIND_UNKNOWN_AGENT ? "agent-of-no-pool" : choice->agent_id.at, kind == KIND_UNKNOWN_AGENT ? 16 : choice->agent_id.len);
+        buf_add(text, kind == KIND_UNKNOWN_AGENT ? "agent-of-no-pool" : choice->agent_id.at,
+                kind == KIND_UNKNOWN_AGENT ? 16 : choice->agent_id.len);
         return;
     }
     if (!is_structured && choice->agent_id.at == NULL) {
         buf_add_str(text, "OK");
         return;
     }
-    bool has_any = request->wants_agent_id || request->wants_agent_camel || request->wants_reason || request->wants_confidence;
+    bool has_any =
+        request->wants_agent_id || request->wants_agent_camel || request->wants_reason || request->wants_confidence;
     struct json_out json = JSON_OUT(text);
     json_out_begin(&json, '{');
     if (kind == KIND_WRONG_SHAPE) {
@@ -183,8 +203,8 @@ static void add_response_id(struct json_out *json, struct chance *chance)
 }
 
 /* How much of the answer's text is sent, and the reason for its end. */
-static size_t cut_text(const struct verdict *verdict, const struct sim_request *request, const struct buf *text, struct usage *usage,
-                       const char **ret_finish)
+static size_t cut_text(const struct verdict *verdict, const struct sim_request *request, const struct buf *text,
+                       struct usage *usage, const char **ret_finish)
 {
     int64_t budget = request->max_output_tokens > 0 ? (int64_t)request->max_output_tokens : INT64_MAX;
     size_t keep = text->len;
@@ -227,8 +247,8 @@ static size_t cut_text(const struct verdict *verdict, const struct sim_request *
     return keep;
 }
 
-static void candidate_to_json(struct answer_maker *maker, const struct verdict *verdict, const struct sim_request *request, struct usage *usage,
-                              struct json_out *json)
+static void candidate_to_json(struct answer_maker *maker, const struct verdict *verdict,
+                              const struct sim_request *request, struct usage *usage, struct json_out *json)
 {
     const char *finish;
     size_t keep = cut_text(verdict, request, &maker->text, usage, &finish);
@@ -238,7 +258,8 @@ static void candidate_to_json(struct answer_maker *maker, const struct verdict *
     content_to_json(json, &maker->text, keep, verdict->kind);
     json_out_member_str(json, "finishReason", finish);
     if (verdict->kind == KIND_SAFETY) {
-        static const char ratings[] = "[{\"category\":\"HARM_CATEGORY_HARASSMENT\",\"probability\":\"HIGH\",\"blocked\":true}]";
+        static const char ratings[] =
+            "[{\"category\":\"HARM_CATEGORY_HARASSMENT\",\"probability\":\"HIGH\",\"blocked\":true}]";
         json_out_name(json, "safetyRatings");
         json_out_raw(json, ratings, sizeof ratings - 1);
     }
@@ -247,8 +268,8 @@ static void candidate_to_json(struct answer_maker *maker, const struct verdict *
     json_out_end(json, ']');
 }
 
-static void write_body(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request, const struct prompt_reader *prompt,
-                       struct text_span model)
+static void write_body(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
+                       const struct prompt_reader *prompt, struct text_span model)
 {
     struct tally *tally = maker->tally;
     struct usage usage = {.prompt = (int64_t)answer_tokens(request), .thoughts = maker->settings->thoughts_tokens};
@@ -256,7 +277,8 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
     for (size_t i = 0; i < request->part_count; i++)
         if (request->is_system[i])
             system_tokens += (int64_t)(request->parts[i].len / BYTES_PER_TOKEN);
-    if (prompt->is_roster_known && maker->settings->cache_min_tokens > 0 && system_tokens >= maker->settings->cache_min_tokens)
+    if (prompt->is_roster_known && maker->settings->cache_min_tokens > 0 &&
+        system_tokens >= maker->settings->cache_min_tokens)
         usage.cached = system_tokens;
     struct json_out json = JSON_OUT(&maker->body);
     json_out_begin(&json, '{');

@@ -12,21 +12,23 @@ struct answer_maker {
     struct buf body, text;        /* kept memory */
     char date[40];                /* of second date_s */
     int64_t date_s;
-    char last_served[128];        /* modelVersion is the name that was asked for */
+    char last_served[128]; /* modelVersion is the name that was asked for */
 };
 
 void answer_maker_clear(struct answer_maker *maker);
 
 /* Head for a body of this length. `extra`: more header lines, each with CRLF; may be "". */
-void answer_head(struct answer_maker *maker, int status, const char *content_type, const char *extra, size_t body_len, struct buf *out);
+void answer_head(struct answer_maker *maker, int status, const char *content_type, const char *extra, size_t body_len,
+                 struct buf *out);
 
 /* The answer to a generateContent call that was let in: a good one, or one with a CONTENT or TRANSPORT fault. */
 void answer_generate(struct answer_maker *maker, const struct verdict *verdict, const struct sim_request *request,
                      const struct prompt_reader *prompt, struct text_span model, struct buf *out);
 
-/* Every other answer under /v1: errors by kind, gateways' HTML, redirects. `fault` tells what an INVALID or NOT_FOUND says. */
-void answer_error(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault, struct text_span model,
-                  struct buf *out);
+/* Every other answer under /v1: errors by kind, gateways' HTML, redirects. `fault` tells what an INVALID or NOT_FOUND
+ * says. */
+void answer_error(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault,
+                  struct text_span model, struct buf *out);
 
 /* A body of JSON that needs no more than its head. */
 void answer_json(struct answer_maker *maker, int status, const struct buf *body, struct buf *out);

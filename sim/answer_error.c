@@ -1,5 +1,5 @@
-/* Errors as the API words them: the envelope with QuotaFailure, RetryInfo, Help, ErrorInfo and BadRequest; and what stands before an API: a
- * gateway's HTML, a redirect. See answer.h. */
+/* Errors as the API words them: the envelope with QuotaFailure, RetryInfo, Help, ErrorInfo and BadRequest; and what
+ * stands before an API: a gateway's HTML, a redirect. See answer.h. */
 #include "sim/answer.h"
 
 #include "base/json_out.h"
@@ -24,9 +24,13 @@ static void quota_names(const struct quota_plan *plan, bool is_free, struct buf 
     if (plan->is_tokens) {
         buf_add_str(metric, is_free ? SERVICE "/generate_content_free_tier_input_token_count"
                                     : SERVICE "/generate_content_paid_tier_input_token_count");
-        buf_add_fmt(id, is_free ? "GenerateContentInputTokensPerModelPer%s-FreeTier" : "GenerateContentPaidTierInputTokensPerModelPer%s", every);
+        buf_add_fmt(id,
+                    is_free ? "GenerateContentInputTokensPerModelPer%s-FreeTier"
+                            : "GenerateContentPaidTierInputTokensPerModelPer%s",
+                    every);
     } else {
-        buf_add_str(metric, is_free ? SERVICE "/generate_content_free_tier_requests" : SERVICE "/generate_requests_per_model");
+        buf_add_str(metric,
+                    is_free ? SERVICE "/generate_content_free_tier_requests" : SERVICE "/generate_requests_per_model");
         buf_add_fmt(id, "GenerateRequestsPer%sPerProjectPerModel%s", every, is_free ? "-FreeTier" : "");
     }
 }
@@ -46,7 +50,8 @@ static double told_delay_s(const struct answer_maker *maker, const struct verdic
     return verdict->quota.wait_s;
 }
 
-static void violation_to_json(const struct answer_maker *maker, const struct quota_plan *plan, struct text_span model, struct json_out *json)
+static void violation_to_json(const struct answer_maker *maker, const struct quota_plan *plan, struct text_span model,
+                              struct json_out *json)
 {
     struct buf metric = BUF_EMPTY, id = BUF_EMPTY;
     char limit[24];
@@ -80,7 +85,8 @@ static void help_to_json(struct json_out *json)
     json_out_end(json, '}');
 }
 
-static void quota_details(const struct answer_maker *maker, const struct verdict *verdict, struct text_span model, struct json_out *json)
+static void quota_details(const struct answer_maker *maker, const struct verdict *verdict, struct text_span model,
+                          struct json_out *json)
 {
     char delay[32];
     if (maker->settings->hints != HINTS_FULL && maker->settings->hints != HINTS_LIE)
@@ -102,14 +108,16 @@ static void quota_details(const struct answer_maker *maker, const struct verdict
     json_out_end(json, ']');
 }
 
-static void quota_message(const struct answer_maker *maker, const struct verdict *verdict, struct text_span model, struct buf *message)
+static void quota_message(const struct answer_maker *maker, const struct verdict *verdict, struct text_span model,
+                          struct buf *message)
 {
     if (maker->settings->hints != HINTS_FULL && maker->settings->hints != HINTS_LIE) {
         buf_add_str(message, "Resource has been exhausted (e.g. check quota).");
         return;
     }
     struct buf metric = BUF_EMPTY, id = BUF_EMPTY;
-    buf_add_str(message, "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
+    buf_add_str(message, "You exceeded your current quota, please check your plan and billing details. For more "
+                         "information on this error, "
                          "head to: " LIMITS_URL ".");
     for (size_t i = 0; i < verdict->quota.count; i++) {
         quota_names(verdict->quota.plans[i], maker->settings->is_free_tier, &metric, &id);
@@ -164,8 +172,8 @@ static void field_details(const struct request_fault *fault, struct json_out *js
     json_out_end(json, ']');
 }
 
-static void details(const struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault, struct text_span model,
-                    struct json_out *json)
+static void details(const struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault,
+                    struct text_span model, struct json_out *json)
 {
     switch ((int)verdict->kind) {
     case KIND_QUOTA:
@@ -201,12 +209,14 @@ static void details(const struct answer_maker *maker, const struct verdict *verd
 static void html(struct answer_maker *maker, const struct kind_row *row)
 {
     buf_add_fmt(&maker->body,
-                "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n<hr><center>openresty</center>\r\n"
+                "<html>\r\n<head><title>%d %s</title></head>\r\n<body>\r\n<center><h1>%d "
+                "%s</h1></center>\r\n<hr><center>openresty</center>\r\n"
                 "</body>\r\n</html>\r\n",
                 row->status, row->message, row->status, row->message);
 }
 
-static void envelope(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault, struct text_span model)
+static void envelope(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault,
+                     struct text_span model)
 {
     const struct kind_row *row = &kind_rows[verdict->kind];
     struct json_out json = JSON_OUT(&maker->body);
@@ -234,8 +244,8 @@ static void envelope(struct answer_maker *maker, const struct verdict *verdict, 
         json_out_end(&json, ']');
 }
 
-void answer_error(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault, struct text_span model,
-                  struct buf *out)
+void answer_error(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault,
+                  struct text_span model, struct buf *out)
 {
     const struct kind_row *row = &kind_rows[verdict->kind];
     struct buf extra = BUF_EMPTY;

@@ -1,4 +1,5 @@
-/* What stands under /v1 and /v1beta: generateContent, countTokens, models. A call is read, judged, answered. See server.h. */
+/* What stands under /v1 and /v1beta: generateContent, countTokens, models. A call is read, judged, answered. See
+ * server.h. */
 #include "sim/server.h"
 
 #include "base/clock.h"
@@ -36,7 +37,9 @@ static struct target target_of(enum http_method method, struct text_span path)
         const char *tail;
         enum http_method method;
         enum call_route route;
-    } rows[] = {{":generateContent", METHOD_POST, ROUTE_GENERATE}, {":countTokens", METHOD_POST, ROUTE_COUNT_TOKENS}, {"", METHOD_GET, ROUTE_MODEL}};
+    } rows[] = {{":generateContent", METHOD_POST, ROUTE_GENERATE},
+                {":countTokens", METHOD_POST, ROUTE_COUNT_TOKENS},
+                {"", METHOD_GET, ROUTE_MODEL}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
         if (rows[i].method == method && ends(target.model, rows[i].tail)) {
             target.route = rows[i].route;
@@ -51,7 +54,8 @@ static struct target target_of(enum http_method method, struct text_span path)
 /* Only what the real API binds may stand in the query, and no key. */
 static bool check_query(struct text_span query, struct request_fault *fault)
 {
-    static const char *const known[] = {"alt", "pageSize", "pageToken", "prettyPrint", "fields", "$alt", "$prettyPrint"};
+    static const char *const known[] = {"alt",    "pageSize", "pageToken",   "prettyPrint",
+                                        "fields", "$alt",     "$prettyPrint"};
     while (query.len > 0) {
         const char *end = memchr(query.at, '&', query.len);
         size_t len = end ? (size_t)(end - query.at) : query.len;
@@ -67,7 +71,8 @@ static bool check_query(struct text_span query, struct request_fault *fault)
         }
         if (!is_known) {
             snprintf(fault->message, sizeof fault->message,
-                     "Invalid JSON payload received. Unknown name \"%.*s\": Cannot bind query parameter. Field '%.*s' could not be found in "
+                     "Invalid JSON payload received. Unknown name \"%.*s\": Cannot bind query parameter. Field '%.*s' "
+                     "could not be found in "
                      "request message.",
                      (int)min_i64((int64_t)name.len, 80), name.at, (int)min_i64((int64_t)name.len, 80), name.at);
             return false;
@@ -88,14 +93,17 @@ static bool check_credentials(const struct http_head *head, struct request_fault
 }
 
 /* Reads the body of a POST. False: `fault` tells why it is refused. */
-static bool read_body(struct server *server, const struct target *target, const struct http_head *head, const char *body, struct request_fault *fault)
+static bool read_body(struct server *server, const struct target *target, const struct http_head *head,
+                      const char *body, struct request_fault *fault)
 {
     struct sim_request *request = &server->request;
-    if (!request_read(body, head->body_bytes, target->route == ROUTE_COUNT_TOKENS, server->settings.schema_enum_max, request, fault))
+    if (!request_read(body, head->body_bytes, target->route == ROUTE_COUNT_TOKENS, server->settings.schema_enum_max,
+                      request, fault))
         return false;
     double tokens = answer_tokens(request);
     if (tokens > (double)server->settings.input_token_limit) {
-        snprintf(fault->message, sizeof fault->message, "The input token count (%.0f) exceeds the maximum number of tokens allowed (%lld).", tokens,
+        snprintf(fault->message, sizeof fault->message,
+                 "The input token count (%.0f) exceeds the maximum number of tokens allowed (%lld).", tokens,
                  (long long)server->settings.input_token_limit);
         return false;
     }
@@ -155,12 +163,13 @@ static void answer_count(struct server *server, struct buf *out)
 }
 
 /* Only what leaves as bytes is built: a connection that hangs or breaks at once needs no answer. */
-static void build(struct server *server, const struct target *target, const struct verdict *verdict, const struct request_fault *fault,
-                  struct buf *out)
+static void build(struct server *server, const struct target *target, const struct verdict *verdict,
+                  const struct request_fault *fault, struct buf *out)
 {
     const struct kind_row *row = &kind_rows[verdict->kind];
     bool is_error = row->status >= 300;
-    if (verdict->mode == SEND_RESET || verdict->mode == SEND_NEVER || verdict->mode == SEND_ENDLESS || verdict->mode == SEND_HUGE)
+    if (verdict->mode == SEND_RESET || verdict->mode == SEND_NEVER || verdict->mode == SEND_ENDLESS ||
+        verdict->mode == SEND_HUGE)
         return;
     if (is_error)
         answer_error(&server->maker, verdict, fault, target->model, out);
@@ -177,21 +186,24 @@ static void not_found(const struct target *target, struct request_fault *fault)
     if (fault->message[0] != '\0')
         return;
     if (target->route == ROUTE_OTHER)
-        snprintf(fault->message, sizeof fault->message, "Requested entity was not found: gallocsim serves models, generateContent and countTokens.");
+        snprintf(fault->message, sizeof fault->message,
+                 "Requested entity was not found: gallocsim serves models, generateContent and countTokens.");
     else
         snprintf(fault->message, sizeof fault->message,
-                 "models/%.*s is not found for API version v1beta, or is not supported for generateContent. Call ModelService.ListModels to see "
+                 "models/%.*s is not found for API version v1beta, or is not supported for generateContent. Call "
+                 "ModelService.ListModels to see "
                  "the list of available models and their supported methods.",
                  (int)target->model.len, target->model.at);
 }
 
 static bool is_right_key(const struct settings *settings, struct text_span key)
 {
-    return key.len > 0 && (settings->api_key[0] == '\0' || (key.len == strlen(settings->api_key) && memcmp(key.at, settings->api_key, key.len) == 0));
+    return key.len > 0 && (settings->api_key[0] == '\0' ||
+                           (key.len == strlen(settings->api_key) && memcmp(key.at, settings->api_key, key.len) == 0));
 }
 
-void api_handle(struct server *server, const struct http_head *head, const char *body, int64_t connection, bool is_reused, struct buf *out,
-                struct reply *ret_reply)
+void api_handle(struct server *server, const struct http_head *head, const char *body, int64_t connection,
+                bool is_reused, struct buf *out, struct reply *ret_reply)
 {
     struct target target = target_of(head->method, head->path);
     struct request_fault fault = {.message = ""};
@@ -199,16 +211,19 @@ void api_handle(struct server *server, const struct http_head *head, const char 
     int64_t now_us = clock_mono_us();
     struct call_facts call = {.route = target.route, .is_reused = is_reused};
     server->prompt.key.at = NULL;
-    call.is_valid = (!has_body || read_body(server, &target, head, body, &fault)) && check_query(head->query, &fault) && check_credentials(head, &fault);
+    call.is_valid = (!has_body || read_body(server, &target, head, body, &fault)) && check_query(head->query, &fault) &&
+                    check_credentials(head, &fault);
     if (call.is_valid && target.route == ROUTE_GENERATE) {
         prompt_read(&server->prompt, &server->request);
         call.key = server->prompt.key;
     }
     call.tokens = call.is_valid && has_body ? answer_tokens(&server->request) : 1;
-    call.is_test = call.is_valid && call.key.at == NULL && (target.route != ROUTE_GENERATE || server->prompt.candidate_count == 0);
+    call.is_test =
+        call.is_valid && call.key.at == NULL && (target.route != ROUTE_GENERATE || server->prompt.candidate_count == 0);
     call.has_key = head->key_headers > 0 || head->has_authorization;
     call.is_key_right = head->key_headers > 0 && is_right_key(&server->settings, head->key);
-    call.is_model_known = target.route == ROUTE_MODELS || settings_list_has(server->settings.models, target.model.at, target.model.len);
+    call.is_model_known =
+        target.route == ROUTE_MODELS || settings_list_has(server->settings.models, target.model.at, target.model.len);
     call.arrival = tally_arrive(&server->tally, target.route, call.key, connection, now_us);
     call.now_s = (double)(now_us - server->tally.start_us) / 1e6;
     call.wall_s = (double)clock_wall_ms() / 1000;

@@ -1,5 +1,6 @@
-/* Numbers that look random and are the same for the same seed: a draw depends on (seed, key, number of the key's call) alone, so the
- * order in which calls arrive changes nothing. SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
+/* Numbers that look random and are the same for the same seed: a draw depends on (seed, key, number of the key's call)
+ * alone, so the order in which calls arrive changes nothing. SplitMix64 (Steele, Lea, Flood: Fast splittable
+ * pseudorandom number generators, 2014). */
 #ifndef GALLOC_SIM_CHANCE_H
 #define GALLOC_SIM_CHANCE_H
 

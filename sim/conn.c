@@ -1,7 +1,7 @@
 /* See conn.h.
  *
- *   READING --whole request--> WAITING --delay over--> SENDING --last byte--> READING, or DRAINING when the connection ends
- *      |                          |                       |                                  |
+ *   READING --whole request--> WAITING --delay over--> SENDING --last byte--> READING, or DRAINING when the connection
+ * ends |                          |                       |                                  |
  *      +--------- client gone, or a fault that cuts ------+-- client closes, or its time is up -+--> CLOSED
  *
  * While it waits or sends it still reads, to notice a client that goes. Called by the event loop alone. */
@@ -15,8 +15,9 @@
 #define READ_BYTES 16384
 #define AHEAD_MAX_BYTES 65536 /* of what a client sends before its answer came; then reading stops */
 #define AFTER_HALF_MS 20      /* time for half an answer to arrive before the reset overtakes it */
-#define DRAIN_MS 1000         /* for the client to read a last answer and close, so that no RST overtakes it (RFC 9112, 9.6) */
-#define KEEP_BYTES 1048576    /* a larger buffer is given back when its request is done */
+#define DRAIN_MS 1000 /* for the client to read a last answer and close, so that no RST overtakes it (RFC 9112, 9.6) \
+                       */
+#define KEEP_BYTES 1048576 /* a larger buffer is given back when its request is done */
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_SENDING, CONN_DRAINING, CONN_CLOSED };
 
@@ -99,7 +100,8 @@ static void gone(struct conn *conn)
 
 static void start_timer(struct conn *conn, double delay_s)
 {
-    struct timeval delay = {.tv_sec = (time_t)delay_s, .tv_usec = (suseconds_t)((delay_s - (double)(time_t)delay_s) * 1e6)};
+    struct timeval delay = {.tv_sec = (time_t)delay_s,
+                            .tv_usec = (suseconds_t)((delay_s - (double)(time_t)delay_s) * 1e6)};
     event_add(conn->timer, &delay);
 }
 
@@ -172,7 +174,8 @@ static void sent_all(struct conn *conn)
 /* More of a huge body, when all before it has left. */
 static void refill_huge(struct conn *conn)
 {
-    static const char spaces[] = "                                                                "; /* white space is fine JSON */
+    static const char spaces[] =
+        "                                                                "; /* white space is fine JSON */
     buf_reset(&conn->out);
     conn->sent = 0;
     while (conn->huge_left > 0 && conn->out.len < 65536) {
@@ -223,7 +226,9 @@ static void add_chunk(struct conn *conn, const char *text)
 static void begin_endless(struct conn *conn)
 {
     buf_reset(&conn->out);
-    buf_add_str(&conn->out, "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: chunked\r\n\r\n");
+    buf_add_str(
+        &conn->out,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: chunked\r\n\r\n");
     add_chunk(conn, "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"And so on");
 }
 
@@ -276,7 +281,8 @@ static void go_on(struct conn *conn)
 {
     switch (conn->reply.mode) {
     case SEND_DRIP:
-        conn->send_to = (size_t)min_i64((int64_t)conn->out.len, (int64_t)conn->sent + conn->server->settings.drip_bytes);
+        conn->send_to =
+            (size_t)min_i64((int64_t)conn->out.len, (int64_t)conn->sent + conn->server->settings.drip_bytes);
         flush(conn);
         break;
     case SEND_ENDLESS:
@@ -343,7 +349,8 @@ static void answer(struct conn *conn, const struct http_head *head)
     conn->taken = head->head_bytes + head->body_bytes;
     conn->has_continued = false;
     conn->requests++;
-    server_handle(conn->server, head, conn->in.data + head->head_bytes, conn->number, conn->is_control, conn->requests > 1, &conn->out, &conn->reply);
+    server_handle(conn->server, head, conn->in.data + head->head_bytes, conn->number, conn->is_control,
+                  conn->requests > 1, &conn->out, &conn->reply);
     if (conn->reply.delay_s <= 0) {
         begin_answer(conn);
         return;

@@ -1,4 +1,5 @@
-/* One client's connection: reads a request, has it answered, sends the answer in the way that was decided, whole or faulty. */
+/* One client's connection: reads a request, has it answered, sends the answer in the way that was decided, whole or
+ * faulty. */
 #ifndef GALLOC_SIM_CONN_H
 #define GALLOC_SIM_CONN_H
 
@@ -11,8 +12,8 @@ struct conn;
 /* How a request is answered. The bytes stand in the connection's buffer. */
 struct reply {
     enum send_mode mode;
-    double delay_s;       /* until it leaves */
-    bool is_call;         /* counted: server_end_call() is due */
+    double delay_s; /* until it leaves */
+    bool is_call;   /* counted: server_end_call() is due */
     bool is_in_service;
     enum call_route route;
     enum kind kind;

@@ -122,26 +122,31 @@ static const struct {
     const char *path;
     void (*handle)(const struct control_call *call);
 } routes[] = {
-    {METHOD_GET, "/sim/config", get_config}, {METHOD_PATCH, "/sim/config", patch_config}, {METHOD_POST, "/sim/config", patch_config},
-    {METHOD_GET, "/sim/help", get_help},     {METHOD_GET, "/sim/stats", get_stats},       {METHOD_GET, "/sim/record", get_record},
-    {METHOD_GET, "/sim/keys", get_keys},     {METHOD_POST, "/sim/reset", post_reset},
+    {METHOD_GET, "/sim/config", get_config},    {METHOD_PATCH, "/sim/config", patch_config},
+    {METHOD_POST, "/sim/config", patch_config}, {METHOD_GET, "/sim/help", get_help},
+    {METHOD_GET, "/sim/stats", get_stats},      {METHOD_GET, "/sim/record", get_record},
+    {METHOD_GET, "/sim/keys", get_keys},        {METHOD_POST, "/sim/reset", post_reset},
 };
 
-void control_handle(struct server *server, const struct http_head *head, const char *body, struct buf *out, struct reply *ret_reply)
+void control_handle(struct server *server, const struct http_head *head, const char *body, struct buf *out,
+                    struct reply *ret_reply)
 {
     struct control_call call = {server, head, body, out};
     bool is_path_known = false;
     ret_reply->mode = SEND_WHOLE;
     for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
-        bool is_path = head->path.len == strlen(routes[i].path) && memcmp(head->path.at, routes[i].path, head->path.len) == 0;
+        bool is_path =
+            head->path.len == strlen(routes[i].path) && memcmp(head->path.at, routes[i].path, head->path.len) == 0;
         is_path_known |= is_path;
         if (is_path && routes[i].method == head->method) {
             routes[i].handle(&call);
             return;
         }
     }
-    server_refuse(server, is_path_known ? 405 : 404,
-                  is_path_known ? "this path does not have this method"
-                                : "there are /sim/config (GET, PATCH), /sim/help, /sim/stats, /sim/record, /sim/keys and /sim/reset (POST)",
-                  out);
+    server_refuse(
+        server, is_path_known ? 405 : 404,
+        is_path_known
+            ? "this path does not have this method"
+            : "there are /sim/config (GET, PATCH), /sim/help, /sim/stats, /sim/record, /sim/keys and /sim/reset (POST)",
+        out);
 }

@@ -98,7 +98,8 @@ static bool read_header(struct head_reader *reader, struct text_span name, struc
 static bool is_token(struct text_span span)
 {
     for (size_t i = 0; i < span.len; i++)
-        if (!isalnum((unsigned char)span.at[i]) && (span.at[i] == '\0' || strchr("!#$%&'*+-.^_`|~", span.at[i]) == NULL))
+        if (!isalnum((unsigned char)span.at[i]) &&
+            (span.at[i] == '\0' || strchr("!#$%&'*+-.^_`|~", span.at[i]) == NULL))
             return false;
     return span.len > 0;
 }
@@ -106,7 +107,8 @@ static bool is_token(struct text_span span)
 static bool read_header_line(struct head_reader *reader, const char *line, size_t len)
 {
     const char *colon = memchr(line, ':', len);
-    if (colon == NULL || memchr(line, '\0', len) != NULL || memchr(line, '\r', len) != NULL || memchr(line, '\n', len) != NULL)
+    if (colon == NULL || memchr(line, '\0', len) != NULL || memchr(line, '\r', len) != NULL ||
+        memchr(line, '\n', len) != NULL)
         return refuse(reader, 400, "a header line cannot be read");
     struct text_span name = {line, (size_t)(colon - line)}, value = {colon + 1, len - (size_t)(colon + 1 - line)};
     if (!is_token(name))
@@ -131,7 +133,8 @@ static bool read_request_line(struct head_reader *reader, const char *line, size
     for (const char *at = target + 1; at < version; at++)
         if ((unsigned char)*at <= 0x20 || (unsigned char)*at >= 0x7f)
             return refuse(reader, 400, "the request line cannot be read");
-    struct text_span word = {line, (size_t)(target - line)}, protocol = {version + 1, len - (size_t)(version + 1 - line)};
+    struct text_span word = {line, (size_t)(target - line)},
+                     protocol = {version + 1, len - (size_t)(version + 1 - line)};
     head->method = METHOD_OTHER;
     for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
         if (word.len == strlen(methods[i]) && memcmp(word.at, methods[i], word.len) == 0)
@@ -154,7 +157,8 @@ static bool read_lines(struct head_reader *reader, const char *data, const char 
         const char *stop = memmem(line, (size_t)(end - line), "\r\n", 2);
         if (stop == NULL)
             return refuse(reader, 400, "a line cannot be read");
-        if (is_first ? !read_request_line(reader, line, (size_t)(stop - line)) : !read_header_line(reader, line, (size_t)(stop - line)))
+        if (is_first ? !read_request_line(reader, line, (size_t)(stop - line))
+                     : !read_header_line(reader, line, (size_t)(stop - line)))
             return false;
         line = stop + 2;
     }
@@ -163,7 +167,8 @@ static bool read_lines(struct head_reader *reader, const char *data, const char 
     return true;
 }
 
-enum http_result http_read_head(const char *data, size_t len, struct http_head *ret_head, int *ret_status, const char **ret_why)
+enum http_result http_read_head(const char *data, size_t len, struct http_head *ret_head, int *ret_status,
+                                const char **ret_why)
 {
     size_t looked = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
     const char *end = looked > 0 ? memmem(data, looked, "\r\n\r\n", 4) : NULL;

@@ -20,7 +20,9 @@ struct http_head {
 
 enum http_result { HTTP_MORE, HTTP_WELL, HTTP_BAD };
 
-/* Reads the head at the start of `data`. HTTP_BAD: ret_status and ret_why (static) tell what to answer before closing. */
-enum http_result http_read_head(const char *data, size_t len, struct http_head *ret_head, int *ret_status, const char **ret_why);
+/* Reads the head at the start of `data`. HTTP_BAD: ret_status and ret_why (static) tell what to answer before closing.
+ */
+enum http_result http_read_head(const char *data, size_t len, struct http_head *ret_head, int *ret_status,
+                                const char **ret_why);
 
 #endif

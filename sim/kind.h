@@ -1,6 +1,6 @@
-/* Every kind of answer that gallocsim can give, in one table: its name in settings, statistics and the record, its HTTP status, how its
- * bytes leave, and what it says. A kind that is a fault is also two settings, NAME (share of calls) and NAME_next (the next N calls).
- * Constant; used by all files of the room. */
+/* Every kind of answer that gallocsim can give, in one table: its name in settings, statistics and the record, its HTTP
+ * status, how its bytes leave, and what it says. A kind that is a fault is also two settings, NAME (share of calls) and
+ * NAME_next (the next N calls). Constant; used by all files of the room. */
 #ifndef GALLOC_SIM_KIND_H
 #define GALLOC_SIM_KIND_H
 
@@ -26,6 +26,7 @@ enum kind_group {
     GROUP_CONTENT    /* a 200 with something odd in it; generateContent alone */
 };
 
+/* clang-format off */
 /*  symbol             name                group      status mode        rpc status             what it is (the help), the message in the answer */
 #define SIM_KINDS(X)                                                                                                                          \
     X(OK,              "ok",               OUTCOME,   200, WHOLE,      "",                    "a good answer", "")                            \
@@ -104,12 +105,13 @@ enum kind_group {
     X(ODD_FINISH,      "odd_finish",       CONTENT,   200, WHOLE,      "",                    "a finishReason that nobody knows", "")          \
     X(THOUGHT_FIRST,   "thought_first",    CONTENT,   200, WHOLE,      "",                    "a good answer after a thought part", "")        \
     X(TWO_PARTS,       "two_parts",        CONTENT,   200, WHOLE,      "",                    "a good answer in two parts", "")
+/* clang-format on */
 
 enum kind {
 #define X(symbol, name, group, status, mode, rpc, help, message) KIND_##symbol,
     SIM_KINDS(X)
 #undef X
-    KIND_COUNT
+        KIND_COUNT
 };
 
 struct kind_row {

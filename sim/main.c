@@ -1,4 +1,5 @@
-/* gallocsim: a stand-in for the Gemini API on loopback. Options, signals, the ready line and the summary; the rest is in server.h. */
+/* gallocsim: a stand-in for the Gemini API on loopback. Options, signals, the ready line and the summary; the rest is
+ * in server.h. */
 #include "sim/server.h"
 
 #include "base/parse.h"
@@ -120,15 +121,18 @@ static int start(struct server *server, const struct options *options, struct ga
 
 static void print_summary(const struct tally *tally)
 {
-    printf("gallocsim: received %lld calls (%lld tests, %lld of other kinds), answered %lld: %lld good, %lld refused; cut %lld; most in flight "
+    printf("gallocsim: received %lld calls (%lld tests, %lld of other kinds), answered %lld: %lld good, %lld refused; "
+           "cut %lld; most in flight "
            "%lld; %zu keys, %lld calls beyond the first of a key\n",
-           (long long)tally->received, (long long)tally->tests, (long long)tally->other, (long long)tally->answered, (long long)tally->ok,
-           (long long)tally->refused, (long long)tally->cut, (long long)tally->max_in_flight, tally->key_count, (long long)tally->calls_beyond_first);
+           (long long)tally->received, (long long)tally->tests, (long long)tally->other, (long long)tally->answered,
+           (long long)tally->ok, (long long)tally->refused, (long long)tally->cut, (long long)tally->max_in_flight,
+           tally->key_count, (long long)tally->calls_beyond_first);
 }
 
 static void run(struct server *server)
 {
-    struct event *term = evsignal_new(server->base, SIGTERM, on_signal, server), *stop = evsignal_new(server->base, SIGINT, on_signal, server);
+    struct event *term = evsignal_new(server->base, SIGTERM, on_signal, server),
+                 *stop = evsignal_new(server->base, SIGINT, on_signal, server);
     if (term != NULL && stop != NULL) {
         event_add(term, NULL);
         event_add(stop, NULL);

@@ -54,7 +54,8 @@ enum block { BLOCK_NONE, BLOCK_AGENTS, BLOCK_ASSIGNMENT, BLOCK_CANDIDATES };
 /* The block that a line begins: the word alone, or with "#" before and ":" after it. */
 static enum block block_of(const char *line, size_t len)
 {
-    static const char *const words[] = {[BLOCK_AGENTS] = "AGENTS", [BLOCK_ASSIGNMENT] = "ASSIGNMENT", [BLOCK_CANDIDATES] = "CANDIDATES"};
+    static const char *const words[] = {
+        [BLOCK_AGENTS] = "AGENTS", [BLOCK_ASSIGNMENT] = "ASSIGNMENT", [BLOCK_CANDIDATES] = "CANDIDATES"};
     while (len > 0 && (*line == '#' || *line == ' ')) {
         line++;
         len--;
@@ -123,7 +124,8 @@ static struct text_span decoded(struct walk_string string, struct buf *out)
 
 static bool ends_with(struct walk_string name, const char *word, size_t word_len)
 {
-    return name.len > word_len && name.at[name.len - word_len - 1] == '_' && memcmp(name.at + name.len - word_len, word, word_len) == 0;
+    return name.len > word_len && name.at[name.len - word_len - 1] == '_' &&
+           memcmp(name.at + name.len - word_len, word, word_len) == 0;
 }
 
 /* Notes a member when it is a place or a speciality. */
@@ -198,13 +200,15 @@ static struct roster *roster_known(const struct prompt_reader *reader, const cha
 {
     for (size_t i = 0; i < ARRAY_COUNT(reader->rosters); i++) {
         struct roster *roster = reader->rosters[i];
-        if (roster != NULL && roster->hash == hash && roster->source.len == len && memcmp(buf_text(&roster->source), source, len) == 0)
+        if (roster != NULL && roster->hash == hash && roster->source.len == len &&
+            memcmp(buf_text(&roster->source), source, len) == 0)
             return roster;
     }
     return NULL;
 }
 
-static struct roster *roster_keep(struct prompt_reader *reader, struct roster *roster, const char *source, size_t len, uint64_t hash)
+static struct roster *roster_keep(struct prompt_reader *reader, struct roster *roster, const char *source, size_t len,
+                                  uint64_t hash)
 {
     size_t place = reader->roster_next++ % ARRAY_COUNT(reader->rosters);
     roster->hash = hash;
@@ -236,7 +240,8 @@ static struct roster *roster_of_block(struct prompt_reader *reader, struct text_
     return roster_keep(reader, roster, block.at, block.len, hash);
 }
 
-/* The roster of a system instruction, found again by its source, so that it is not even decoded. The other blocks do not stand there. */
+/* The roster of a system instruction, found again by its source, so that it is not even decoded. The other blocks do
+ * not stand there. */
 static struct roster *roster_of_system(struct prompt_reader *reader, struct walk_string part)
 {
     uint64_t hash = chance_hash(part.at, part.len);
@@ -311,7 +316,8 @@ static struct candidate *add_candidate(struct prompt_reader *reader)
     return candidate;
 }
 
-static bool read_candidate_member(struct prompt_reader *reader, struct walk *walk, struct walk_string name, struct candidate *candidate)
+static bool read_candidate_member(struct prompt_reader *reader, struct walk *walk, struct walk_string name,
+                                  struct candidate *candidate)
 {
     struct walk_string value;
     char c = walk_peek(walk);

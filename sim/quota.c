@@ -1,5 +1,5 @@
-/* See quota.h. The models are those of the pacer's simulation: a bucket that fills evenly, a window whose count falls to nothing at its end,
- * a log of what was let in during the trailing window. */
+/* See quota.h. The models are those of the pacer's simulation: a bucket that fills evenly, a window whose count falls
+ * to nothing at its end, a log of what was let in during the trailing window. */
 #include "sim/quota.h"
 
 #include "base/clock.h"
@@ -15,10 +15,10 @@ struct entry {
 
 struct quota {
     struct quota_plan plan;
-    double value;  /* bucket: units there; fixed and sliding: units used */
-    double at_s;   /* bucket: when `value` was true */
-    double end_s;  /* fixed: the window's end; negative: none open */
-    bool is_fresh; /* nothing was asked yet */
+    double value;      /* bucket: units there; fixed and sliding: units used */
+    double at_s;       /* bucket: when `value` was true */
+    double end_s;      /* fixed: the window's end; negative: none open */
+    bool is_fresh;     /* nothing was asked yet */
     struct entry *log; /* sliding: owned ring of log_cap, a power of two */
     size_t log_first, log_len, log_cap;
 };
@@ -55,8 +55,9 @@ const struct quota_plan *quota_plan(const struct quota *quota)
 bool quota_change(struct quota *quota, const struct quota_plan *plan)
 {
     const struct quota_plan *old = &quota->plan;
-    if (old->kind != plan->kind || old->is_tokens != plan->is_tokens || old->is_day != plan->is_day || old->window_s != plan->window_s ||
-        old->starts_at_first != plan->starts_at_first || old->is_pacific != plan->is_pacific)
+    if (old->kind != plan->kind || old->is_tokens != plan->is_tokens || old->is_day != plan->is_day ||
+        old->window_s != plan->window_s || old->starts_at_first != plan->starts_at_first ||
+        old->is_pacific != plan->is_pacific)
         return false;
     if (plan->kind == QUOTA_BUCKET && (quota->value > plan->burst || old->burst == 0))
         quota->value = plan->burst;

@@ -27,10 +27,11 @@ static struct quota_plan simple_plan(const struct settings *settings, int64_t li
 
 static int bad_item(const char *item, struct galloc_error *error)
 {
-    return galloc_fail(error, GALLOC_INVALID_VALUE,
-                       "quotas: \"%s\" is not UNIT=COUNT/SECONDSs with words after it, such as requests=300/60s,sliding or "
-                       "tokens=500000/60s,bucket,burst=10000",
-                       item);
+    return galloc_fail(
+        error, GALLOC_INVALID_VALUE,
+        "quotas: \"%s\" is not UNIT=COUNT/SECONDSs with words after it, such as requests=300/60s,sliding or "
+        "tokens=500000/60s,bucket,burst=10000",
+        item);
 }
 
 static int apply_word(struct quota_plan *plan, const char *word)
@@ -57,7 +58,8 @@ static int apply_word(struct quota_plan *plan, const char *word)
 }
 
 /* "requests=300/60s,sliding,refused" */
-static int parse_item(const struct settings *settings, const char *item, struct quota_plan *ret_plan, struct galloc_error *error)
+static int parse_item(const struct settings *settings, const char *item, struct quota_plan *ret_plan,
+                      struct galloc_error *error)
 {
     char text[128];
     if (strlen(item) >= sizeof text)
@@ -68,7 +70,8 @@ static int parse_item(const struct settings *settings, const char *item, struct 
     struct quota_plan plan = {.is_tokens = strcmp(unit, "tokens") == 0, .kind = (enum quota_kind)settings->quota_kind};
     int64_t limit, window_ms;
     if ((!plan.is_tokens && strcmp(unit, "requests") != 0) || count == NULL || window == NULL ||
-        parse_i64(count, 0, INT64_C(1000000000000000), &limit, NULL) != 0 || parse_duration_ms(window, &window_ms, NULL) != 0 || window_ms == 0)
+        parse_i64(count, 0, INT64_C(1000000000000000), &limit, NULL) != 0 ||
+        parse_duration_ms(window, &window_ms, NULL) != 0 || window_ms == 0)
         return bad_item(item, error);
     plan.limit = plan.burst = (double)limit;
     plan.nominal_s = (double)window_ms / 1000;
@@ -81,12 +84,16 @@ static int parse_item(const struct settings *settings, const char *item, struct 
 }
 
 /* The plans of all quotas, in order. */
-static int plans_of(const struct settings *settings, struct quota_plan ret_plans[QUOTA_SET_MAX], size_t *ret_count, struct galloc_error *error)
+static int plans_of(const struct settings *settings, struct quota_plan ret_plans[QUOTA_SET_MAX], size_t *ret_count,
+                    struct galloc_error *error)
 {
     const struct {
         int64_t limit;
         bool is_tokens, is_day;
-    } simple[] = {{settings->rpm, false, false}, {settings->tpm, true, false}, {settings->rpd, false, true}, {settings->tpd, true, true}};
+    } simple[] = {{settings->rpm, false, false},
+                  {settings->tpm, true, false},
+                  {settings->rpd, false, true},
+                  {settings->tpd, true, true}};
     size_t count = 0;
     for (size_t i = 0; i < ARRAY_COUNT(simple); i++)
         if (simple[i].limit != SIM_NONE)
@@ -173,7 +180,8 @@ static void run_background(struct quota_set *set, double now_s, double wall_s)
 /* Notes that this quota does not let the call in. */
 static void add_refusal(struct quota_refusal *refusal, const struct quota_plan *plan, double wait_s)
 {
-    bool is_worse = refusal->worst == NULL || (refusal->worst->limit > 0 && (wait_s > refusal->wait_s || plan->limit <= 0));
+    bool is_worse =
+        refusal->worst == NULL || (refusal->worst->limit > 0 && (wait_s > refusal->wait_s || plan->limit <= 0));
     refusal->plans[refusal->count++] = plan;
     if (is_worse) {
         refusal->worst = plan;
@@ -181,7 +189,8 @@ static void add_refusal(struct quota_refusal *refusal, const struct quota_plan *
     }
 }
 
-bool quota_set_take(struct quota_set *set, double now_s, double wall_s, double tokens, struct quota_refusal *ret_refusal)
+bool quota_set_take(struct quota_set *set, double now_s, double wall_s, double tokens,
+                    struct quota_refusal *ret_refusal)
 {
     ret_refusal->count = 0;
     ret_refusal->worst = NULL;

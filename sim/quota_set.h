@@ -1,4 +1,5 @@
-/* All quotas of the server: those of rpm, tpm, rpd, tpd, those of the list `quotas`, and the other client that uses them too. */
+/* All quotas of the server: those of rpm, tpm, rpd, tpd, those of the list `quotas`, and the other client that uses
+ * them too. */
 #ifndef GALLOC_SIM_QUOTA_SET_H
 #define GALLOC_SIM_QUOTA_SET_H
 
@@ -24,12 +25,14 @@ struct quota_refusal {
 
 int quota_set_check(const struct settings *settings, struct galloc_error *error) MUST_CHECK;
 
-/* Puts the settings in force: what was used stays where a quota of the same sort stands at the same place. Checked settings only. */
+/* Puts the settings in force: what was used stays where a quota of the same sort stands at the same place. Checked
+ * settings only. */
 void quota_set_configure(struct quota_set *set, const struct settings *settings);
 void quota_set_reset(struct quota_set *set, const struct settings *settings); /* nothing used */
 void quota_set_clear(struct quota_set *set);
 
 /* A call arrives. True: taken from every quota. False: refused, ret_refusal says by which one and for how long. */
-bool quota_set_take(struct quota_set *set, double now_s, double wall_s, double tokens, struct quota_refusal *ret_refusal);
+bool quota_set_take(struct quota_set *set, double now_s, double wall_s, double tokens,
+                    struct quota_refusal *ret_refusal);
 
 #endif

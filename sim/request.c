@@ -38,8 +38,8 @@ bool reader_unknown(struct request_reader *reader, struct walk_string name)
     int len = (int)min_i64((int64_t)name.len, 80);
     const char *place = reader_place(reader);
     bool has_place = place[0] != '\0';
-    return reader_fail(reader, "Invalid JSON payload received. Unknown name \"%.*s\"%s%s%s: Cannot find field.", len, name.at,
-                       has_place ? " at '" : "", place, has_place ? "'" : "");
+    return reader_fail(reader, "Invalid JSON payload received. Unknown name \"%.*s\"%s%s%s: Cannot find field.", len,
+                       name.at, has_place ? " at '" : "", place, has_place ? "'" : "");
 }
 
 bool reader_object(struct request_reader *reader, const struct field_rule *rules, size_t count)
@@ -124,8 +124,9 @@ bool read_number(struct request_reader *reader, const struct field_rule *rule)
     if (!is_number)
         return reader_fail(reader, "Invalid value at '%s' (a number is expected)", reader_place(reader));
     if (number < rule->low || number > rule->high)
-        return reader_fail(reader, "Unable to submit request because %s has a value of %g; the supported range is from %g to %g.", rule->name,
-                           number, rule->low, rule->high);
+        return reader_fail(
+            reader, "Unable to submit request because %s has a value of %g; the supported range is from %g to %g.",
+            rule->name, number, rule->low, rule->high);
     if (rule->offset != 0)
         memcpy((char *)reader->request + rule->offset, &number, sizeof number);
     return true;
@@ -156,9 +157,10 @@ static bool read_part_text(struct request_reader *reader, const struct field_rul
 }
 
 static const struct field_rule part_rules[] = {
-    {.name = "text", .read = read_part_text},      {.name = "thought", .read = read_bool},    {.name = "thoughtSignature", .read = read_text},
-    {.name = "inlineData", .read = read_any},      {.name = "fileData", .read = read_any},    {.name = "functionCall", .read = read_any},
-    {.name = "functionResponse", .read = read_any}, {.name = "partMetadata", .read = read_any},
+    {.name = "text", .read = read_part_text},        {.name = "thought", .read = read_bool},
+    {.name = "thoughtSignature", .read = read_text}, {.name = "inlineData", .read = read_any},
+    {.name = "fileData", .read = read_any},          {.name = "functionCall", .read = read_any},
+    {.name = "functionResponse", .read = read_any},  {.name = "partMetadata", .read = read_any},
 };
 
 static bool read_parts(struct request_reader *reader, const struct field_rule *rule)
@@ -188,7 +190,8 @@ static bool read_role(struct request_reader *reader, const struct field_rule *ru
     return is_known || reader_fail(reader, "Please use a valid role: user, model.");
 }
 
-static const struct field_rule content_rules[] = {{.name = "role", .read = read_role}, {.name = "parts", .read = read_parts}};
+static const struct field_rule content_rules[] = {{.name = "role", .read = read_role},
+                                                  {.name = "parts", .read = read_parts}};
 
 static bool read_content(struct request_reader *reader, const struct field_rule *rule)
 {
@@ -222,9 +225,10 @@ static bool read_mime_type(struct request_reader *reader, const struct field_rul
     reader->request->is_json = walk_equals(type, "application/json");
     reader->request->is_enum = walk_equals(type, "text/x.enum");
     return reader->request->is_json || reader->request->is_enum || walk_equals(type, "text/plain") ||
-           reader_fail(reader,
-                       "* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes are `text/plain`, "
-                       "`application/json`, `application/xml`, `application/yaml` and `text/x.enum`.");
+           reader_fail(
+               reader,
+               "* GenerateContentRequest.generation_config.response_mime_type: allowed mimetypes are `text/plain`, "
+               "`application/json`, `application/xml`, `application/yaml` and `text/x.enum`.");
 }
 
 static bool read_thinking_budget(struct request_reader *reader, const struct field_rule *rule)
@@ -244,7 +248,8 @@ static bool read_thinking_level(struct request_reader *reader, const struct fiel
     for (size_t i = 0; i < ARRAY_COUNT(levels); i++)
         if (walk_equals(level, levels[i]))
             return true;
-    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader_place(reader), (int)min_i64((int64_t)level.len, 80), level.at);
+    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader_place(reader),
+                       (int)min_i64((int64_t)level.len, 80), level.at);
 }
 
 static bool read_includes_thoughts(struct request_reader *reader, const struct field_rule *rule)
@@ -274,7 +279,11 @@ static const struct field_rule generation_rules[] = {
     {.name = "topP", .read = read_number, .low = 0, .high = 1},
     {.name = "topK", .read = read_number, .low = 1, .high = 1e6},
     {.name = "candidateCount", .read = read_number, .low = 1, .high = 1},
-    {.name = "maxOutputTokens", .read = read_number, .low = 1, .high = 65536, .offset = offsetof(struct sim_request, max_output_tokens)},
+    {.name = "maxOutputTokens",
+     .read = read_number,
+     .low = 1,
+     .high = 65536,
+     .offset = offsetof(struct sim_request, max_output_tokens)},
     {.name = "stopSequences", .read = read_texts},
     {.name = "seed", .read = read_number, .low = -2147483648.0, .high = 2147483647},
     {.name = "responseMimeType", .read = read_mime_type},
@@ -296,10 +305,12 @@ static bool read_generation(struct request_reader *reader, const struct field_ru
     if (!reader_object(reader, generation_rules, ARRAY_COUNT(generation_rules)))
         return false;
     if (request->has_schema && request->has_json_schema)
-        return reader_fail(reader, "* GenerateContentRequest.generation_config: only one of response_schema and response_json_schema can be set.");
+        return reader_fail(reader, "* GenerateContentRequest.generation_config: only one of response_schema and "
+                                   "response_json_schema can be set.");
     if ((request->has_schema || request->has_json_schema) && !request->is_json && !request->is_enum)
-        return reader_fail(reader, "* GenerateContentRequest.generation_config.response_schema: response_mime_type must be set to "
-                                   "`application/json` or `text/x.enum` when a response schema is set.");
+        return reader_fail(
+            reader, "* GenerateContentRequest.generation_config.response_schema: response_mime_type must be set to "
+                    "`application/json` or `text/x.enum` when a response schema is set.");
     return true;
 }
 
@@ -313,21 +324,24 @@ static bool read_one_of(struct request_reader *reader, const char *const *names,
     for (size_t i = 0; i < count; i++)
         if (walk_equals(value, names[i]))
             return true;
-    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader_place(reader), (int)min_i64((int64_t)value.len, 80), value.at);
+    return reader_fail(reader, "Invalid value at '%s', \"%.*s\"", reader_place(reader),
+                       (int)min_i64((int64_t)value.len, 80), value.at);
 }
 
 static bool read_category(struct request_reader *reader, const struct field_rule *rule)
 {
     (void)rule;
-    static const char *const names[] = {"HARM_CATEGORY_HARASSMENT", "HARM_CATEGORY_HATE_SPEECH", "HARM_CATEGORY_SEXUALLY_EXPLICIT",
-                                        "HARM_CATEGORY_DANGEROUS_CONTENT", "HARM_CATEGORY_CIVIC_INTEGRITY"};
+    static const char *const names[] = {"HARM_CATEGORY_HARASSMENT", "HARM_CATEGORY_HATE_SPEECH",
+                                        "HARM_CATEGORY_SEXUALLY_EXPLICIT", "HARM_CATEGORY_DANGEROUS_CONTENT",
+                                        "HARM_CATEGORY_CIVIC_INTEGRITY"};
     return read_one_of(reader, names, ARRAY_COUNT(names));
 }
 
 static bool read_threshold(struct request_reader *reader, const struct field_rule *rule)
 {
     (void)rule;
-    static const char *const names[] = {"OFF", "BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE", "BLOCK_LOW_AND_ABOVE"};
+    static const char *const names[] = {"OFF", "BLOCK_NONE", "BLOCK_ONLY_HIGH", "BLOCK_MEDIUM_AND_ABOVE",
+                                        "BLOCK_LOW_AND_ABOVE"};
     return read_one_of(reader, names, ARRAY_COUNT(names));
 }
 
@@ -338,7 +352,8 @@ static bool read_service_tier(struct request_reader *reader, const struct field_
     return read_one_of(reader, names, ARRAY_COUNT(names));
 }
 
-static const struct field_rule safety_rules[] = {{.name = "category", .read = read_category}, {.name = "threshold", .read = read_threshold}};
+static const struct field_rule safety_rules[] = {{.name = "category", .read = read_category},
+                                                 {.name = "threshold", .read = read_threshold}};
 
 static bool read_safety(struct request_reader *reader, const struct field_rule *rule)
 {
@@ -383,12 +398,14 @@ bool request_read(const char *body, size_t len, bool is_count_tokens, int64_t en
     ret_request->part_count = 0; /* the rows of parts beyond it are not looked at, so they need no clearing */
     memset(&ret_request->part_count, 0, sizeof *ret_request - offsetof(struct sim_request, part_count));
     ret_fault->field[0] = ret_fault->message[0] = '\0';
-    struct request_reader reader = {.walk = walk_of(body, len), .request = ret_request, .fault = ret_fault, .enum_max = enum_max};
+    struct request_reader reader = {
+        .walk = walk_of(body, len), .request = ret_request, .fault = ret_fault, .enum_max = enum_max};
     const struct field_rule *rules = is_count_tokens ? count_rules : top_rules;
     if (reader_object(&reader, rules, is_count_tokens ? ARRAY_COUNT(count_rules) : ARRAY_COUNT(top_rules)))
         (void)walk_end(&reader.walk);
     if (reader.walk.problem != NULL)
-        return reader_fail(&reader, "Invalid JSON payload received. %s at byte %td.", reader.walk.problem, reader.walk.at - reader.walk.start);
+        return reader_fail(&reader, "Invalid JSON payload received. %s at byte %td.", reader.walk.problem,
+                           reader.walk.at - reader.walk.start);
     if (!ret_request->has_contents)
         return reader_fail(&reader, "* GenerateContentRequest.contents: contents is not specified");
     return true;

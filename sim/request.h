@@ -1,5 +1,6 @@
-/* The body of generateContent and countTokens, read in one pass and refused where the real API refuses it: unknown fields by name, values
- * out of range, a schema outside the supported subset. What is found are pieces of the body, which has to stay. Pure. */
+/* The body of generateContent and countTokens, read in one pass and refused where the real API refuses it: unknown
+ * fields by name, values out of range, a schema outside the supported subset. What is found are pieces of the body,
+ * which has to stay. Pure. */
 #ifndef GALLOC_SIM_REQUEST_H
 #define GALLOC_SIM_REQUEST_H
 
@@ -8,7 +9,7 @@
 #define REQUEST_PARTS_MAX 64
 
 struct request_fault {
-    char field[160];   /* path in snake_case, as the API gives it; "" when none */
+    char field[160]; /* path in snake_case, as the API gives it; "" when none */
     char message[512];
 };
 
@@ -21,9 +22,11 @@ struct sim_request {
     bool has_contents, has_schema, has_json_schema, is_json, is_enum;
     bool has_thinking_budget, has_thinking_level, includes_thoughts;
     double max_output_tokens; /* 0: not given */
-    struct json_span agent_enum; /* the enum of property agent_id (or agentId), or of the schema itself; at NULL: none */
+    struct json_span
+        agent_enum; /* the enum of property agent_id (or agentId), or of the schema itself; at NULL: none */
     size_t agent_enum_count;
-    bool has_properties, wants_agent_id, wants_agent_camel, wants_reason, wants_confidence; /* properties of the schema */
+    bool has_properties, wants_agent_id, wants_agent_camel, wants_reason,
+        wants_confidence; /* properties of the schema */
 };
 
 struct request_reader {
@@ -32,7 +35,7 @@ struct request_reader {
     struct request_fault *fault;
     struct walk_string path[JSON_DEPTH_MAX]; /* names of the members that are open; written out only for a fault */
     size_t path_count;
-    char place[160]; /* reader_place() writes here */
+    char place[160];  /* reader_place() writes here */
     int64_t enum_max; /* more values in one enum: refused */
 };
 
@@ -50,7 +53,8 @@ struct field_rule {
 bool reader_object(struct request_reader *reader, const struct field_rule *rules, size_t count);
 bool reader_fail(struct request_reader *reader, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool reader_unknown(struct request_reader *reader, struct walk_string name);
-static inline void reader_enter(struct request_reader *reader, const char *name, size_t len) /* into a member; leave it when all was well */
+static inline void reader_enter(struct request_reader *reader, const char *name,
+                                size_t len) /* into a member; leave it when all was well */
 {
     if (reader->path_count < JSON_DEPTH_MAX)
         reader->path[reader->path_count++] = (struct walk_string){name, len, false};
@@ -66,7 +70,8 @@ bool read_any(struct request_reader *reader, const struct field_rule *rule);
 bool read_text(struct request_reader *reader, const struct field_rule *rule);
 bool read_texts(struct request_reader *reader, const struct field_rule *rule);
 bool read_bool(struct request_reader *reader, const struct field_rule *rule);
-bool read_number(struct request_reader *reader, const struct field_rule *rule); /* also digits in a string, as proto3 has int64 */
+bool read_number(struct request_reader *reader,
+                 const struct field_rule *rule); /* also digits in a string, as proto3 has int64 */
 
 bool schema_read(struct request_reader *reader, const struct field_rule *rule);      /* responseSchema; schema.c */
 bool schema_read_json(struct request_reader *reader, const struct field_rule *rule); /* responseJsonSchema */

@@ -1,6 +1,6 @@
-/* The check of responseSchema (the subset of OpenAPI 3 that the API takes: types in upper case, no additionalProperties, no $ref) and of
- * responseJsonSchema (the keywords of JSON Schema that it takes), and what the answer needs of them: which properties, and the
- * candidates that stand as an enum. Called by request.c. */
+/* The check of responseSchema (the subset of OpenAPI 3 that the API takes: types in upper case, no
+ * additionalProperties, no $ref) and of responseJsonSchema (the keywords of JSON Schema that it takes), and what the
+ * answer needs of them: which properties, and the candidates that stand as an enum. Called by request.c. */
 #include "sim/request.h"
 
 #define SCHEMA_NAMES_MAX 32
@@ -20,7 +20,16 @@ struct node {
     size_t value_count;
 };
 
-enum word_value { VALUE_ANY, VALUE_TYPE, VALUE_SCHEMA, VALUE_SCHEMAS, VALUE_PROPERTIES, VALUE_DEFINITIONS, VALUE_REQUIRED, VALUE_ENUM };
+enum word_value {
+    VALUE_ANY,
+    VALUE_TYPE,
+    VALUE_SCHEMA,
+    VALUE_SCHEMAS,
+    VALUE_PROPERTIES,
+    VALUE_DEFINITIONS,
+    VALUE_REQUIRED,
+    VALUE_ENUM
+};
 
 struct keyword {
     const char *name;
@@ -28,25 +37,46 @@ struct keyword {
 };
 
 static const struct keyword open_api_words[] = {
-    {"type", VALUE_TYPE},       {"properties", VALUE_PROPERTIES}, {"required", VALUE_REQUIRED},  {"enum", VALUE_ENUM},
-    {"items", VALUE_SCHEMA},    {"anyOf", VALUE_SCHEMAS},         {"nullable", VALUE_ANY},       {"format", VALUE_ANY},
-    {"title", VALUE_ANY},       {"description", VALUE_ANY},       {"minItems", VALUE_ANY},       {"maxItems", VALUE_ANY},
-    {"minLength", VALUE_ANY},   {"maxLength", VALUE_ANY},         {"minProperties", VALUE_ANY},  {"maxProperties", VALUE_ANY},
-    {"minimum", VALUE_ANY},     {"maximum", VALUE_ANY},           {"pattern", VALUE_ANY},        {"propertyOrdering", VALUE_ANY},
-    {"example", VALUE_ANY},     {"default", VALUE_ANY},
+    {"type", VALUE_TYPE},         {"properties", VALUE_PROPERTIES},
+    {"required", VALUE_REQUIRED}, {"enum", VALUE_ENUM},
+    {"items", VALUE_SCHEMA},      {"anyOf", VALUE_SCHEMAS},
+    {"nullable", VALUE_ANY},      {"format", VALUE_ANY},
+    {"title", VALUE_ANY},         {"description", VALUE_ANY},
+    {"minItems", VALUE_ANY},      {"maxItems", VALUE_ANY},
+    {"minLength", VALUE_ANY},     {"maxLength", VALUE_ANY},
+    {"minProperties", VALUE_ANY}, {"maxProperties", VALUE_ANY},
+    {"minimum", VALUE_ANY},       {"maximum", VALUE_ANY},
+    {"pattern", VALUE_ANY},       {"propertyOrdering", VALUE_ANY},
+    {"example", VALUE_ANY},       {"default", VALUE_ANY},
 };
 
 static const struct keyword json_schema_words[] = {
-    {"type", VALUE_TYPE},    {"properties", VALUE_PROPERTIES}, {"required", VALUE_REQUIRED}, {"enum", VALUE_ENUM},
-    {"items", VALUE_SCHEMA}, {"anyOf", VALUE_SCHEMAS},         {"oneOf", VALUE_SCHEMAS},     {"prefixItems", VALUE_SCHEMAS},
-    {"$id", VALUE_ANY},      {"$defs", VALUE_DEFINITIONS},     {"$ref", VALUE_ANY},          {"$anchor", VALUE_ANY},
-    {"format", VALUE_ANY},   {"title", VALUE_ANY},             {"description", VALUE_ANY},   {"minItems", VALUE_ANY},
-    {"maxItems", VALUE_ANY}, {"minimum", VALUE_ANY},           {"maximum", VALUE_ANY},       {"additionalProperties", VALUE_ANY},
+    {"type", VALUE_TYPE},
+    {"properties", VALUE_PROPERTIES},
+    {"required", VALUE_REQUIRED},
+    {"enum", VALUE_ENUM},
+    {"items", VALUE_SCHEMA},
+    {"anyOf", VALUE_SCHEMAS},
+    {"oneOf", VALUE_SCHEMAS},
+    {"prefixItems", VALUE_SCHEMAS},
+    {"$id", VALUE_ANY},
+    {"$defs", VALUE_DEFINITIONS},
+    {"$ref", VALUE_ANY},
+    {"$anchor", VALUE_ANY},
+    {"format", VALUE_ANY},
+    {"title", VALUE_ANY},
+    {"description", VALUE_ANY},
+    {"minItems", VALUE_ANY},
+    {"maxItems", VALUE_ANY},
+    {"minimum", VALUE_ANY},
+    {"maximum", VALUE_ANY},
+    {"additionalProperties", VALUE_ANY},
     {"propertyOrdering", VALUE_ANY},
 };
 
 static const char *const open_api_types[] = {"OBJECT", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "NULL", NULL};
-static const char *const json_schema_types[] = {"object", "string", "number", "integer", "boolean", "array", "null", NULL};
+static const char *const json_schema_types[] = {"object",  "string", "number", "integer",
+                                                "boolean", "array",  "null",   NULL};
 
 static bool read_node(struct request_reader *reader, bool is_json_schema, unsigned level, struct node *ret_node);
 
@@ -54,15 +84,17 @@ static bool read_type_name(struct request_reader *reader, struct node *node)
 {
     const char *const *types = node->is_json_schema ? json_schema_types : open_api_types;
     if (walk_peek(&reader->walk) != '"')
-        return reader_fail(reader, "Proto field is not repeating, cannot start list. (%s is one type in upper case)", reader_place(reader));
+        return reader_fail(reader, "Proto field is not repeating, cannot start list. (%s is one type in upper case)",
+                           reader_place(reader));
     if (!walk_string(&reader->walk, &node->type))
         return false;
     node->has_type = true;
     for (int i = 0; types[i] != NULL; i++)
         if (walk_equals(node->type, types[i]))
             return true;
-    return reader_fail(reader, "Invalid value at '%s' (type.googleapis.com/google.ai.generativelanguage.v1beta.Type), \"%.*s\"", reader_place(reader),
-                       (int)min_i64((int64_t)node->type.len, 40), node->type.at);
+    return reader_fail(reader,
+                       "Invalid value at '%s' (type.googleapis.com/google.ai.generativelanguage.v1beta.Type), \"%.*s\"",
+                       reader_place(reader), (int)min_i64((int64_t)node->type.len, 40), node->type.at);
 }
 
 static bool read_type(struct request_reader *reader, struct node *node)
@@ -84,7 +116,8 @@ static bool read_name_list(struct request_reader *reader, struct node *node)
         return false;
     for (bool is_first = true; walk_next(&reader->walk, ']', is_first); is_first = false) {
         if (node->required_count == SCHEMA_NAMES_MAX)
-            return reader_fail(reader, "The specified schema produces a constraint that has too many states for serving.");
+            return reader_fail(reader,
+                               "The specified schema produces a constraint that has too many states for serving.");
         if (!walk_string(&reader->walk, &node->required[node->required_count++]))
             return false;
     }
@@ -99,15 +132,19 @@ static bool read_values(struct request_reader *reader, struct node *node)
         return false;
     for (bool is_first = true; walk_next(&reader->walk, ']', is_first); is_first = false, node->value_count++) {
         if (!node->is_json_schema && walk_peek(&reader->walk) != '"')
-            return reader_fail(reader, "Invalid value at '%s[%zu]' (TYPE_STRING)", reader_place(reader), node->value_count);
+            return reader_fail(reader, "Invalid value at '%s[%zu]' (TYPE_STRING)", reader_place(reader),
+                               node->value_count);
         if (!walk_skip(&reader->walk, NULL))
             return false;
     }
     node->values.len = (size_t)(reader->walk.at - node->values.at);
     if (node->value_count > (size_t)reader->enum_max)
-        return reader_fail(reader, "The specified schema produces a constraint that has too many states for serving. Typical causes of this error "
-                                   "are schemas with lots of text (for example, very long property or enum names), schemas with long array "
-                                   "length limits, or schemas using complex value matchers.");
+        return reader_fail(
+            reader,
+            "The specified schema produces a constraint that has too many states for serving. Typical causes of this "
+            "error "
+            "are schemas with lots of text (for example, very long property or enum names), schemas with long array "
+            "length limits, or schemas using complex value matchers.");
     return reader->walk.problem == NULL;
 }
 
@@ -142,7 +179,8 @@ static bool read_properties(struct request_reader *reader, struct node *node, bo
         if (is_definitions)
             continue;
         if (node->name_count == SCHEMA_NAMES_MAX)
-            return reader_fail(reader, "The specified schema produces a constraint that has too many states for serving.");
+            return reader_fail(reader,
+                               "The specified schema produces a constraint that has too many states for serving.");
         node->names[node->name_count++] = name;
         if (node->level == 0)
             note_property(reader->request, name, &property);
@@ -195,14 +233,16 @@ static bool check_node(struct request_reader *reader, const struct node *node)
                                         memcmp(node->names[k].at, node->required[i].at, node->names[k].len) != 0))
             k++;
         if (k == node->name_count)
-            return reader_fail(reader, "* GenerateContentRequest.%s.required[%zu]: property is not defined", reader_place(reader), i);
+            return reader_fail(reader, "* GenerateContentRequest.%s.required[%zu]: property is not defined",
+                               reader_place(reader), i);
     }
     if (node->is_json_schema)
         return true;
     if (!node->has_type && !node->has_any_of)
         return reader_fail(reader, "* GenerateContentRequest.%s.type: must be specified", reader_place(reader));
     if (node->has_type && walk_equals(node->type, "OBJECT") && node->name_count == 0)
-        return reader_fail(reader, "* GenerateContentRequest.%s.properties: should be non-empty for OBJECT type", reader_place(reader));
+        return reader_fail(reader, "* GenerateContentRequest.%s.properties: should be non-empty for OBJECT type",
+                           reader_place(reader));
     if (node->has_type && walk_equals(node->type, "ARRAY") && !node->has_items)
         return reader_fail(reader, "* GenerateContentRequest.%s.items: missing field.", reader_place(reader));
     return true;

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define BACKLOG 1024
-#define OWN_DESCRIPTORS 32 /* of the limit: the loop's, the listeners', standard ones */
+#define OWN_DESCRIPTORS 32   /* of the limit: the loop's, the listeners', standard ones */
 #define CHANGE_DELAY_US 2000 /* the answer to the change itself leaves first */
 
 static void on_outage_over(evutil_socket_t fd, short what, void *arg);
@@ -42,13 +42,15 @@ static int parse_address(const char *text, struct sockaddr_in *ret_address, stru
     int64_t port;
     struct sockaddr_in address = {.sin_family = AF_INET};
     if (colon == NULL || (size_t)(colon - text) >= sizeof host || parse_i64(colon + 1, 0, 65535, &port, NULL) != 0)
-        return galloc_fail(error, GALLOC_USAGE, "\"%s\" is not an address such as 127.0.0.1:8800 (port 0: a free one)", text);
+        return galloc_fail(error, GALLOC_USAGE, "\"%s\" is not an address such as 127.0.0.1:8800 (port 0: a free one)",
+                           text);
     memcpy(host, text, (size_t)(colon - text));
     host[colon - text] = '\0';
     if (inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &address.sin_addr) != 1)
         return galloc_fail(error, GALLOC_USAGE, "\"%s\" is not an address such as 127.0.0.1:8800", text);
     if (ntohl(address.sin_addr.s_addr) >> 24 != 127)
-        return galloc_fail(error, GALLOC_USAGE, "%s is not a loopback address: gallocsim listens on 127.0.0.1 only", host);
+        return galloc_fail(error, GALLOC_USAGE, "%s is not a loopback address: gallocsim listens on 127.0.0.1 only",
+                           host);
     address.sin_port = htons((uint16_t)port);
     *ret_address = address;
     return 0;
@@ -67,7 +69,8 @@ static int bind_to(const struct sockaddr_in *address)
     return -problem;
 }
 
-/* A free port is found by binding to port 0 and then bound by its number: only so does it stay ours while an outage has it closed. */
+/* A free port is found by binding to port 0 and then bound by its number: only so does it stay ours while an outage has
+ * it closed. */
 static int bind_free(struct sockaddr_in *address)
 {
     int fd = -EADDRINUSE;
@@ -211,9 +214,11 @@ static void on_outage_over(evutil_socket_t fd, short what, void *arg)
 int server_change(struct server *server, const struct settings *settings, struct galloc_error *error)
 {
     if (settings->outage == OUTAGE_REFUSE && settings->outage_ms <= 0 && server->control.fd < 0)
-        return galloc_fail(error, GALLOC_INVALID_VALUE,
-                           "outage: \"refuse\" closes this very address: give outage_ms as well, or start gallocsim with --control");
-    bool has_other_outage = settings->outage != server->settings.outage || settings->outage_ms != server->settings.outage_ms;
+        return galloc_fail(
+            error, GALLOC_INVALID_VALUE,
+            "outage: \"refuse\" closes this very address: give outage_ms as well, or start gallocsim with --control");
+    bool has_other_outage =
+        settings->outage != server->settings.outage || settings->outage_ms != server->settings.outage_ms;
     server->settings = *settings;
     judge_configure(&server->judge);
     if (has_other_outage) {
@@ -221,7 +226,8 @@ int server_change(struct server *server, const struct settings *settings, struct
         event_add(server->change_timer, &soon);
         event_del(server->outage_timer);
         if (settings->outage != OUTAGE_OFF && settings->outage_ms > 0) {
-            struct timeval until = {.tv_sec = (time_t)(settings->outage_ms / 1000), .tv_usec = (suseconds_t)fmod(settings->outage_ms * 1000, 1e6)};
+            struct timeval until = {.tv_sec = (time_t)(settings->outage_ms / 1000),
+                                    .tv_usec = (suseconds_t)fmod(settings->outage_ms * 1000, 1e6)};
             event_add(server->outage_timer, &until);
         }
     }
@@ -250,11 +256,12 @@ void server_refuse(struct server *server, int status, const char *why, struct bu
     answer_json(&server->maker, status, body, out);
 }
 
-void server_handle(struct server *server, const struct http_head *head, const char *body, int64_t connection, bool is_control, bool is_reused,
-                   struct buf *out, struct reply *ret_reply)
+void server_handle(struct server *server, const struct http_head *head, const char *body, int64_t connection,
+                   bool is_control, bool is_reused, struct buf *out, struct reply *ret_reply)
 {
     struct text_span path = head->path;
-    bool is_api = (path.len >= 4 && memcmp(path.at, "/v1/", 4) == 0) || (path.len >= 8 && memcmp(path.at, "/v1beta/", 8) == 0);
+    bool is_api =
+        (path.len >= 4 && memcmp(path.at, "/v1/", 4) == 0) || (path.len >= 8 && memcmp(path.at, "/v1beta/", 8) == 0);
     *ret_reply = (struct reply){.mode = SEND_WHOLE};
     if (head->has_foreign_host)
         server_refuse(server, 421, "the Host header does not name this machine's loopback", out);

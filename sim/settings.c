@@ -1,4 +1,5 @@
-/* See settings.h. One table is read by the command line, PATCH /sim/config, GET /sim/config, GET /sim/help and --help. */
+/* See settings.h. One table is read by the command line, PATCH /sim/config, GET /sim/config, GET /sim/help and --help.
+ */
 #include "sim/settings.h"
 
 #include "base/json.h"
@@ -14,11 +15,26 @@ static const char *const hint_names[] = {"none", "ra", "full", "lie", NULL};
 static const char *const outages[] = {"off", "503", "reset", "refuse", "hang", NULL};
 
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)NULL)->name)
-#define INT(name, low, high, fallback, unit, help) {#name, SETTING_INT, FIELD(name), low, high, fallback, unit, help, NULL}
-#define NUMBER(name, low, high, fallback, unit, help) {#name, SETTING_NUMBER, FIELD(name), low, high, fallback, unit, help, NULL}
-#define BOOL(name, fallback, help) {#name, SETTING_BOOL, FIELD(name), 0, 1, fallback, "", help, NULL}
-#define CHOICE(name, choices, fallback, help) {#name, SETTING_CHOICE, FIELD(name), 0, 0, fallback, "", help, choices}
-#define TEXT(name, fallback, help) {#name, SETTING_TEXT, FIELD(name), 0, 0, fallback, "", help, NULL}
+#define INT(name, low, high, fallback, unit, help)                             \
+    {                                                                          \
+#name, SETTING_INT, FIELD(name), low, high, fallback, unit, help, NULL \
+    }
+#define NUMBER(name, low, high, fallback, unit, help)                             \
+    {                                                                             \
+#name, SETTING_NUMBER, FIELD(name), low, high, fallback, unit, help, NULL \
+    }
+#define BOOL(name, fallback, help)                                       \
+    {                                                                    \
+#name, SETTING_BOOL, FIELD(name), 0, 1, fallback, "", help, NULL \
+    }
+#define CHOICE(name, choices, fallback, help)                                 \
+    {                                                                         \
+#name, SETTING_CHOICE, FIELD(name), 0, 0, fallback, "", help, choices \
+    }
+#define TEXT(name, fallback, help)                                       \
+    {                                                                    \
+#name, SETTING_TEXT, FIELD(name), 0, 0, fallback, "", help, NULL \
+    }
 #define DAY_MS (86400e3)
 
 static const struct setting_row rows[] = {
@@ -34,16 +50,21 @@ static const struct setting_row rows[] = {
     INT(tpd, -1, 1e15, "none", "tokens a day", "quota of input tokens a day"),
     CHOICE(quota_kind, quota_kinds, "bucket", "how rpm and tpm are counted; a day is always a fixed window"),
     INT(burst, 0, 1e12, "0", "requests", "depth of the bucket of rpm (tpm's in proportion); 0: the whole quota"),
-    CHOICE(quota_phase, quota_phases, "wall", "fixed windows begin on the wall clock, or at the first request after the last one"),
+    CHOICE(quota_phase, quota_phases, "wall",
+           "fixed windows begin on the wall clock, or at the first request after the last one"),
     NUMBER(window_s, 0.001, 1e7, "60", "s", "length of the window of rpm and tpm, before time_scale"),
     NUMBER(day_s, 0.001, 1e9, "86400", "s", "length of the day of rpd and tpd, before time_scale"),
-    CHOICE(day_phase, day_phases, "pacific", "the day ends at midnight in Los Angeles (only when day_s x time_scale is a whole "
+    CHOICE(day_phase, day_phases, "pacific",
+           "the day ends at midnight in Los Angeles (only when day_s x time_scale is a whole "
            "day, else as wall), on the wall clock, or after the first request"),
     BOOL(quota_counts_refused, "no", "refused calls count as well (sliding windows)"),
-    CHOICE(hints, hint_names, "full", "what a 429 tells: nothing, Retry-After, QuotaFailure and RetryInfo, or that with a short delay "
+    CHOICE(hints, hint_names, "full",
+           "what a 429 tells: nothing, Retry-After, QuotaFailure and RetryInfo, or that with a short delay "
            "for a day's quota"),
     {"free_tier", SETTING_BOOL, FIELD(is_free_tier), 0, 1, "no", "", "quotas carry the names of the free tier", NULL},
-    TEXT(quotas, "", "more quotas: UNIT=COUNT/SECONDSs[,kind][,burst=N][,first][,refused][,day] parted by semicolons, UNIT being requests "
+    TEXT(quotas, "",
+         "more quotas: UNIT=COUNT/SECONDSs[,kind][,burst=N][,first][,refused][,day] parted by semicolons, UNIT being "
+         "requests "
          "or tokens"),
     NUMBER(background_rpm, 0, 1e9, "0", "requests a minute", "another client's calls on the same quotas (Poisson)"),
 
@@ -70,11 +91,14 @@ static const struct setting_row rows[] = {
     NUMBER(poison_after_ms, 0, DAY_MS, "0", "ms", "time after which a poisoned call fails; 0: as any call"),
     CHOICE(outage, outages, "off", "an outage of everything under /v1 and /v1beta"),
     NUMBER(outage_ms, 0, DAY_MS, "0", "ms", "the outage ends by itself after this long; 0: when it is switched off"),
-    BOOL(outage_spares_tests, "no", "an outage spares test requests: no assignment in the prompt, countTokens, GET models"),
+    BOOL(outage_spares_tests, "no",
+         "an outage spares test requests: no assignment in the prompt, countTokens, GET models"),
     BOOL(faults_spare_tests, "no", "faults and latency spare test requests"),
 
-    INT(thoughts_tokens, 0, 1e6, "0", "tokens", "tokens of thinking in every answer; they count towards maxOutputTokens"),
-    INT(cache_min_tokens, 0, 1e9, "1024", "tokens", "a repeated systemInstruction of at least this size counts as cached; 0: never"),
+    INT(thoughts_tokens, 0, 1e6, "0", "tokens",
+        "tokens of thinking in every answer; they count towards maxOutputTokens"),
+    INT(cache_min_tokens, 0, 1e9, "1024", "tokens",
+        "a repeated systemInstruction of at least this size counts as cached; 0: never"),
     INT(input_token_limit, 1, 1e9, "1048576", "tokens", "a longer prompt is refused with 400"),
     INT(schema_enum_max, 1, 1e9, "1000", "values", "an enum with more values is refused with 400 as too many states"),
     INT(max_body_bytes, 1024, 1073741824, "20971520", "bytes", "a larger request body is refused with 413"),
@@ -93,15 +117,27 @@ static void add_fault_rows(void)
     for (int i = 0; i < KIND_COUNT; i++) {
         if (!kind_is_fault((enum kind)i))
             continue;
-        fault_rows[fault_row_count++] = (struct setting_row){
-            .name = kind_rows[i].name, .type = SETTING_NUMBER, .low = 0, .high = 1, .fallback = "0", .unit = "share",
-            .offset = offsetof(struct settings, fault_share) + (size_t)i * sizeof(double), .bytes = sizeof(double),
-            .help = kind_rows[i].help};
+        fault_rows[fault_row_count++] =
+            (struct setting_row){.name = kind_rows[i].name,
+                                 .type = SETTING_NUMBER,
+                                 .low = 0,
+                                 .high = 1,
+                                 .fallback = "0",
+                                 .unit = "share",
+                                 .offset = offsetof(struct settings, fault_share) + (size_t)i * sizeof(double),
+                                 .bytes = sizeof(double),
+                                 .help = kind_rows[i].help};
         snprintf(next_names[i], sizeof next_names[i], "%s_next", kind_rows[i].name);
-        fault_rows[fault_row_count++] = (struct setting_row){
-            .name = next_names[i], .type = SETTING_INT, .low = 0, .high = 1e9, .fallback = "0", .unit = "calls",
-            .offset = offsetof(struct settings, fault_next) + (size_t)i * sizeof(int64_t), .bytes = sizeof(int64_t),
-            .help = "the same for the next calls, counted down"};
+        fault_rows[fault_row_count++] =
+            (struct setting_row){.name = next_names[i],
+                                 .type = SETTING_INT,
+                                 .low = 0,
+                                 .high = 1e9,
+                                 .fallback = "0",
+                                 .unit = "calls",
+                                 .offset = offsetof(struct settings, fault_next) + (size_t)i * sizeof(int64_t),
+                                 .bytes = sizeof(int64_t),
+                                 .help = "the same for the next calls, counted down"};
     }
 }
 
@@ -185,7 +221,8 @@ static int set_text(const struct setting_row *row, void *at, const char *value, 
     return 0;
 }
 
-static int set_row(struct settings *settings, const struct setting_row *row, const char *value, struct galloc_error *error)
+static int set_row(struct settings *settings, const struct setting_row *row, const char *value,
+                   struct galloc_error *error)
 {
     void *at = field(settings, row);
     bool on = false;
@@ -219,8 +256,8 @@ static int unknown_name(const char *name, struct galloc_error *error)
     for (size_t i = 0; i < settings_count() && count < ARRAY_COUNT(names); i++)
         names[count++] = settings_row(i)->name;
     const char *nearest = text_nearest(name, names, count);
-    return galloc_fail(error, GALLOC_UNKNOWN_FIELD, "there is no setting \"%s\"%s%s%s; GET /sim/help lists them all", name,
-                       nearest ? " (did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?)" : "");
+    return galloc_fail(error, GALLOC_UNKNOWN_FIELD, "there is no setting \"%s\"%s%s%s; GET /sim/help lists them all",
+                       name, nearest ? " (did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?)" : "");
 }
 
 int settings_set(struct settings *settings, const char *name, const char *value, struct galloc_error *error)
@@ -285,7 +322,8 @@ int settings_check(const struct settings *settings, struct galloc_error *error)
     if (sum > 1 + 1e-9)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "the shares of all faults sum up to %g, more than 1", sum);
     if (kind_fault_by_name(settings->poison_kind) < 0)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "poison_kind: \"%s\" is not the name of a fault (error_500, error_504, error_400 ...)",
+        return galloc_fail(error, GALLOC_INVALID_VALUE,
+                           "poison_kind: \"%s\" is not the name of a fault (error_500, error_504, error_400 ...)",
                            settings->poison_kind);
     return quota_set_check(settings, error);
 }

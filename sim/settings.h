@@ -60,13 +60,16 @@ size_t settings_count(void);
 /* All defaults. */
 void settings_init(struct settings *ret_settings);
 
-/* Sets one by its name. 0, -GALLOC_UNKNOWN_FIELD with the nearest name, or -GALLOC_INVALID_VALUE with what would be right. */
+/* Sets one by its name. 0, -GALLOC_UNKNOWN_FIELD with the nearest name, or -GALLOC_INVALID_VALUE with what would be
+ * right. */
 int settings_set(struct settings *settings, const char *name, const char *value, struct galloc_error *error) MUST_CHECK;
 
-/* Sets all members of a JSON object (numbers, booleans, or the text of the command line); nothing is changed when one is refused. */
+/* Sets all members of a JSON object (numbers, booleans, or the text of the command line); nothing is changed when one
+ * is refused. */
 int settings_set_json(struct settings *settings, const char *json, size_t len, struct galloc_error *error) MUST_CHECK;
 
-/* What no single row can tell: shares of faults sum up to at most 1, the list of quotas can be read, the poison's kind is a fault. */
+/* What no single row can tell: shares of faults sum up to at most 1, the list of quotas can be read, the poison's kind
+ * is a fault. */
 int settings_check(const struct settings *settings, struct galloc_error *error) MUST_CHECK;
 
 /* One JSON object with every value; the key is shown as "set" only. */

@@ -110,7 +110,8 @@ static struct tally_key *count_key(struct tally *tally, struct text_span key, st
     return row;
 }
 
-struct tally_arrival tally_arrive(struct tally *tally, enum call_route route, struct text_span key, int64_t connection, int64_t now_us)
+struct tally_arrival tally_arrive(struct tally *tally, enum call_route route, struct text_span key, int64_t connection,
+                                  int64_t now_us)
 {
     struct tally_arrival arrival = {.number = tally->next_number++};
     struct tally_key *row = NULL;
@@ -128,9 +129,14 @@ struct tally_arrival tally_arrive(struct tally *tally, enum call_route route, st
             tally->tests++;
         arrival.key_call = tally->tests + tally->other;
     }
-    tally->ring[(uint64_t)arrival.number % tally->ring_size] = (struct tally_entry){
-        .number = arrival.number, .arrival_us = now_us, .key = row, .key_call = row ? arrival.key_call : 0, .connection = connection,
-        .in_flight = tally->in_flight, .route = route};
+    tally->ring[(uint64_t)arrival.number % tally->ring_size] =
+        (struct tally_entry){.number = arrival.number,
+                             .arrival_us = now_us,
+                             .key = row,
+                             .key_call = row ? arrival.key_call : 0,
+                             .connection = connection,
+                             .in_flight = tally->in_flight,
+                             .route = route};
     return arrival;
 }
 
@@ -181,13 +187,27 @@ void tally_to_json(const struct tally *tally, int64_t now_us, struct buf *out)
     const struct {
         const char *name;
         int64_t value;
-    } rows[] = {{"uptime_ms", (now_us - tally->start_us) / 1000}, {"received", tally->received}, {"tests", tally->tests},
-                {"other", tally->other}, {"bad_http", tally->bad_http}, {"answered", tally->answered}, {"ok", tally->ok},
-                {"refused", tally->refused}, {"cut", tally->cut}, {"in_flight", tally->in_flight}, {"max_in_flight", tally->max_in_flight},
-                {"tokens_in", tally->tokens_in}, {"tokens_cached", tally->tokens_cached}, {"tokens_out", tally->tokens_out},
-                {"tokens_thought", tally->tokens_thought}, {"keys", (int64_t)tally->key_count}, {"keys_called_again", tally->keys_called_again},
-                {"calls_beyond_first", tally->calls_beyond_first}, {"keys_answered_again", tally->keys_answered_again},
-                {"connections_open", tally->connections_open}, {"connections_opened", tally->connections_opened},
+    } rows[] = {{"uptime_ms", (now_us - tally->start_us) / 1000},
+                {"received", tally->received},
+                {"tests", tally->tests},
+                {"other", tally->other},
+                {"bad_http", tally->bad_http},
+                {"answered", tally->answered},
+                {"ok", tally->ok},
+                {"refused", tally->refused},
+                {"cut", tally->cut},
+                {"in_flight", tally->in_flight},
+                {"max_in_flight", tally->max_in_flight},
+                {"tokens_in", tally->tokens_in},
+                {"tokens_cached", tally->tokens_cached},
+                {"tokens_out", tally->tokens_out},
+                {"tokens_thought", tally->tokens_thought},
+                {"keys", (int64_t)tally->key_count},
+                {"keys_called_again", tally->keys_called_again},
+                {"calls_beyond_first", tally->calls_beyond_first},
+                {"keys_answered_again", tally->keys_answered_again},
+                {"connections_open", tally->connections_open},
+                {"connections_opened", tally->connections_opened},
                 {"calls_on_reused", tally->calls_on_reused}};
     struct json_out json = JSON_OUT(out);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++)

@@ -1,7 +1,9 @@
-/* See verdict.h. Called once a call, at its arrival; all draws of a call come from (seed, key, number of the key's call). */
+/* See verdict.h. Called once a call, at its arrival; all draws of a call come from (seed, key, number of the key's
+ * call). */
 #include "sim/verdict.h"
 
-/* What is drawn for every call, in this order, whatever the settings are: so one setting's change moves no other draw. */
+/* What is drawn for every call, in this order, whatever the settings are: so one setting's change moves no other draw.
+ */
 struct draws {
     double fault, normal, straggler, spread;
 };
@@ -112,7 +114,8 @@ static bool is_poisoned(const struct settings *settings, const struct call_facts
     if (call->key.at == NULL)
         return false;
     struct chance chance = chance_of(settings->seed, call->arrival.key_hash ^ 0x706f69736f6eu, 0);
-    return chance_unit(&chance) < settings->poison_share || settings_list_has(settings->poison_keys, call->key.at, call->key.len);
+    return chance_unit(&chance) < settings->poison_share ||
+           settings_list_has(settings->poison_keys, call->key.at, call->key.len);
 }
 
 static void set_kind(struct verdict *verdict, enum kind kind, double delay_s)
@@ -122,19 +125,23 @@ static void set_kind(struct verdict *verdict, enum kind kind, double delay_s)
     verdict->delay_s = delay_s;
 }
 
-/* How long a fault takes: a refusal is quick, a failure comes in the middle of the work, the rest when the answer would. */
+/* How long a fault takes: a refusal is quick, a failure comes in the middle of the work, the rest when the answer
+ * would. */
 static double fault_delay_s(const struct settings *settings, enum kind kind, double latency)
 {
     const struct kind_row *row = &kind_rows[kind];
     if (row->group != GROUP_STATUS)
         return latency;
-    bool is_failure = row->status == 500 || row->status == 502 || row->status == 504 || row->status == 408 || row->status == 499;
+    bool is_failure =
+        row->status == 500 || row->status == 502 || row->status == 504 || row->status == 408 || row->status == 499;
     return is_failure ? latency / 2 : settings->refusal_ms / 1000;
 }
 
 static bool meet_outage(const struct settings *settings, const struct call_facts *call, struct verdict *verdict)
 {
-    static const enum send_mode modes[] = {[OUTAGE_503] = SEND_WHOLE, [OUTAGE_RESET] = SEND_RESET, [OUTAGE_REFUSE] = SEND_RESET,
+    static const enum send_mode modes[] = {[OUTAGE_503] = SEND_WHOLE,
+                                           [OUTAGE_RESET] = SEND_RESET,
+                                           [OUTAGE_REFUSE] = SEND_RESET,
                                            [OUTAGE_HANG] = SEND_NEVER};
     if (settings->outage == OUTAGE_OFF || (call->is_test && settings->outage_spares_tests))
         return false;
@@ -182,7 +189,9 @@ void judge_decide(struct judge *judge, const struct call_facts *call, struct ver
     verdict->is_in_service = true;
     if (!is_spared && is_poisoned(settings, call)) {
         enum kind kind = (enum kind)kind_fault_by_name(settings->poison_kind);
-        set_kind(verdict, kind, settings->poison_after_ms > 0 ? settings->poison_after_ms / 1000 : fault_delay_s(settings, kind, latency));
+        set_kind(verdict, kind,
+                 settings->poison_after_ms > 0 ? settings->poison_after_ms / 1000
+                                               : fault_delay_s(settings, kind, latency));
         return;
     }
     enum kind kind = is_spared ? KIND_OK : draw_fault(settings, call, draws.fault);

@@ -1,4 +1,5 @@
-/* What happens to a call: outage, key, quota, validity, poison, places, faults and latency, in this order. One thread. */
+/* What happens to a call: outage, key, quota, validity, poison, places, faults and latency, in this order. One thread.
+ */
 #ifndef GALLOC_SIM_VERDICT_H
 #define GALLOC_SIM_VERDICT_H
 
@@ -8,7 +9,7 @@
 struct judge {
     struct settings *settings; /* borrowed; faults counted by NAME_next are counted down in it */
     struct quota_set quotas;
-    int64_t in_service; /* calls that were let in and have not ended */
+    int64_t in_service;    /* calls that were let in and have not ended */
     double *worker_free_s; /* owned; when each worker is free */
     int64_t worker_count;
 };

@@ -52,8 +52,9 @@ bool walk_next(struct walk *walk, char close, bool is_first)
     return true;
 }
 
-/* How many of the eight bytes at `at` come before the first quote, backslash, control character or byte above 0x7f; 8: all. (Mycroft's
- * test for a zero byte. A borrow can mark a byte wrongly, but only above one that is marked rightly, and the lowest is taken.) */
+/* How many of the eight bytes at `at` come before the first quote, backslash, control character or byte above 0x7f; 8:
+ * all. (Mycroft's test for a zero byte. A borrow can mark a byte wrongly, but only above one that is marked rightly,
+ * and the lowest is taken.) */
 static unsigned plain_bytes(const char *at)
 {
     const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;

@@ -1,5 +1,6 @@
-/* A forward walk over JSON text: one pass, nothing copied, strict grammar, made for speed (text of a string is skipped eight bytes at a time).
- * The first fault sticks: after it every call returns false, so callers may check once at the end. Pure; any thread. */
+/* A forward walk over JSON text: one pass, nothing copied, strict grammar, made for speed (text of a string is skipped
+ * eight bytes at a time). The first fault sticks: after it every call returns false, so callers may check once at the
+ * end. Pure; any thread. */
 #ifndef GALLOC_SIM_WALK_H
 #define GALLOC_SIM_WALK_H
 
@@ -28,13 +29,13 @@ char walk_peek(struct walk *walk); /* the first character of what comes, after w
 /* Steps into what is there; `open` is '{' or '['. */
 bool walk_open(struct walk *walk, char open);
 
-/* The next member or element of the container that was opened last: false at its end (which is stepped over) or on a fault.
- * is_first tells the first call for this container. */
+/* The next member or element of the container that was opened last: false at its end (which is stepped over) or on a
+ * fault. is_first tells the first call for this container. */
 bool walk_next(struct walk *walk, char close, bool is_first);
 bool walk_name(struct walk *walk, struct walk_string *ret_name); /* a member's name and its colon */
 
 bool walk_string(struct walk *walk, struct walk_string *ret_string);
-bool walk_number(struct walk *walk, double *ret_number); /* ret_number may be NULL */
+bool walk_number(struct walk *walk, double *ret_number);         /* ret_number may be NULL */
 bool walk_skip(struct walk *walk, struct json_span *ret_source); /* any value; ret_source may be NULL */
 bool walk_end(struct walk *walk); /* true when nothing but white space is left and all was well */
 

@@ -1,4 +1,5 @@
-/* gallocsim's server model: quotas against hand-computed times, what is decided for a call, the table of settings. No waiting: time is given. */
+/* gallocsim's server model: quotas against hand-computed times, what is decided for a call, the table of settings. No
+ * waiting: time is given. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +14,8 @@
 
 static struct quota_plan plan_of(enum quota_kind kind, double limit, double burst, double window_s)
 {
-    return (struct quota_plan){.kind = kind, .limit = limit, .burst = burst, .window_s = window_s, .nominal_s = window_s};
+    return (struct quota_plan){
+        .kind = kind, .limit = limit, .burst = burst, .window_s = window_s, .nominal_s = window_s};
 }
 
 /* How many of `calls` arriving at once at now_s are let in. */
@@ -115,7 +117,8 @@ static void test_quota_of_a_day_ends_in_california(void **state)
     struct quota *quota = quota_new(&plan);
     double wall_s = 1700000000; /* 2023-11-14 22:13:20 UTC; midnight in Los Angeles is 08:00 UTC in winter */
     assert_int_equal(let_in(quota, 0, wall_s, 5), 2);
-    assert_near(quota_wait_s(quota, 0, wall_s, 1), (double)clock_next_pacific_midnight_ms((int64_t)wall_s * 1000) / 1000 - wall_s);
+    assert_near(quota_wait_s(quota, 0, wall_s, 1),
+                (double)clock_next_pacific_midnight_ms((int64_t)wall_s * 1000) / 1000 - wall_s);
     assert_near(quota_wait_s(quota, 0, wall_s, 1), 9 * 3600 + 46 * 60 + 40);
     quota_free(quota);
 }
@@ -238,9 +241,14 @@ static void test_settings_refuse(void **state)
     (void)state;
     static const struct {
         const char *name, *value, *says;
-    } rows[] = {{"rmp", "3", "did you mean \"rpm\""}, {"rpm", "-2", "rpm"},          {"rpm", "many", "rpm"},
-                {"error_500", "1.5", "between"},      {"hints", "some", "none, ra, full, lie"}, {"outage", "on", "off, 503"},
-                {"quota_counts_refused", "perhaps", "quota_counts_refused"}, {"time_scale", "0", "between"}};
+    } rows[] = {{"rmp", "3", "did you mean \"rpm\""},
+                {"rpm", "-2", "rpm"},
+                {"rpm", "many", "rpm"},
+                {"error_500", "1.5", "between"},
+                {"hints", "some", "none, ra, full, lie"},
+                {"outage", "on", "off, 503"},
+                {"quota_counts_refused", "perhaps", "quota_counts_refused"},
+                {"time_scale", "0", "between"}};
     struct settings settings;
     settings_init(&settings);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -254,18 +262,25 @@ static void test_settings_refuse(void **state)
 static void test_settings_change_whole_or_not(void **state)
 {
     (void)state;
-    static const char *const refused[] = {"{\"rpm\":5,\"nothing\":1}", "{\"error_500\":0.7,\"error_503\":0.4}", "[1]", "{\"rpm\":5", "",
-                                          "{\"poison_kind\":\"ok\",\"rpm\":5}", "{\"rpm\":null}"};
+    static const char *const refused[] = {"{\"rpm\":5,\"nothing\":1}",
+                                          "{\"error_500\":0.7,\"error_503\":0.4}",
+                                          "[1]",
+                                          "{\"rpm\":5",
+                                          "",
+                                          "{\"poison_kind\":\"ok\",\"rpm\":5}",
+                                          "{\"rpm\":null}"};
     struct settings settings;
     settings_init(&settings);
     for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
         assert_true(settings_set_json(&settings, refused[i], strlen(refused[i]), NULL) < 0);
         assert_int_equal(settings.rpm, SIM_NONE);
     }
-    const char *good = "{\"rpm\":5,\"error_500\":0.25,\"hints\":\"ra\",\"error_503_next\":2,\"faults_spare_tests\":true,\"tpm\":\"none\"}";
+    const char *good = "{\"rpm\":5,\"error_500\":0.25,\"hints\":\"ra\",\"error_503_next\":2,\"faults_spare_tests\":"
+                       "true,\"tpm\":\"none\"}";
     assert_int_equal(settings_set_json(&settings, good, strlen(good), NULL), 0);
     assert_int_equal(settings.rpm, 5);
-    assert_true(settings.fault_share[KIND_ERROR_500] == 0.25 && settings.hints == HINTS_RA && settings.faults_spare_tests);
+    assert_true(settings.fault_share[KIND_ERROR_500] == 0.25 && settings.hints == HINTS_RA &&
+                settings.faults_spare_tests);
     assert_int_equal(settings.fault_next[KIND_ERROR_503], 2);
 }
 
@@ -305,8 +320,14 @@ static void test_lists(void **state)
 
 static struct call_facts call_of(const char *key, int64_t key_call, double now_s)
 {
-    struct call_facts call = {.route = ROUTE_GENERATE, .has_key = true, .is_key_right = true, .is_model_known = true, .is_valid = true,
-                              .tokens = 100, .now_s = now_s, .wall_s = 1000000 + now_s};
+    struct call_facts call = {.route = ROUTE_GENERATE,
+                              .has_key = true,
+                              .is_key_right = true,
+                              .is_model_known = true,
+                              .is_valid = true,
+                              .tokens = 100,
+                              .now_s = now_s,
+                              .wall_s = 1000000 + now_s};
     if (key != NULL)
         call.key = (struct text_span){key, strlen(key)};
     else
@@ -541,8 +562,10 @@ static void test_tally(void **state)
     set(&settings, "record_size", "4");
     tally_init(&tally, &settings, 0);
     struct text_span key = {"LAN1", 4}, none = {NULL, 0};
-    struct tally_arrival first = tally_arrive(&tally, ROUTE_GENERATE, key, 1, 1000), again = tally_arrive(&tally, ROUTE_GENERATE, key, 2, 2000);
-    struct tally_arrival test = tally_arrive(&tally, ROUTE_GENERATE, none, 2, 2500), models = tally_arrive(&tally, ROUTE_MODELS, none, 2, 2600);
+    struct tally_arrival first = tally_arrive(&tally, ROUTE_GENERATE, key, 1, 1000),
+                         again = tally_arrive(&tally, ROUTE_GENERATE, key, 2, 2000);
+    struct tally_arrival test = tally_arrive(&tally, ROUTE_GENERATE, none, 2, 2500),
+                         models = tally_arrive(&tally, ROUTE_MODELS, none, 2, 2600);
     assert_int_equal(again.key_call, 2);
     assert_int_equal(tally.max_in_flight, 3);
     tally_end(&tally, first.number, ROUTE_GENERATE, KIND_OK, 200, 3000);
@@ -588,7 +611,8 @@ static void test_tally_many_keys(void **state)
         for (int i = 0; i < 5000; i++) {
             char key[16];
             snprintf(key, sizeof key, "LAN%d", i);
-            struct tally_arrival arrival = tally_arrive(&tally, ROUTE_GENERATE, (struct text_span){key, strlen(key)}, 1, 0);
+            struct tally_arrival arrival =
+                tally_arrive(&tally, ROUTE_GENERATE, (struct text_span){key, strlen(key)}, 1, 0);
             tally_end(&tally, arrival.number, ROUTE_GENERATE, KIND_OK, 200, 1);
         }
     assert_int_equal(tally.key_count, 4000);

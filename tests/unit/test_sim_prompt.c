@@ -19,18 +19,46 @@ static void test_walk_is_strict(void **state)
     static const struct {
         const char *text;
         bool is_well;
-    } rows[] = {{"{}", true}, {" [1, -2.5e+3, true, null, \"\"] ", true}, {"\"a long string without anything in it\"", true},
-                {"{\"a\":{\"b\":[[]]}}", true}, {"\"\\u00e9\\n\\\\\\\"/\"", true}, {"123456789012345678901", true}, {"0", true}, {"-0.5", true},
-                {"", false}, {"{", false}, {"[1,]", false}, {"{\"a\":1,}", false}, {"{\"a\" 1}", false}, {"{a:1}", false}, {"[1 2]", false},
-                {"01", false}, {"1.", false}, {"-", false}, {"+1", false}, {"tru", false}, {"\"", false}, {"\"abcdefghijk", false},
-                {"\"\\x\"", false}, {"\"\\u12g4\"", false}, {"\"\\u12", false}, {"\"\\", false}, {"\"a\tb\"", false}, {"\"\xff\"", false},
-                {"{} {}", false}, {"]", false}, {"{]", false}, {"NaN", false}, {"1e", false}};
+    } rows[] = {{"{}", true},
+                {" [1, -2.5e+3, true, null, \"\"] ", true},
+                {"\"a long string without anything in it\"", true},
+                {"{\"a\":{\"b\":[[]]}}", true},
+                {"\"\\u00e9\\n\\\\\\\"/\"", true},
+                {"123456789012345678901", true},
+                {"0", true},
+                {"-0.5", true},
+                {"", false},
+                {"{", false},
+                {"[1,]", false},
+                {"{\"a\":1,}", false},
+                {"{\"a\" 1}", false},
+                {"{a:1}", false},
+                {"[1 2]", false},
+                {"01", false},
+                {"1.", false},
+                {"-", false},
+                {"+1", false},
+                {"tru", false},
+                {"\"", false},
+                {"\"abcdefghijk", false},
+                {"\"\\x\"", false},
+                {"\"\\u12g4\"", false},
+                {"\"\\u12", false},
+                {"\"\\", false},
+                {"\"a\tb\"", false},
+                {"\"\xff\"", false},
+                {"{} {}", false},
+                {"]", false},
+                {"{]", false},
+                {"NaN", false},
+                {"1e", false}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct walk walk = walk_of(rows[i].text, strlen(rows[i].text));
         bool is_well = walk_skip(&walk, NULL) && walk_end(&walk);
         if (is_well != rows[i].is_well)
             fail_msg("%s: %s", rows[i].text, walk.problem ? walk.problem : "taken");
-        assert_int_equal(json_check(rows[i].text, strlen(rows[i].text), NULL) == 0, rows[i].is_well); /* as the house's own reader */
+        assert_int_equal(json_check(rows[i].text, strlen(rows[i].text), NULL) == 0,
+                         rows[i].is_well); /* as the house's own reader */
     }
     char deep[100];
     memset(deep, '[', sizeof deep);
@@ -66,8 +94,12 @@ static void test_decode(void **state)
     (void)state;
     static const struct {
         const char *source, *text;
-    } rows[] = {{"plain", "plain"}, {"a\\nb\\t\\\"\\\\\\/", "a\nb\t\"\\/"}, {"\\u0041\\u00e9\\u20ac", "A\xc3\xa9\xe2\x82\xac"},
-                {"\\ud83d\\ude00!", "\xf0\x9f\x98\x80!"}, {"\\ud83d", "\xef\xbf\xbd"}, {"\\ude00x", "\xef\xbf\xbdx"}};
+    } rows[] = {{"plain", "plain"},
+                {"a\\nb\\t\\\"\\\\\\/", "a\nb\t\"\\/"},
+                {"\\u0041\\u00e9\\u20ac", "A\xc3\xa9\xe2\x82\xac"},
+                {"\\ud83d\\ude00!", "\xf0\x9f\x98\x80!"},
+                {"\\ud83d", "\xef\xbf\xbd"},
+                {"\\ude00x", "\xef\xbf\xbdx"}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct buf out = BUF_EMPTY;
         struct walk_string string = {rows[i].source, strlen(rows[i].source), strchr(rows[i].source, '\\') != NULL};
@@ -96,7 +128,8 @@ static void test_requests_refused(void **state)
         {"{" CONTENTS ",\"foo\":1}", "", "Unknown name \"foo\": Cannot find field."},
         {"{" CONTENTS "} x", "", "after the end"},
         {"{\"contents\":[{\"role\":\"system\",\"parts\":[{\"text\":\"x\"}]}]}", "contents.role", "valid role"},
-        {"{\"contents\":[{\"parts\":[{\"txt\":\"x\"}]}]}", "contents.parts", "Unknown name \"txt\" at 'contents.parts'"},
+        {"{\"contents\":[{\"parts\":[{\"txt\":\"x\"}]}]}", "contents.parts",
+         "Unknown name \"txt\" at 'contents.parts'"},
         {"{\"contents\":[{\"parts\":[]}]}", "contents.parts", "must not be empty"},
         {WITH("\"temprature\":0"), "generation_config", "Unknown name \"temprature\" at 'generation_config'"},
         {WITH("\"temperature\":3"), "generation_config.temperature", "supported range"},
@@ -105,20 +138,24 @@ static void test_requests_refused(void **state)
         {WITH("\"temperature\":0,\"temperature\":1"), "generation_config", "given twice"},
         {WITH("\"responseMimeType\":\"text/html\""), "generation_config.response_mime_type", "allowed mimetypes"},
         {WITH("\"responseSchema\":{\"type\":\"STRING\"}"), "generation_config", "response_mime_type must be set"},
-        {WITH("\"thinkingConfig\":{\"thinkingBudget\":0,\"thinkingLevel\":\"LOW\"}"), "generation_config.thinking_config", "only one"},
-        {WITH("\"thinkingConfig\":{\"thinkingLevel\":\"low\"}"), "generation_config.thinking_config.thinking_level", "low"},
+        {WITH("\"thinkingConfig\":{\"thinkingBudget\":0,\"thinkingLevel\":\"LOW\"}"),
+         "generation_config.thinking_config", "only one"},
+        {WITH("\"thinkingConfig\":{\"thinkingLevel\":\"low\"}"), "generation_config.thinking_config.thinking_level",
+         "low"},
         {SCHEMA("{\"type\":\"object\"}"), "generation_config.response_schema.type", "\"object\""},
         {SCHEMA("{\"type\":[\"STRING\",\"NULL\"]}"), "generation_config.response_schema.type", "not repeating"},
         {SCHEMA("{\"type\":\"OBJECT\"}"), "generation_config.response_schema", "should be non-empty"},
         {SCHEMA("{\"type\":\"ARRAY\"}"), "generation_config.response_schema", "items: missing"},
         {SCHEMA("{\"type\":\"OBJECT\",\"properties\":{\"a\":{\"type\":\"STRING\"}},\"additionalProperties\":false}"),
          "generation_config.response_schema", "Unknown name \"additionalProperties\""},
-        {SCHEMA("{\"type\":\"OBJECT\",\"properties\":{\"a\":{\"type\":\"STRING\"}},\"required\":[\"b\"]}"), "generation_config.response_schema",
-         "required[0]: property is not defined"},
+        {SCHEMA("{\"type\":\"OBJECT\",\"properties\":{\"a\":{\"type\":\"STRING\"}},\"required\":[\"b\"]}"),
+         "generation_config.response_schema", "required[0]: property is not defined"},
         {SCHEMA("{\"type\":\"STRING\",\"enum\":[\"a\",1]}"), "generation_config.response_schema.enum", "enum[1]"},
-        {SCHEMA("{\"type\":\"STRING\",\"enum\":[\"a\",\"b\",\"c\",\"d\"]}"), "generation_config.response_schema.enum", "too many states"},
+        {SCHEMA("{\"type\":\"STRING\",\"enum\":[\"a\",\"b\",\"c\",\"d\"]}"), "generation_config.response_schema.enum",
+         "too many states"},
         {"{" CONTENTS ",\"serviceTier\":\"FLEX\"}", "service_tier", "FLEX"},
-        {"{" CONTENTS ",\"safetySettings\":[{\"category\":\"HARM\",\"threshold\":\"OFF\"}]}", "safety_settings.category", "HARM"},
+        {"{" CONTENTS ",\"safetySettings\":[{\"category\":\"HARM\",\"threshold\":\"OFF\"}]}",
+         "safety_settings.category", "HARM"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct sim_request request;
@@ -136,12 +173,17 @@ static void test_requests_taken(void **state)
     static const char *const rows[] = {
         "{" CONTENTS "}",
         "{\"contents\":{\"parts\":{\"text\":\"one message for a list of one\"}}}",
-        "{" CONTENTS ",\"system_instruction\":{\"parts\":[{\"text\":\"s\"}]},\"generation_config\":{\"max_output_tokens\":\"256\",\"top_p\":0.5}}",
-        WITH("\"temperature\":null,\"stopSequences\":[\"END\"],\"candidateCount\":1,\"seed\":7,\"thinkingConfig\":{\"thinkingBudget\":-1}"),
-        SCHEMA("{\"type\":\"OBJECT\",\"properties\":{\"agent_id\":{\"type\":\"STRING\",\"enum\":[\"a\",\"b\"]},\"score\":{\"type\":\"NUMBER\","
-               "\"nullable\":true,\"minimum\":0},\"list\":{\"type\":\"ARRAY\",\"items\":{\"type\":\"STRING\"},\"maxItems\":\"3\"}},\"required\":"
+        "{" CONTENTS ",\"system_instruction\":{\"parts\":[{\"text\":\"s\"}]},\"generation_config\":{\"max_output_"
+                     "tokens\":\"256\",\"top_p\":0.5}}",
+        WITH("\"temperature\":null,\"stopSequences\":[\"END\"],\"candidateCount\":1,\"seed\":7,\"thinkingConfig\":{"
+             "\"thinkingBudget\":-1}"),
+        SCHEMA("{\"type\":\"OBJECT\",\"properties\":{\"agent_id\":{\"type\":\"STRING\",\"enum\":[\"a\",\"b\"]},"
+               "\"score\":{\"type\":\"NUMBER\","
+               "\"nullable\":true,\"minimum\":0},\"list\":{\"type\":\"ARRAY\",\"items\":{\"type\":\"STRING\"},"
+               "\"maxItems\":\"3\"}},\"required\":"
                "[\"agent_id\"],\"propertyOrdering\":[\"agent_id\",\"score\"]}"),
-        WITH("\"responseMimeType\":\"application/json\",\"responseJsonSchema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":[\"string\","
+        WITH("\"responseMimeType\":\"application/"
+             "json\",\"responseJsonSchema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":[\"string\","
              "\"null\"]}},\"required\":[\"a\"],\"additionalProperties\":false}"),
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -156,7 +198,8 @@ static void test_requests_taken(void **state)
     assert_true(request_read(rows[4], strlen(rows[4]), false, 1000, &request, &fault));
     assert_true(request.wants_agent_id && !request.wants_reason && request.agent_enum_count == 2);
     assert_true(request_read(rows[0], strlen(rows[0]), true, 1000, &request, &fault));
-    assert_false(request_read(rows[2], strlen(rows[2]), true, 1000, &request, &fault)); /* countTokens takes no systemInstruction */
+    assert_false(request_read(rows[2], strlen(rows[2]), true, 1000, &request,
+                              &fault)); /* countTokens takes no systemInstruction */
 }
 
 /* ---- prompts and the rule ---- */
@@ -191,7 +234,8 @@ static const char *chosen(struct stage *stage, const char *system, const char *u
     }
     if (values != NULL)
         buf_add_fmt(&stage->body,
-                    ",\"generationConfig\":{\"responseMimeType\":\"application/json\",\"responseSchema\":{\"type\":\"OBJECT\",\"properties\":"
+                    ",\"generationConfig\":{\"responseMimeType\":\"application/"
+                    "json\",\"responseSchema\":{\"type\":\"OBJECT\",\"properties\":"
                     "{\"agent_id\":{\"type\":\"STRING\",\"enum\":%s}}}}",
                     values);
     buf_add_char(&stage->body, '}');
@@ -199,20 +243,24 @@ static const char *chosen(struct stage *stage, const char *system, const char *u
         fail_msg("%s", fault.message);
     prompt_read(&stage->prompt, &stage->request);
     allocator_choose(&stage->prompt, &stage->allocation);
-    snprintf(id, sizeof id, "%.*s", (int)stage->allocation.agent_id.len, stage->allocation.agent_id.at ? stage->allocation.agent_id.at : "");
+    snprintf(id, sizeof id, "%.*s", (int)stage->allocation.agent_id.len,
+             stage->allocation.agent_id.at ? stage->allocation.agent_id.at : "");
     return id;
 }
 
-#define ROSTER                                                                            \
-    "Choose well.\nAGENTS\n"                                                              \
-    "{\"agent_id\":\"A1\",\"region\":\"north\",\"speciality\":\"recovery\"}\n"            \
-    "{\"agent_id\":\"A2\",\"region\":\"north\",\"speciality\":\"servicing\"}\n"           \
-    "{\"agent_id\":\"A3\",\"home_district\":\"Tábor\",\"region\":\"south\",\"speciality\":\"servicing\"}\n" \
-    "{\"agent_id\":\"A4\",\"region\":\"north\",\"speciality\":\"servicing\",\"skills\":[\"x\"],\"capacity\":9}\n\nBe fair.\n"
+#define ROSTER                                                                                                         \
+    "Choose well.\nAGENTS\n"                                                                                           \
+    "{\"agent_id\":\"A1\",\"region\":\"north\",\"speciality\":\"recovery\"}\n"                                         \
+    "{\"agent_id\":\"A2\",\"region\":\"north\",\"speciality\":\"servicing\"}\n"                                        \
+    "{\"agent_id\":\"A3\",\"home_district\":\"Tábor\",\"region\":\"south\",\"speciality\":\"servicing\"}\n"           \
+    "{\"agent_id\":\"A4\",\"region\":\"north\",\"speciality\":\"servicing\",\"skills\":[\"x\"],\"capacity\":9}\n\nBe " \
+    "fair.\n"
 #define CASE(fields) "ASSIGNMENT\n{\"key\":\"LAN1\",\"fields\":{" fields "}}\n\n"
-#define LOADS(a1, a2, a3, a4)                                                                                                          \
-    "CANDIDATES\n{\"agent_id\":\"A1\",\"capacity\":10,\"held\":" #a1 ",\"free\":5}\n{\"agent_id\":\"A2\",\"capacity\":10,\"held\":" #a2 \
-    ",\"free\":5}\n{\"agent_id\":\"A3\",\"capacity\":10,\"held\":" #a3 ",\"free\":5}\n{\"agent_id\":\"A4\",\"capacity\":20,\"held\":" #a4 ",\"free\":5}\n"
+#define LOADS(a1, a2, a3, a4)                                          \
+    "CANDIDATES\n{\"agent_id\":\"A1\",\"capacity\":10,\"held\":" #a1   \
+    ",\"free\":5}\n{\"agent_id\":\"A2\",\"capacity\":10,\"held\":" #a2 \
+    ",\"free\":5}\n{\"agent_id\":\"A3\",\"capacity\":10,\"held\":" #a3 \
+    ",\"free\":5}\n{\"agent_id\":\"A4\",\"capacity\":20,\"held\":" #a4 ",\"free\":5}\n"
 
 static void test_rule(void **state)
 {
@@ -220,15 +268,19 @@ static void test_rule(void **state)
     static const struct {
         const char *user, *agent, *why;
     } rows[] = {
-        {CASE("\"region\":\"north\",\"status\":\"loan not paid\"") LOADS(9, 0, 0, 0), "A1", "recovery for \"loan not paid\""},
+        {CASE("\"region\":\"north\",\"status\":\"loan not paid\"") LOADS(9, 0, 0, 0), "A1",
+         "recovery for \"loan not paid\""},
         {CASE("\"region\":\"north\",\"status\":\"running, OK\"") LOADS(0, 4, 0, 7), "A4", "holds 7 of 20"},
         {CASE("\"region\":\"north\",\"status\":\"running, OK\"") LOADS(0, 3, 0, 7), "A2", "same region (north)"},
         {CASE("\"region\":\"south\",\"status\":\"client in debt\"") LOADS(0, 0, 9, 0), "A3", "same region (south)"},
         {CASE("\"district\":\"Tábor\"") LOADS(0, 0, 9, 0), "A3", "same district (Tábor)"},
         {CASE("\"region\":\"west\",\"loan_status\":\"OVERDUE\"") LOADS(9, 0, 0, 0), "A1", "no open agent nearer"},
-        {"CANDIDATES\n{\"agent_id\":\"A2\",\"capacity\":5,\"held\":5,\"free\":0}\n{\"agent_id\":\"A3\",\"capacity\":5,\"held\":4,\"free\":1}\n"
-         CASE("\"region\":\"north\""), "A3", "holds 4 of 5"}, /* the near one is full */
-        {CASE("\"region\":\"x\"") "## CANDIDATES:\r\n{\"agent_id\":\"A1\",\"capacity\":null,\"held\":3,\"free\":null}\r\n", "A1", "holds 3"},
+        {"CANDIDATES\n{\"agent_id\":\"A2\",\"capacity\":5,\"held\":5,\"free\":0}\n{\"agent_id\":\"A3\",\"capacity\":5,"
+         "\"held\":4,\"free\":1}\n" CASE("\"region\":\"north\""),
+         "A3", "holds 4 of 5"}, /* the near one is full */
+        {CASE("\"region\":\"x\"") "## "
+                                  "CANDIDATES:\r\n{\"agent_id\":\"A1\",\"capacity\":null,\"held\":3,\"free\":null}\r\n",
+         "A1", "holds 3"},
     };
     struct stage stage = {0};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -249,7 +301,9 @@ static void test_rule_finds_attributes_anywhere(void **state)
     assert_string_equal(chosen(&stage, "No roster.",
                                "ASSIGNMENT\n{\"key\":\"a\\\"b\",\"fields\":{\"city\":\"Brno\"}}\nCANDIDATES\n"
                                "{\"agent_id\":\"B1\",\"home_city\":\"Praha\",\"capacity\":5,\"held\":0,\"free\":5}\n"
-                               "{\"agent_id\":\"B2\",\"home_city\":\"Brno\",\"capacity\":5,\"held\":4,\"free\":1}\n", NULL), "B2");
+                               "{\"agent_id\":\"B2\",\"home_city\":\"Brno\",\"capacity\":5,\"held\":4,\"free\":1}\n",
+                               NULL),
+                        "B2");
     assert_int_equal(stage.prompt.key.len, 3);
     /* the roster in the user's text */
     assert_string_equal(chosen(&stage, NULL, ROSTER CASE("\"region\":\"south\"") LOADS(0, 0, 3, 0), NULL), "A3");
@@ -260,7 +314,10 @@ static void test_rule_finds_attributes_anywhere(void **state)
     assert_string_equal(chosen(&stage, NULL, "Case 17", "[\"A\",\"B\",\"C\"]"), first);
     assert_string_equal(chosen(&stage, NULL, "Hello?", NULL), "");
     /* lines that are no JSON are passed over */
-    assert_string_equal(chosen(&stage, NULL, "CANDIDATES\n{\"agent_id\":\n{\"agent_id\":\"Z\"}\n{}\nASSIGNMENT\n{\"key\":7,\"fields\":3}\n", NULL), "Z");
+    assert_string_equal(
+        chosen(&stage, NULL,
+               "CANDIDATES\n{\"agent_id\":\n{\"agent_id\":\"Z\"}\n{}\nASSIGNMENT\n{\"key\":7,\"fields\":3}\n", NULL),
+        "Z");
     assert_null(stage.prompt.key.at);
     stage_clear(&stage);
 }
@@ -274,8 +331,10 @@ static void test_ties_are_spread(void **state)
     for (int i = 0; i < 400; i++) {
         char user[512];
         snprintf(user, sizeof user,
-                 "ASSIGNMENT\n{\"key\":\"LAN%d\",\"fields\":{}}\nCANDIDATES\n{\"agent_id\":\"A0\"}\n{\"agent_id\":\"A1\"}\n{\"agent_id\":\"A2\"}\n"
-                 "{\"agent_id\":\"A3\"}\n", i);
+                 "ASSIGNMENT\n{\"key\":\"LAN%d\",\"fields\":{}}\nCANDIDATES\n{\"agent_id\":\"A0\"}\n{\"agent_id\":"
+                 "\"A1\"}\n{\"agent_id\":\"A2\"}\n"
+                 "{\"agent_id\":\"A3\"}\n",
+                 i);
         counts[chosen(&stage, NULL, user, NULL)[1] - '0']++;
     }
     for (size_t i = 0; i < ARRAY_COUNT(counts); i++)
@@ -283,13 +342,15 @@ static void test_ties_are_spread(void **state)
     stage_clear(&stage);
 }
 
-/* Bodies with bytes changed, lost and doubled are taken or refused, and nothing is read beyond their end (run it with --enable-sanitize). */
+/* Bodies with bytes changed, lost and doubled are taken or refused, and nothing is read beyond their end (run it with
+ * --enable-sanitize). */
 static void test_damaged_bodies(void **state)
 {
     (void)state;
     struct stage stage = {0};
     struct chance chance = {17};
-    chosen(&stage, ROSTER, CASE("\"region\":\"north\",\"note\":\"\\ud83d\\ude00\"") LOADS(1, 1, 1, 1), "[\"A1\",\"A2\"]");
+    chosen(&stage, ROSTER, CASE("\"region\":\"north\",\"note\":\"\\ud83d\\ude00\"") LOADS(1, 1, 1, 1),
+           "[\"A1\",\"A2\"]");
     struct buf whole = stage.body;
     stage.body = BUF_EMPTY;
     int taken = 0;
@@ -345,7 +406,9 @@ static void test_every_answer(void **state)
     for (int kind = KIND_OK; kind < KIND_COUNT; kind++) {
         const struct kind_row *row = &kind_rows[kind];
         struct quota_plan plan = {.limit = 300, .window_s = 60, .nominal_s = 60};
-        struct verdict verdict = {.kind = (enum kind)kind, .mode = row->mode, .quota = {.plans = {&plan}, .count = 1, .worst = &plan, .wait_s = 7.5}};
+        struct verdict verdict = {.kind = (enum kind)kind,
+                                  .mode = row->mode,
+                                  .quota = {.plans = {&plan}, .count = 1, .worst = &plan, .wait_s = 7.5}};
         struct request_fault fault = {.field = "contents", .message = "a \"quoted\" reason"};
         struct text_span model = {"gemini-test", 11};
         struct buf answer = BUF_EMPTY;
@@ -357,7 +420,8 @@ static void test_every_answer(void **state)
         snprintf(line, sizeof line, "HTTP/1.1 %d ", row->status >= 300 ? row->status : 200);
         assert_int_equal(strncmp(answer.data, line, strlen(line)), 0);
         if (row->rpc_status[0] != '\0') {
-            struct json_object *json = body_of(&answer), *envelope = kind == KIND_ARRAY_429 ? json_array_at(json, 0) : json;
+            struct json_object *json = body_of(&answer),
+                               *envelope = kind == KIND_ARRAY_429 ? json_array_at(json, 0) : json;
             struct json_object *error = json_get(envelope, "error");
             assert_int_equal(json_get_i64(error, "code", 0), row->status);
             assert_string_equal(json_get_str(error, "status", ""), row->rpc_status);
@@ -366,8 +430,10 @@ static void test_every_answer(void **state)
         } else if (row->status == 200 && kind != KIND_HALF_JSON) {
             struct json_object *json = body_of(&answer), *usage = json_get(json, "usageMetadata");
             assert_true(json_get_i64(usage, "promptTokenCount", 0) > 100);
-            assert_int_equal(json_get_i64(usage, "totalTokenCount", 0), json_get_i64(usage, "promptTokenCount", 0) +
-                             json_get_i64(usage, "candidatesTokenCount", 0) + json_get_i64(usage, "thoughtsTokenCount", 0));
+            assert_int_equal(json_get_i64(usage, "totalTokenCount", 0),
+                             json_get_i64(usage, "promptTokenCount", 0) +
+                                 json_get_i64(usage, "candidatesTokenCount", 0) +
+                                 json_get_i64(usage, "thoughtsTokenCount", 0));
             assert_string_equal(json_get_str(json, "modelVersion", ""), "gemini-test");
             assert_int_equal(strlen(json_get_str(json, "responseId", "")), 22);
             json_free(json);
@@ -380,7 +446,8 @@ static void test_every_answer(void **state)
 }
 
 /* The text of the first part, the reason of the end and the count of parts, for one kind. */
-static void answer_of(struct stage *stage, enum kind kind, struct settings *settings, struct buf *ret_text, struct buf *ret_finish, size_t *ret_parts)
+static void answer_of(struct stage *stage, enum kind kind, struct settings *settings, struct buf *ret_text,
+                      struct buf *ret_finish, size_t *ret_parts)
 {
     struct tally tally;
     tally_init(&tally, settings, 0);
@@ -411,11 +478,18 @@ static void test_content_faults(void **state)
         size_t parts;
         const char *finish, *has; /* has: stands in the text */
         bool is_json;
-    } rows[] = {{KIND_OK, 1, "STOP", "\"agent_id\":\"A", true}, {KIND_THOUGHT_FIRST, 2, "STOP", "\"agent_id\":\"A", true},
-                {KIND_TWO_PARTS, 2, "STOP", "\"agent_id\":\"A", true}, {KIND_UNKNOWN_AGENT, 1, "STOP", "agent-of-no-pool", true},
-                {KIND_MALFORMED, 1, "STOP", "Sure!", false}, {KIND_WRONG_SHAPE, 1, "STOP", "another shape", true},
-                {KIND_MAX_TOKENS, 1, "MAX_TOKENS", "{", false}, {KIND_NO_TEXT, 0, "MAX_TOKENS", "", false}, {KIND_EMPTY, 0, "STOP", "", false},
-                {KIND_SAFETY, 0, "SAFETY", "", false}, {KIND_RECITATION, 0, "RECITATION", "", false}, {KIND_ODD_FINISH, 1, "DISTRACTED", "A", true}};
+    } rows[] = {{KIND_OK, 1, "STOP", "\"agent_id\":\"A", true},
+                {KIND_THOUGHT_FIRST, 2, "STOP", "\"agent_id\":\"A", true},
+                {KIND_TWO_PARTS, 2, "STOP", "\"agent_id\":\"A", true},
+                {KIND_UNKNOWN_AGENT, 1, "STOP", "agent-of-no-pool", true},
+                {KIND_MALFORMED, 1, "STOP", "Sure!", false},
+                {KIND_WRONG_SHAPE, 1, "STOP", "another shape", true},
+                {KIND_MAX_TOKENS, 1, "MAX_TOKENS", "{", false},
+                {KIND_NO_TEXT, 0, "MAX_TOKENS", "", false},
+                {KIND_EMPTY, 0, "STOP", "", false},
+                {KIND_SAFETY, 0, "SAFETY", "", false},
+                {KIND_RECITATION, 0, "RECITATION", "", false},
+                {KIND_ODD_FINISH, 1, "DISTRACTED", "A", true}};
     struct stage stage = {0};
     struct settings settings;
     struct buf text = BUF_EMPTY, finish = BUF_EMPTY;
@@ -454,7 +528,8 @@ static void test_http_heads(void **state)
         int status;
     } rows[] = {
         {"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", HTTP_WELL, 0},
-        {"POST /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 12\r\nx-goog-api-key:  K \r\n\r\n", HTTP_WELL, 0},
+        {"POST /a?b=c HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 12\r\nx-goog-api-key:  K \r\n\r\n", HTTP_WELL,
+         0},
         {"GET / HTTP/1.0\r\n\r\n", HTTP_WELL, 0},
         {"GET / HT", HTTP_MORE, 0},
         {"", HTTP_MORE, 0},
@@ -484,8 +559,10 @@ static void test_http_heads(void **state)
     int status;
     const char *why;
     assert_int_equal(http_read_head(rows[1].head, strlen(rows[1].head), &head, &status, &why), HTTP_WELL);
-    assert_true(head.method == METHOD_POST && head.body_bytes == 12 && head.key.len == 1 && head.query.len == 3 && !head.has_foreign_host);
-    static const char evil[] = "GET / HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
+    assert_true(head.method == METHOD_POST && head.body_bytes == 12 && head.key.len == 1 && head.query.len == 3 &&
+                !head.has_foreign_host);
+    static const char evil[] =
+        "GET / HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
     assert_int_equal(http_read_head(evil, strlen(evil), &head, &status, &why), HTTP_WELL);
     assert_true(head.has_foreign_host && head.has_origin && !head.keeps_alive);
     char long_head[HTTP_HEAD_MAX + 10];
