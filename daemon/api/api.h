@@ -23,15 +23,14 @@ struct api_config {
     struct engine *engine;
     struct ingest *ingest;
     const char *socket_path, *state_dir; /* for status */
-    int64_t connections_per_uid, requests_per_uid;
     /* Reads the configuration anew, as SIGHUP does; names of what changed and of what waits for a restart are added as JSON strings with commas. */
     int (*reload)(struct buf *changed, struct buf *needs_restart, struct galloc_error *error, void *arg);
     void *arg;
 };
 
-/* Never NULL. The engine may start later; until api_set_ready() /readyz says so. */
+/* Never NULL. Listens once the engine has started. Caps per user are read from the engine's configuration, as it is at each moment. */
 struct api *api_new(const struct api_config *config);
-void api_set_ready(struct api *api);
+void api_set_stopping(struct api *api); /* /readyz says so, and undrain is refused */
 /* Takes a listening, non-blocking socket over. A Unix socket's clients are told by SO_PEERCRED. */
 void api_listen(struct api *api, int fd, enum api_role role);
 /* Closes listeners and connections. Operations that are still in the store end later, unseen; api_free() comes after store_close(). */

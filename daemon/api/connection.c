@@ -9,6 +9,7 @@
 
 #include "api/route.h"
 #include "core/limits.h"
+#include "dispatch/engine.h"
 
 #include "base/clock.h"
 
@@ -240,7 +241,7 @@ static int check_head(struct request *request, int *ret_allowed, struct galloc_e
             return galloc_fail(error, GALLOC_UNSUPPORTED_MEDIA, "the body's Content-Type has to be %s", wanted);
     }
     struct client *client = request->connection->client;
-    if (!route->is_stream && client->request_count >= request->api->config.requests_per_uid)
+    if (!route->is_stream && client->request_count >= engine_configuration(request->api->config.engine)->requests_per_uid)
         return galloc_fail(error, GALLOC_TOO_MANY, "%lld requests of this user are under way, which is the most; wait for an answer",
                            (long long)client->request_count);
     return 0;

@@ -12,9 +12,20 @@ void *handler_op(struct request *request, enum store_op_kind kind, void (*done)(
     return store_op_new(kind, done, request);
 }
 
+/* While the daemon closes, the store takes nothing more: whoever asks hears it at once. */
+static void submit(struct api *api, struct store_op *op)
+{
+    if (!api->is_closing) {
+        engine_submit(api->config.engine, op);
+        return;
+    }
+    op->code = galloc_fail(&op->error, GALLOC_DRAINING, "the daemon is stopping");
+    op->done(op);
+}
+
 void handler_submit(struct request *request, struct store_op *op)
 {
-    engine_submit(request->api->config.engine, op);
+    submit(request->api, op);
 }
 
 static void on_audit(struct store_op *op)
@@ -84,7 +95,7 @@ void handler_with_run(struct request *request, const char *reference, void (*the
     read->query = QUERY_RUN;
     read->key = xstrdup(reference);
     read->limit = 1;
-    handler_submit(request, &read->op);
+    submit(request->api, &read->op);
 }
 
 void handler_reply_run(struct request *request, int64_t run, int status)

@@ -63,7 +63,7 @@ int http_query_check(const struct http_head *head, const char *const *names, str
 const char *http_reason(int status); /* "OK", "Not Found"; never NULL */
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7). */
-#define HTTP_DATE_BYTES 32
+#define HTTP_DATE_BYTES 64
 void http_date(int64_t wall_ms, char ret_date[HTTP_DATE_BYTES]);
 
 #endif

@@ -20,12 +20,12 @@
 static bool daemon_state(struct api *api, const char **ret_state, char *ret_text, size_t size)
 {
     const char *health_text = NULL;
-    enum store_health health = api->is_ready ? engine_health(api->config.engine, &health_text) : STORE_WELL;
+    enum store_health health = engine_health(api->config.engine, &health_text);
     ret_text[0] = '\0';
     *ret_state = "ready";
-    if (!api->is_ready) {
-        *ret_state = "starting";
-        snprintf(ret_text, size, "the daemon is starting");
+    if (api->is_stopping) {
+        *ret_state = "draining";
+        snprintf(ret_text, size, "the daemon is stopping: %" PRId64 " calls in flight may end", engine_in_flight(api->config.engine));
         return false;
     }
     if (health != STORE_WELL) {
@@ -76,8 +76,7 @@ void handle_ready(struct request *request)
     if (daemon_state(request->api, &state, text, sizeof text))
         reply_health(request, text);
     else
-        request_fail_fmt(request, strcmp(state, "draining") == 0 ? GALLOC_DRAINING : strcmp(state, "starting") == 0 ? GALLOC_BUSY : GALLOC_STORE_UNAVAILABLE, "%s",
-                         text);
+        request_fail_fmt(request, strcmp(state, "draining") == 0 ? GALLOC_DRAINING : GALLOC_STORE_UNAVAILABLE, "%s", text);
 }
 
 /* ---- status ---- */
@@ -88,7 +87,7 @@ static void daemon_json(struct json_out *out, struct api *api)
     const char *state, *health_text = NULL;
     char text[768];
     daemon_state(api, &state, text, sizeof text);
-    enum store_health health = api->is_ready ? engine_health(api->config.engine, &health_text) : STORE_WELL;
+    enum store_health health = engine_health(api->config.engine, &health_text);
     json_out_name(out, "daemon");
     json_out_begin(out, '{');
     json_out_member_str(out, "version", PACKAGE_VERSION);
@@ -287,6 +286,10 @@ void handle_drain(struct request *request)
 void handle_undrain(struct request *request)
 {
     struct engine *engine = request->api->config.engine;
+    if (request->api->is_stopping) {
+        request_fail_fmt(request, GALLOC_CONFLICT, "the daemon is stopping; start it again");
+        return;
+    }
     if (engine_is_draining(engine)) {
         handler_audit(request, "undrain", "daemon", NULL);
         log_event(LOG_LEVEL_NOTICE, "undrain", "by_uid=%u", (unsigned)request->peer.uid);

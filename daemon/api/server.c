@@ -3,7 +3,7 @@
 #include "api/server.h"
 
 #include "api/route.h"
-#include "core/limits.h"
+#include "dispatch/engine.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -36,9 +36,9 @@ struct api *api_new(const struct api_config *config)
     return api;
 }
 
-void api_set_ready(struct api *api)
+void api_set_stopping(struct api *api)
 {
-    api->is_ready = true;
+    api->is_stopping = true;
 }
 
 struct client *client_of(struct api *api, uint32_t uid)
@@ -112,7 +112,7 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
             return;
         struct store_peer peer = peer_of(fd);
         struct client *client = client_of(api, peer.uid);
-        if (client->connection_count >= api->config.connections_per_uid) {
+        if (client->connection_count >= engine_configuration(api->config.engine)->connections_per_uid) {
             refuse_connection(fd);
             server_count(api, NULL, 429, clock_mono_us());
             continue;

@@ -34,8 +34,6 @@ struct route_stat {
     int64_t count, sum_us, buckets[DURATION_BUCKETS];
 };
 
-struct progress_pump;
-
 struct api {
     struct api_config config;
     char *socket_path, *state_dir; /* owned */
@@ -44,12 +42,10 @@ struct api {
     struct client *clients;
     struct route_stat *stats;
     struct loop_timer accept_again; /* after the descriptors ran out */
-    struct progress_pump *progress; /* routes_events.c's */
     int64_t bodies_bytes;           /* of all requests */
     int64_t connection_count, stream_count, dropped_count;
     int64_t started_at_ms;
-    int64_t lag_us;                 /* the longest turn of the loop since the last look */
-    bool is_ready, is_closing;
+    bool is_stopping, is_closing;
 };
 
 enum phase {

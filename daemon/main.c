@@ -1,0 +1,351 @@
+/* gallocd: wiring. Start: options, configuration, lock, store, engine, sockets, and only then "ready". Stop: no new calls, what is in flight may end, the
+ * clients go, the store closes last. All on one thread but what the rooms start for themselves. */
+#include "notify.h"
+#include "options.h"
+#include "reload.h"
+#include "start.h"
+
+#include "api/api.h"
+#include "api/listener.h"
+#include "dispatch/engine.h"
+#include "ingest/ingest.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <event2/event.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SOCKET_NAME "gallocd.sock"
+#define BEAT_MS 1000
+
+struct gallocd {
+    struct options options;
+    struct loop *loop;
+    struct net *net;
+    struct engine *engine;
+    struct store *store;
+    struct ingest *ingest;
+    struct api *api;
+    char *socket_path, *state_dir; /* owned; as in force */
+    int lock_fd;
+    bool owns_socket;              /* made by us, so taken away by us */
+    bool is_stopping;
+    int exit_status;
+    struct loop_signal term, interrupt, hangup;
+    struct loop_timer beat;
+    int64_t watchdog_ms, watchdog_due_mono_ms;
+    int64_t engine_ticks, store_ticks; /* at the last sign of life */
+    char status[256];
+};
+
+/* The status that a failure ends the process with; said once, for people and for the journal. */
+static int fail(const struct galloc_error *error)
+{
+    log_event(LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", galloc_code_row(error->code)->name, error->message);
+    notify_status(error->message);
+    return galloc_code_row(error->code)->exit_status;
+}
+
+/* ---- what the service manager sees ---- */
+
+static void describe(struct gallocd *daemon, char *text, size_t size)
+{
+    const char *health_text = NULL;
+    enum store_health health = engine_health(daemon->engine, &health_text);
+    const struct registry *registry = engine_registry(daemon->engine);
+    int open = 0, running = 0;
+    for (const struct run_entry *run = registry->runs; run != NULL; run = run->next) {
+        open += run->info.state == RUN_IMPORTING || run->info.state == RUN_RUNNING;
+        running += run->info.state == RUN_RUNNING;
+    }
+    int len = snprintf(text, size, "%s%d open runs (%d running), %" PRId64 " calls in flight", daemon->is_stopping ? "stopping: " : "", open, running,
+                       engine_in_flight(daemon->engine));
+    for (const struct endpoint *endpoint = registry->endpoints; endpoint != NULL && len > 0 && (size_t)len < size; endpoint = endpoint->next)
+        if (endpoint_is_down(endpoint))
+            len += snprintf(text + len, size - (size_t)len, "; endpoint %s is down", endpoint->config->name);
+    if (health != STORE_WELL && len > 0 && (size_t)len < size)
+        snprintf(text + len, size - (size_t)len, "; %s", health_text ? health_text : "the store cannot be written");
+}
+
+/* A sign of life only when loop, writer and dispatcher all moved since the last one. */
+static void feed_watchdog(struct gallocd *daemon)
+{
+    if (daemon->watchdog_ms == 0 || clock_mono_ms() < daemon->watchdog_due_mono_ms)
+        return;
+    struct store_stats stats;
+    store_stats(daemon->store, &stats);
+    int64_t engine = engine_ticks(daemon->engine);
+    bool is_alive = engine != daemon->engine_ticks && stats.ticks != daemon->store_ticks;
+    if (!is_alive) {
+        log_event(LOG_LEVEL_WARNING, "watchdog_withheld", "dispatcher=%s writer=%s", engine != daemon->engine_ticks ? "moved" : "stuck",
+                  stats.ticks != daemon->store_ticks ? "moved" : "stuck");
+    } else {
+        notify_alive();
+        daemon->engine_ticks = engine;
+        daemon->store_ticks = stats.ticks;
+    }
+    daemon->watchdog_due_mono_ms = clock_mono_ms() + daemon->watchdog_ms / 3;
+}
+
+static void on_beat(void *arg)
+{
+    struct gallocd *daemon = arg;
+    char text[sizeof daemon->status];
+    describe(daemon, text, sizeof text);
+    if (strcmp(text, daemon->status) != 0) {
+        memcpy(daemon->status, text, sizeof text);
+        notify_status(text);
+    }
+    feed_watchdog(daemon);
+    loop_timer_set_ms(&daemon->beat, BEAT_MS);
+}
+
+/* ---- signals ---- */
+
+static void on_drained(void *arg)
+{
+    struct gallocd *daemon = arg;
+    loop_stop(daemon->loop);
+}
+
+static void on_stop(int signal, void *arg)
+{
+    struct gallocd *daemon = arg;
+    if (daemon->is_stopping) {
+        log_event(LOG_LEVEL_NOTICE, "stopping_now", "signal=%d in_flight=%" PRId64, signal, engine_in_flight(daemon->engine));
+        loop_stop(daemon->loop);
+        return;
+    }
+    daemon->is_stopping = true;
+    int64_t timeout_ms = engine_configuration(daemon->engine)->drain_timeout_ms;
+    log_event(LOG_LEVEL_NOTICE, "stopping", "signal=%d in_flight=%" PRId64 " drain_timeout_ms=%" PRId64, signal, engine_in_flight(daemon->engine), timeout_ms);
+    notify_stopping("stopping: calls in flight may end");
+    api_set_stopping(daemon->api);
+    engine_drain(daemon->engine, timeout_ms, on_drained, daemon);
+}
+
+static int reload(struct buf *changed, struct buf *needs_restart, struct galloc_error *error, void *arg)
+{
+    struct gallocd *daemon = arg;
+    notify_reloading();
+    struct settings_seen *before = settings_look(engine_configuration(daemon->engine));
+    int rc = engine_reload(daemon->engine, error);
+    if (rc == 0) {
+        struct settings_seen *after = settings_look(engine_configuration(daemon->engine));
+        settings_compare(before, after, changed, needs_restart);
+        settings_seen_free(after);
+    }
+    settings_seen_free(before);
+    notify_ready(daemon->status);
+    return rc;
+}
+
+static void on_hangup(int signal, void *arg)
+{
+    (void)signal;
+    struct buf changed = BUF_EMPTY, needs_restart = BUF_EMPTY;
+    struct galloc_error error;
+    if (reload(&changed, &needs_restart, &error, arg) < 0)
+        log_event(LOG_LEVEL_ERROR, "reload_refused", "text=\"%s\" effect=\"nothing was changed\"", error.message);
+    else
+        log_event(LOG_LEVEL_NOTICE, "reload", "changed=[%s] needs_restart=[%s]", buf_text(&changed), buf_text(&needs_restart));
+    buf_clear(&changed);
+    buf_clear(&needs_restart);
+}
+
+/* The store failed for good: a supervisor starts us anew on what is on disk. */
+static void on_fatal(int exit_status, const char *text, void *arg)
+{
+    struct gallocd *daemon = arg;
+    log_event(LOG_LEVEL_ERROR, "fatal", "exit_status=%d text=\"%s\"", exit_status, text);
+    notify_status(text);
+    daemon->exit_status = exit_status;
+    loop_stop(daemon->loop);
+}
+
+/* ---- start ---- */
+
+static char *absolute(const char *path)
+{
+    char here[PATH_MAX];
+    if (path[0] == '/' || getcwd(here, sizeof here) == NULL)
+        return xstrdup(path);
+    return xasprintf("%s/%s", here, strncmp(path, "./", 2) == 0 ? path + 2 : path);
+}
+
+/* Takes what the manager left us, else makes the socket. */
+static int open_socket(struct gallocd *daemon, struct galloc_error *error)
+{
+    const struct config *config = engine_configuration(daemon->engine);
+    int fd = notify_take_socket(SOCKET_NAME);
+    if (fd >= 0) {
+        int rc = listener_adopt(fd, error);
+        if (rc < 0)
+            return rc;
+    } else {
+        int rc = start_make_socket_folder(daemon->socket_path, config->socket_group, error);
+        if (rc == 0)
+            rc = listener_open(daemon->socket_path, config->socket_mode, config->socket_group, &fd, error);
+        if (rc < 0)
+            return rc;
+        daemon->owns_socket = true;
+        notify_keep_socket(fd, SOCKET_NAME);
+    }
+    api_listen(daemon->api, fd, ROLE_OPERATOR);
+    return 0;
+}
+
+static int open_store(struct gallocd *daemon, struct store_image *image, struct galloc_error *error)
+{
+    char *path = xasprintf("%s/galloc.db", daemon->state_dir);
+    const struct store_config config = {.loop = daemon->loop, .path = path, .on_commit = engine_on_commit, .on_health = engine_on_health, .arg = daemon->engine};
+    notify_status("opening the database");
+    int rc = store_open(&config, &daemon->store, image, error);
+    free(path);
+    return rc;
+}
+
+static void take_signals(struct gallocd *daemon)
+{
+    loop_signal_init(&daemon->term, daemon->loop, SIGTERM, on_stop, daemon);
+    loop_signal_init(&daemon->interrupt, daemon->loop, SIGINT, on_stop, daemon);
+    loop_signal_init(&daemon->hangup, daemon->loop, SIGHUP, on_hangup, daemon);
+}
+
+/* Everything up to "ready". `config` is the engine's from here on. */
+static int start(struct gallocd *daemon, struct config *config, struct galloc_error *error)
+{
+    daemon->loop = loop_new();
+    daemon->net = net_new(daemon->loop);
+    const struct engine_config engine = {.loop = daemon->loop, .config = config, .net = daemon->net, .config_path = daemon->options.config, .fatal = on_fatal, .arg = daemon};
+    daemon->engine = engine_new(&engine);
+    struct store_image image = {0};
+    int rc = open_store(daemon, &image, error);
+    if (rc < 0)
+        return rc;
+    take_signals(daemon);
+    daemon->ingest = ingest_new(daemon->loop);
+    const struct api_config api = {.loop = daemon->loop, .engine = daemon->engine, .ingest = daemon->ingest, .socket_path = daemon->socket_path,
+                                   .state_dir = daemon->state_dir, .reload = reload, .arg = daemon};
+    daemon->api = api_new(&api);
+    engine_start(daemon->engine, daemon->store, &image);
+    rc = open_socket(daemon, error);
+    if (rc < 0)
+        return rc;
+    loop_timer_init(&daemon->beat, daemon->loop, on_beat, daemon);
+    loop_timer_set_ms(&daemon->beat, BEAT_MS);
+    daemon->watchdog_ms = notify_watchdog_ms();
+    describe(daemon, daemon->status, sizeof daemon->status);
+    notify_ready(daemon->status);
+    log_event(LOG_LEVEL_NOTICE, "ready", "version=%s pid=%d socket=%s state_dir=%s config=%s", PACKAGE_VERSION, (int)getpid(), daemon->socket_path, daemon->state_dir,
+              config->path ? config->path : "(defaults)");
+    return 0;
+}
+
+/* In the order that loses nothing: clients, parts that are being checked, what is on its way into the store, the store, all else. */
+static void stop(struct gallocd *daemon)
+{
+    loop_timer_clear(&daemon->beat);
+    api_close(daemon->api);
+    if (daemon->owns_socket)
+        unlink(daemon->socket_path);
+    ingest_free(daemon->ingest);
+    event_base_loop(loop_base(daemon->loop), EVLOOP_NONBLOCK);
+    store_close(daemon->store);
+    net_free(daemon->net);
+    engine_free(daemon->engine);
+    api_free(daemon->api);
+    loop_signal_clear(&daemon->term);
+    loop_signal_clear(&daemon->interrupt);
+    loop_signal_clear(&daemon->hangup);
+    loop_free(daemon->loop);
+}
+
+static int run(struct gallocd *daemon, struct config *config)
+{
+    struct galloc_error error;
+    daemon->socket_path = absolute(daemon->options.socket ? daemon->options.socket : config->socket_path);
+    daemon->state_dir = absolute(daemon->options.state_dir ? daemon->options.state_dir : config->state_dir);
+    start_harden();
+    int rc = start_lock_state(daemon->state_dir, daemon->socket_path, &daemon->lock_fd, &error);
+    if (rc < 0) {
+        config_free(config);
+        return fail(&error);
+    }
+    rc = start(daemon, config, &error);
+    if (rc < 0)
+        daemon->exit_status = fail(&error);
+    else
+        loop_run(daemon->loop);
+    stop(daemon);
+    if (rc == 0)
+        log_event(LOG_LEVEL_NOTICE, "stopped", "exit_status=%d", daemon->exit_status);
+    close(daemon->lock_fd);
+    return daemon->exit_status;
+}
+
+/* ---- the command line ---- */
+
+static int print(struct buf *text)
+{
+    int rc = fwrite(text->data, 1, text->len, stdout) == text->len && fflush(stdout) == 0 ? 0 : 74;
+    buf_clear(text);
+    return rc;
+}
+
+static int print_what(enum options_action action)
+{
+    struct buf text = BUF_EMPTY;
+    if (action == ACTION_HELP)
+        options_help(&text);
+    else if (action == ACTION_PRINT_SETTINGS)
+        config_print_settings(&text);
+    else if (action == ACTION_PRINT_ROUTES)
+        api_print_routes(&text);
+    else
+        buf_add_fmt(&text, "gallocd %s\n", PACKAGE_VERSION);
+    return print(&text);
+}
+
+static void set_log_level(const struct options *options)
+{
+    if (options->quiet > 0)
+        log_set_level(LOG_LEVEL_WARNING);
+    else if (options->verbose > 0)
+        log_set_level(LOG_LEVEL_DEBUG);
+}
+
+int main(int argc, char **argv)
+{
+    struct gallocd daemon = {.lock_fd = -1};
+    struct galloc_error error;
+    if (options_read(argc, argv, &daemon.options, &error) < 0) {
+        fprintf(stderr, "gallocd: %s\n", error.message);
+        return galloc_code_row(error.code)->exit_status;
+    }
+    enum options_action action = daemon.options.action;
+    if (action != ACTION_RUN && action != ACTION_CHECK_CONFIG)
+        return print_what(action);
+    set_log_level(&daemon.options);
+    struct config *config = NULL;
+    if (config_load(daemon.options.config, &config, &error) < 0) {
+        fprintf(stderr, "gallocd: %s\n", error.message);
+        notify_status(error.message);
+        return galloc_code_row(error.code)->exit_status;
+    }
+    if (action == ACTION_CHECK_CONFIG) {
+        struct buf text = BUF_EMPTY;
+        buf_add_fmt(&text, "%s: well\n", config->path ? config->path : "(no configuration file: the defaults)");
+        config_free(config);
+        return print(&text);
+    }
+    int status = run(&daemon, config);
+    free(daemon.socket_path);
+    free(daemon.state_dir);
+    return status;
+}
