@@ -140,8 +140,6 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
     struct endpoint *endpoint = attempt->endpoint;
     struct net_request call = {.url = buf_text(&request->url),
                                .method = request->method,
-                               .body_len = request->body.len,
-                               .body = buf_take(&request->body),
                                .headers = request->headers,
                                .secret_header = request->secret_header,
                                .secret = secret_text(endpoint->secret),
@@ -155,6 +153,8 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
                                .done = on_response,
                                .arg = attempt};
     struct pacer_now now = engine_now();
+    call.body_len = request->body.len;
+    call.body = buf_take(&request->body);
     attempt->est_tokens = (int64_t)call.body_len / 4;
     endpoint->dispatch->prompt_tokens += (attempt->est_tokens - endpoint->dispatch->prompt_tokens) / 8;
     if (endpoint->dispatch->prompt_tokens == 0)
@@ -306,7 +306,7 @@ static void count_rejection(struct attempt *attempt, int status, const char *mes
     mark += (uint64_t)status;
     d->reject_streak = mark == d->reject_mark ? d->reject_streak + 1 : 1;
     d->reject_mark = mark;
-    if (d->reject_streak < 5)
+    if (d->reject_streak < 5 || (attempt->run->info.pauses & PAUSE_BIT(PAUSE_REJECTED)))
         return;
     d->reject_streak = 0;
     char text[400];

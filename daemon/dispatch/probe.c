@@ -140,12 +140,13 @@ static void on_call_begun(struct store_op *op)
     } else if (endpoint->provider->build_test(&wire, &request, &error) < 0) {
         fail_probe(probe, OUTCOME_CONFIG, error.message);
     } else {
-        struct net_request call = {.url = buf_text(&request.url), .method = request.method, .body_len = request.body.len, .body = buf_take(&request.body),
-                                   .headers = request.headers, .secret_header = request.secret_header, .secret = secret_text(endpoint->secret),
+        struct net_request call = {.url = buf_text(&request.url), .method = request.method, .headers = request.headers, .secret_header = request.secret_header, .secret = secret_text(endpoint->secret),
                                    .proxy = endpoint->config->proxy, .ca_file = endpoint->config->ca_file, .allow_plain_http = endpoint->config->allow_plain_http,
                                    .connect_timeout_ms = min_i64(probe->timeout_ms, 10000), .total_timeout_ms = probe->timeout_ms,
                                    .stall_timeout_ms = probe->timeout_ms, .answer_cap_bytes = LIMIT_ANSWER_BYTES, .done = on_response, .arg = probe};
         struct pacer_now now = engine_now();
+        call.body_len = request.body.len;
+        call.body = buf_take(&request.body);
         probe->call = begin->ret_call;
         probe->sent_us = now.mono_us;
         endpoint->test_calls++;

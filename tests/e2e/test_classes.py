@@ -38,7 +38,7 @@ def failed(daemon, run):
 
 def check_books(sim, daemon, run, count, lost=0):
     """Calls that the server received are never more than calls recorded, and agree where nothing was lost."""
-    received = sim.stats()["calls"]
+    received = sim.stats()["received"]
     recorded = sum(len(attempts(daemon, run, f"K{n:04}")) for n in range(count))
     assert received <= recorded + daemon.api("GET", "/v1/endpoints/gemini").json.get("test_calls", 0) + lost
 
@@ -49,7 +49,7 @@ def test_succeeded(world):
     done = daemon.wait_done(run)
     assert done["counts"]["succeeded"] == 50 and done["counts"]["failed"] == 0
     assert all(classes(daemon, run, f"K{n:04}") == ["succeeded"] for n in range(0, 50, 7))
-    assert sim.stats()["calls"] == 50
+    assert sim.stats()["received"] == 50
     assert done["tokens"]["in"] > 0 and done["tokens"]["out"] > 0
 
 
@@ -69,7 +69,7 @@ def test_an_answer_that_is_not_valid_is_asked_again(world, fault):
     run = enqueue(daemon, 10)
     done = daemon.wait_done(run)
     assert done["counts"]["succeeded"] == 10, done
-    assert sim.stats()["calls"] == 13
+    assert sim.stats()["received"] == 13
     assert done["retries"]["invalid_answer"] == 3
 
 
@@ -98,7 +98,7 @@ def test_throttled_spends_nothing(world):
     assert done["counts"]["succeeded"] == 60 and done["retries"]["transient"] == 0
     assert done["retries"]["throttled"] > 0
     # a share of calls is refused until the rate is found, not most of them
-    assert sim.stats()["calls"] < 60 + 60
+    assert sim.stats()["received"] < 60 + 60
 
 
 def test_a_hint_is_waited_for_by_every_profile(world):
@@ -106,7 +106,7 @@ def test_a_hint_is_waited_for_by_every_profile(world):
     run = enqueue(daemon, 45, profile="balanced")
     done = daemon.wait_done(run, 180)
     assert done["counts"]["succeeded"] == 45
-    refused = sim.stats()["calls"] - 45
+    refused = sim.stats()["received"] - 45
     assert refused <= 5 * 5, refused  # a batch of five at most meets each of the windows
 
 
@@ -117,7 +117,7 @@ def test_quota_of_a_day_sleeps_and_says_until_when(world):
     assert waiting["waiting"]["code"] == "quota_day" and waiting["waiting"]["until"]
     assert waiting["state"] == "running" and waiting["counts"]["failed"] == 0
     wait_until(lambda: daemon.counts(run)["leased"] == 0, 20, "nothing stays leased")
-    before = sim.stats()["calls"]
+    before = sim.stats()["received"]
     sim.set(rpd=1000)
     assert daemon.api("POST", "/v1/endpoints/gemini/resume").status == 200
     done = daemon.wait_done(run)
@@ -133,7 +133,7 @@ def test_an_outage_fails_nobody(world, kind):
     sim.set(outage=kind)
     waiting = wait_until(lambda: (found := daemon.run(run))["waiting"] and found, 30, "the run waits")
     assert waiting["waiting"]["code"] == "outage"
-    during = sim.stats()["calls"]
+    during = sim.stats()["received"]
     wait_until(lambda: daemon.counts(run)["leased"] == 0, 30, "nothing stays leased")
     sim.set(outage="off")
     done = daemon.wait_done(run)
@@ -149,7 +149,7 @@ def test_wrong_key_takes_the_endpoint_down_until_resumed(world):
     endpoint = daemon.api("GET", "/v1/endpoints/gemini").json
     assert endpoint["state"] == "down" and endpoint["reason"] == "credentials"
     assert "endpoint resume" in endpoint["text"]
-    assert sim.stats()["calls"] <= 64
+    assert sim.stats()["received"] <= 64
     daemon.set_key("another key")
     assert daemon.api("POST", "/v1/endpoints/gemini/resume").status == 200
     done = daemon.wait_done(run)
@@ -182,7 +182,7 @@ def test_rejected_before_any_success_pauses_the_run_after_five_alike(world):
     run = enqueue(daemon, 20, profile="sequential")
     paused = wait_until(lambda: (found := daemon.run(run))["state"] == "paused" and found, 20, "the run is paused")
     assert paused["reason"] == "rejected" and paused["counts"]["failed"] == 0
-    assert sim.stats()["calls"] == 5
+    assert sim.stats()["received"] == 5
     sim.set(error_400=0)
     assert daemon.api("POST", f"/v1/runs/{run}/resume").status == 200
     done = daemon.wait_done(run)
@@ -222,7 +222,7 @@ def test_no_candidate_without_a_call(world):
     done = daemon.wait_done(run)
     assert failed(daemon, run) == {"K0000": "no_candidate"}
     assert {row["key"]: row["agent_id"] for row in daemon.results(run) if not row.get("error")} == {"K0001": "A1", "K0002": "A0"}
-    assert sim.stats()["calls"] == 2
+    assert sim.stats()["received"] == 2
     assert done["counts"]["succeeded"] == 2
 
 
@@ -233,7 +233,7 @@ def test_an_agent_away_until_a_date_is_waited_for(world):
     assert waiting["waiting"]["code"] == "no_places" and waiting["counts"]["failed"] == 0
     assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A0", {"available": True}).status == 200
     assert daemon.wait_done(run)["counts"]["succeeded"] == 5
-    assert sim.stats()["calls"] == 5
+    assert sim.stats()["received"] == 5
 
 
 def test_lost_when_a_reused_connection_dies_and_nobody_repeats_the_post(world):
@@ -243,7 +243,7 @@ def test_lost_when_a_reused_connection_dies_and_nobody_repeats_the_post(world):
     assert done["counts"]["succeeded"] == 200 and done["counts"]["failed"] == 0
     assert done["retries"]["lost"] > 0
     recorded = sum(len(attempts(daemon, run, f"K{n:04}")) for n in range(200))
-    assert sim.stats()["calls"] <= recorded  # a repeat behind our back would be one more
+    assert sim.stats()["received"] <= recorded  # a repeat behind our back would be one more
 
 
 def test_expired(world):
@@ -259,7 +259,7 @@ def test_a_field_that_the_template_needs_and_the_row_lacks(world):
     run = daemon.create([("K0000", {"city": "Brno"}), ("K0001", {"town": "Brno"})], [{"agent_id": "A0"}], template=template)
     daemon.wait_done(run)
     assert failed(daemon, run) == {"K0001": "template"}
-    assert sim.stats()["calls"] == 1
+    assert sim.stats()["received"] == 1
 
 
 def test_a_cancelled_answer_is_paid_recorded_and_dropped(world):

@@ -62,7 +62,7 @@ def test_five_kills_lose_nothing_and_repeat_only_what_was_in_flight(world, loans
     assert done["counts"]["succeeded"] == len(keys) and done["counts"]["failed"] == 0
     check_allocation(daemon.results(run), keys, agents)
     found = recorded(daemon, run, keys)
-    calls = sim.stats()["calls"]
+    calls = sim.stats()["received"]
     sent = sum(count for kind, count in found.items() if kind != "released")
     assert calls <= sent + daemon.api("GET", "/v1/endpoints/gemini").json.get("test_calls", 0)
     assert calls - len(keys) <= found.get("agent_full", 0) + in_doubt
@@ -76,7 +76,7 @@ def test_without_a_kill_every_call_is_recorded_once(world, loans, agents):
     run, keys = enqueue(daemon, loans, agents)
     daemon.wait_done(run)
     found = recorded(daemon, run, keys)
-    assert sim.stats()["calls"] == found["succeeded"] + found.get("agent_full", 0)
+    assert sim.stats()["received"] == found["succeeded"] + found.get("agent_full", 0)
     assert set(found) <= {"succeeded", "agent_full", "released"}
 
 
@@ -92,7 +92,7 @@ def test_three_starts_within_a_minute_go_one_call_at_a_time_until_one_has_settle
     wait_until(lambda: sim.stats()["in_flight"] == 0, 30, "the simulator is idle")
     sim.reset()
     daemon.start()
-    wait_until(lambda: sim.stats()["calls"] >= 1, 30, "a call is out")
+    wait_until(lambda: sim.stats()["received"] >= 1, 30, "a call is out")
     settled = daemon.counts(run)["succeeded"]
     wait_until(lambda: daemon.counts(run)["succeeded"] > settled, 30, "it has settled")
     first = sorted(sim.record(), key=lambda call: call["arrival_ms"])
@@ -124,4 +124,4 @@ def test_sigterm_drains_and_spends_no_retry(world, loans, agents):
     found = recorded(daemon, run, keys)
     assert done["counts"]["succeeded"] == len(keys)
     assert found.get("lost", 0) == 0 and done["retries"]["transient"] == 0  # every call in flight was waited for
-    assert sim.stats()["calls"] == found["succeeded"] + found.get("agent_full", 0)
+    assert sim.stats()["received"] == found["succeeded"] + found.get("agent_full", 0)
