@@ -286,7 +286,7 @@ static int next_by_failed(struct selection *selection, struct piece *piece)
         if (selection->classes == 0 || ((selection->classes >> class) & 1))
             rc = failed_of_class(selection, class, piece->after, cap, ids, &count);
     qsort(ids, count, sizeof(*ids), compare_ids);
-    piece->is_end = count <= cap;
+    piece->is_end = count < cap; /* at `cap` there may be more behind */
     size_t taken = count < cap ? count : cap;
     for (size_t i = 0; i < taken && rc == SQLITE_OK; i++) {
         int holds = wheres_hold(selection, ids[i]);
