@@ -27,11 +27,19 @@ static bool is_bug(int sqlite_code)
            code == SQLITE_TOOBIG;
 }
 
+/* SQLite remembers errno for most failures, but not for that of a COMMIT: there it still stands in errno itself. */
+static int os_error_of(sqlite3 *db)
+{
+    int now = errno;
+    int kept = db == NULL ? 0 : sqlite3_system_errno(db);
+    return kept != 0 ? kept : now;
+}
+
 int sqlite_code_of(sqlite3 *db, const char *path, int sqlite_code)
 {
+    int os_error = os_error_of(db);
     if (is_bug(sqlite_code))
         return -GALLOC_INTERNAL;
-    int os_error = db == NULL ? 0 : sqlite3_system_errno(db);
     if ((sqlite_code & 0xff) == SQLITE_FULL)
         return -GALLOC_DISK_FULL;
     if (is_io(sqlite_code) && (os_error == ENOSPC || os_error == EDQUOT || is_space_gone(path)))
@@ -45,9 +53,9 @@ int sqlite_fault(struct sqlite_store *store, int sqlite_code, const char *doing)
 {
     if (store->fault < 0)
         return store->fault;
+    int os_error = os_error_of(store->db);
     int code = sqlite_code_of(store->db, store->path, sqlite_code);
     const char *words = store->db == NULL ? sqlite3_errstr(sqlite_code) : sqlite3_errmsg(store->db);
-    int os_error = store->db == NULL ? 0 : sqlite3_system_errno(store->db);
     bool has_cause = is_io(sqlite_code) && os_error != 0;
     store->fault = galloc_fail(&store->fault_error, -code, "%s: %s%s%s (SQLite %d, at: %.80s)", store->path, words, has_cause ? ": " : "",
                                has_cause ? strerror(os_error) : "", sqlite_code, doing);

@@ -9,18 +9,15 @@
 
 #include "base/clock.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void bed_begin(struct bed *bed, const struct store_ops *ops)
 {
     *bed = (struct bed){.ops = ops};
-    snprintf(bed->dir, sizeof bed->dir, "%s/galloc-bed-XXXXXX", getenv("TMPDIR") != NULL && strlen(getenv("TMPDIR")) < 30 ? getenv("TMPDIR") : "/tmp");
-    assert_non_null(mkdtemp(bed->dir));
-    snprintf(bed->path, sizeof bed->path, "%s/galloc.db", bed->dir);
+    temp_dir_make(&bed->dir);
+    snprintf(bed->path, sizeof bed->path, "%s/galloc.db", bed->dir.path);
     bed_open(bed);
 }
 
@@ -44,15 +41,7 @@ void bed_end(struct bed *bed)
 {
     bed_close(bed);
     store_image_clear(&bed->image);
-    DIR *dir = opendir(bed->dir);
-    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
-        char *path = xasprintf("%s/%s", bed->dir, entry->d_name);
-        unlink(path);
-        free(path);
-    }
-    if (dir != NULL)
-        closedir(dir);
-    rmdir(bed->dir);
+    temp_dir_remove(&bed->dir);
 }
 
 int bed_steps(struct bed *bed, struct store_op *op, int64_t step_us, int *ret_steps)

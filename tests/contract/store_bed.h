@@ -4,13 +4,14 @@
 
 #include "store/contract.h"
 #include "tests/contract/store_make.h"
+#include "tests/unit/temp_dir.h"
 
 struct bed {
     const struct store_ops *ops;
     struct store_engine *engine; /* NULL while closed */
     struct store_image image;    /* of the last opening */
     struct store_run run;        /* the summary that the last commit told, or zeroes */
-    char dir[64];
+    struct temp_dir dir;
     char path[80];
 };
 
