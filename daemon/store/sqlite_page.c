@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#define ROWS_A_LOOK 32 /* rows between two looks at the clock */
+
 void page_begin(struct page *page, struct store_read *read)
 {
     const struct query_row *query = query_row(read->query);
@@ -16,10 +18,11 @@ bool page_is_late(const struct page *page)
     return clock_mono_us() >= page->deadline_mono_us;
 }
 
-bool page_is_full(const struct page *page)
+bool page_is_full(struct page *page)
 {
     const struct store_read *read = page->read;
-    return read->ret_row_count >= (size_t)read->limit || read->ret_text.len >= PAGE_TEXT_BYTES || page_is_late(page);
+    bool looks = ++page->seen % ROWS_A_LOOK == 0;
+    return read->ret_row_count >= (size_t)read->limit || read->ret_text.len >= PAGE_TEXT_BYTES || (looks && page_is_late(page));
 }
 
 struct store_cell *page_row(struct page *page)

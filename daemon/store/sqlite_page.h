@@ -13,14 +13,15 @@
 struct page {
     struct store_read *read; /* borrowed */
     size_t cap;              /* rows that ret_cells has room for */
+    size_t seen;             /* rows looked at */
     int64_t deadline_mono_us;
 };
 
 /* Begins the page of a read: columns from the query's row. */
 void page_begin(struct page *page, struct store_read *read);
 
-/* Must it end here? `limit`, time or text are used up. */
-bool page_is_full(const struct page *page);
+/* Must it end before the next row? `limit` or text are used up, or (looked at once in a while) time. To be asked once a row. */
+bool page_is_full(struct page *page);
 
 bool page_is_late(const struct page *page);
 
