@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUIET_MS_MAX = 5000, LINE_WAIT_MS = 1000, BAR_CELLS = 24 };
+enum { QUIET_MS_MAX = 5000, LINE_WAIT_MS = 1000, BAR_CELLS_MIN = 6, BAR_CELLS_MAX = 30 };
 
 struct followed {
     char *id;                /* owned */
@@ -132,6 +132,16 @@ static bool is_all_over(const struct follower *follower)
     return true;
 }
 
+/* The bar takes what the words leave of the line; it goes first where that is little. */
+static int bar_cells(const struct follower *follower, struct json_object *run)
+{
+    struct buf words = BUF_EMPTY;
+    show_run_line(&words, run, 0);
+    int64_t left = (int64_t)progress_columns() - (int64_t)words.len - 4;
+    buf_clear(&words);
+    return !follower->cli->is_stderr_terminal || left < BAR_CELLS_MIN ? 0 : (int)min_i64(left, BAR_CELLS_MAX);
+}
+
 static void draw(struct follower *follower)
 {
     if (!progress_is_due(follower->cli, &follower->progress))
@@ -143,7 +153,7 @@ static void draw(struct follower *follower)
             continue;
         if (left++ > 0)
             buf_add_str(&line, " | ");
-        show_run_line(&line, follower->runs[i].run, follower->cli->is_stderr_terminal ? BAR_CELLS : 0);
+        show_run_line(&line, follower->runs[i].run, bar_cells(follower, follower->runs[i].run));
     }
     if (left > 0 && follower->mode != FOLLOW_LOG)
         progress_show(follower->cli, &follower->progress, "%s", buf_text(&line));

@@ -21,7 +21,7 @@ int intake_open(struct intake *intake, struct cli *cli, const char *path, const 
 static int on_begin(void *arg, const struct input_info *info, struct galloc_error *error)
 {
     struct intake *intake = arg;
-    intake->rejects.info = info;
+    rejects_describe(&intake->rejects, info);
     intake->key_column = xstrdup(info->key);
     int rc = plan_check_columns(&intake->plan, info, error);
     return rc < 0 ? rc : intake->rows.begin(intake->rows.arg, info, error);
@@ -62,7 +62,6 @@ int intake_run(struct intake *intake, struct galloc_error *error)
     int rc = input_read(intake->source, &intake->plan.input, &all, error);
     if (rc == 0 && intake->plan.order != NULL)
         rc = order_play(intake->plan.order, &sorted, error);
-    intake->rejects.info = NULL; /* it lived as long as the reading */
     return rc < 0 ? rc : 0;
 }
 

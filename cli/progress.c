@@ -23,7 +23,7 @@ bool progress_is_due(const struct cli *cli, const struct progress *progress)
     return !cli->is_quiet && clock_mono_ms() >= progress->next_mono_ms;
 }
 
-static size_t terminal_columns(void)
+size_t progress_columns(void)
 {
     struct winsize size;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < NARROWEST)
@@ -58,7 +58,7 @@ void progress_show(const struct cli *cli, struct progress *progress, const char 
     text_escape(&line, text, strlen(text));
     free(text);
     if (cli->is_stderr_terminal) {
-        cut_to(&line, terminal_columns() - 1);
+        cut_to(&line, progress_columns() - 1);
         fprintf(stderr, "\r\033[K%.*s", (int)line.len, buf_text(&line));
         progress->is_drawn = true;
     } else {

@@ -18,6 +18,9 @@ bool progress_is_due(const struct cli *cli, const struct progress *progress);
 void progress_show(const struct cli *cli, struct progress *progress, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void progress_clear(const struct cli *cli, struct progress *progress); /* the terminal's line is empty again */
 
+/* The width of the terminal that stderr is, 80 where it is not known. */
+size_t progress_columns(void);
+
 /* A bar of `width` cells for 0…1, in ASCII. */
 void progress_bar(struct buf *out, double part, int width);
 

@@ -10,9 +10,18 @@ enum { SHOWN_MAX = 5 };
 
 void rejects_init(struct rejects *rejects, const struct cli *cli, const char *source_name, const char *asked)
 {
-    *rejects = (struct rejects){.cli = cli, .source_name = source_name, .is_own = asked != NULL};
+    *rejects = (struct rejects){.cli = cli, .source_name = source_name, .is_own = asked != NULL, .delimiter = ','};
     const char *base = strcmp(source_name, "standard input") == 0 ? "stdin" : source_name;
     rejects->path = asked ? xstrdup(asked) : xasprintf("%s.rejects.csv", base);
+}
+
+void rejects_describe(struct rejects *rejects, const struct input_info *info)
+{
+    rejects->is_csv = info->format == INPUT_CSV;
+    if (!rejects->is_csv)
+        return;
+    rejects->delimiter = info->delimiter;
+    buf_add(&rejects->header, info->header.at, info->header.len);
 }
 
 static void add_quoted(struct buf *line, const char *text, size_t len)
@@ -28,7 +37,6 @@ static void add_quoted(struct buf *line, const char *text, size_t len)
 
 static int open_file(struct rejects *rejects, struct galloc_error *error)
 {
-    rejects->delimiter = rejects->info && rejects->info->format == INPUT_CSV ? rejects->info->delimiter : ',';
     rejects->file = fopen(rejects->path, "we");
     if (rejects->file == NULL) {
         if (rejects->is_own)
@@ -39,8 +47,8 @@ static int open_file(struct rejects *rejects, struct galloc_error *error)
     }
     const char d[2] = {rejects->delimiter, '\0'};
     fprintf(rejects->file, "file%sline%scolumn%sreason%s", d, d, d, d);
-    if (rejects->info != NULL && rejects->info->format == INPUT_CSV)
-        fwrite(rejects->info->header.at, 1, rejects->info->header.len, rejects->file);
+    if (rejects->is_csv)
+        fwrite(buf_text(&rejects->header), 1, rejects->header.len, rejects->file);
     else
         fputs("row", rejects->file);
     fputs("\r\n", rejects->file);
@@ -64,7 +72,7 @@ int rejects_add(struct rejects *rejects, int64_t line, const char *column, const
     buf_add_char(&text, rejects->delimiter);
     add_quoted(&text, reason, strlen(reason));
     buf_add_char(&text, rejects->delimiter);
-    if (rejects->info != NULL && rejects->info->format == INPUT_CSV)
+    if (rejects->is_csv)
         buf_add(&text, raw.at, raw.len);
     else
         add_quoted(&text, raw.at, raw.len);
@@ -83,6 +91,7 @@ int rejects_close(struct rejects *rejects, struct galloc_error *error)
             rc = galloc_fail(error, GALLOC_LOCAL_IO, "%s: writing failed: %s", rejects->path, strerror(errno));
         fclose(rejects->file);
     }
+    buf_clear(&rejects->header);
     free(rejects->path);
     rejects->path = NULL;
     rejects->file = NULL;

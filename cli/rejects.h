@@ -15,13 +15,16 @@ struct rejects {
     bool is_own; /* the path was asked for: then failing to write it is an error */
     FILE *file;  /* NULL: no bad row yet, or it could not be made */
     bool is_unwritable;
-    const struct input_info *info; /* NULL: the source was not understood */
+    struct buf header; /* of a CSV, as it came */
+    bool is_csv;       /* bad rows are appended as they came; else as one cell */
     char delimiter;
     int64_t count;
 };
 
 /* `asked` NULL: NAME.rejects.csv. */
 void rejects_init(struct rejects *rejects, const struct cli *cli, const char *source_name, const char *asked);
+/* Once the columns are known. */
+void rejects_describe(struct rejects *rejects, const struct input_info *info);
 int rejects_add(struct rejects *rejects, int64_t line, const char *column, const char *reason, struct json_span raw, struct galloc_error *error) MUST_CHECK;
 /* Closes the file. 0, or -GALLOC_LOCAL_IO when it could not be written whole. Frees the path. */
 int rejects_close(struct rejects *rejects, struct galloc_error *error) MUST_CHECK;
