@@ -174,13 +174,13 @@ demo_kill_daemon() {
 
 # ---- looking ----
 number_of() { # NAME TEXT: the first number of that name in JSON
-    grep -oE "\"$1\":-?[0-9]+" <<<"$2" | head -n 1 | grep -oE -- '-?[0-9]+$' || printf 0
+    grep -oE "\"$1\":-?[0-9]+" <<<"$2" | sed -n 1p | grep -oE -- '-?[0-9]+$' || printf 0
 }
 
 demo_read_run() { # RUN: sets total, succeeded, failed, settled, lost, agent_full, cost_micros
     local json counts
     json=$(ctl status "$1" --json)
-    counts=$(grep -oE '"counts":\{[^}]*\}' <<<"$json" | head -n 1)
+    counts=$(grep -oE '"counts":\{[^}]*\}' <<<"$json" | sed -n 1p)
     total=$(number_of total "$counts")
     succeeded=$(number_of succeeded "$counts")
     failed=$(number_of failed "$counts")
@@ -194,7 +194,7 @@ demo_in_flight() { number_of in_flight "$(ctl endpoint show gemini --json)"; }
 
 demo_bar_until() { # RUN SHARE: gallocctl's live bar, until that share is settled
     BAR_PID=
-    ctl watch "$1" >&2 &
+    GALLOC_SOCKET=$DIR/s "$BUILD/gallocctl" watch "$1" >&2 & # no function: the process itself is to be ended
     BAR_PID=$!
     while demo_read_run "$1" && awk -v s="$settled" -v t="$total" -v at="$2" 'BEGIN { exit !(s < t * at) }'; do
         pause 0.1
@@ -202,7 +202,7 @@ demo_bar_until() { # RUN SHARE: gallocctl's live bar, until that share is settle
     if [ "$2" = 1 ]; then
         wait "$BAR_PID" || true
     else
-        kill -TERM "$BAR_PID" 2>/dev/null || true
+        kill -KILL "$BAR_PID" 2>/dev/null || true # it would say goodbye, and the next one goes on
         wait "$BAR_PID" 2>/dev/null || true
         [ ! -t 2 ] || printf '\r\033[K' >&2
     fi
@@ -227,23 +227,27 @@ people_time() { # SECONDS
     awk -v s="$1" 'BEGIN { if (s < 90) printf "%d s", s + .5; else if (s < 5400) printf "%d min", s / 60 + .5; else printf "%.1f h", s / 3600 }'
 }
 
-demo_cost_and_time() { # RESULTS.ndjson IS_REAL
+demo_cost_and_time() { # RESULTS.ndjson IS_REAL, with took_s set
     local mean_ms old_loop_s did=would\ have\ cost
     [ "$2" = no ] || did=cost
     mean_ms=$(grep -oE '"latency_ms":[0-9]+' "$1" | awk -F: '{ sum += $2; n++ } END { printf "%d", n ? sum / n : 0 }')
     old_loop_s=$(awk -v n="$total" -v ms="$mean_ms" -v delay=$OLD_LOOP_DELAY_S 'BEGIN { printf "%d", n * (ms / 1000 + delay) }')
     if [ "$cost_micros" -gt 0 ]; then
         awk -v m="$cost_micros" -v model="$MODEL" -v did="$did" -v n="$total" \
-            'BEGIN { printf "Cost        it %s %.4f USD with %s (list price), %.0f micro-USD an assignment\n", did, m / 1e6, model, m / n }'
+            'BEGIN { printf "Cost        it %s %.4f USD with %s (list price), %.6f USD an assignment\n", did, m / 1e6, model, m / 1e6 / n }'
     else
         say "Cost        unknown: no price is set for $MODEL (gallocctl endpoint set gemini price_in_micros=…)"
     fi
-    say "Time        the old loop, one by one with $OLD_LOOP_DELAY_S s between: $(people_time "$old_loop_s")"
+    say "Time        $(people_time "$took_s"); the old loop, one by one with $OLD_LOOP_DELAY_S s between, $(people_time "$old_loop_s")"
     say "Repeated    $lost calls were in flight when the daemon was killed and were sent again; $agent_full met a full agent"
 }
 
-demo_three_decisions() { # RUN RESULTS.ndjson: gallocctl prints them, so that a model's words are escaped
-    local keys=()
-    mapfile -t keys < <(demo_keys "$2" | awk -v n="$total" 'NR == 1 || NR == int(n / 2) || NR == n')
-    ctl list "$1" --key "${keys[0]}" --key "${keys[1]:-${keys[0]}}" --key "${keys[2]:-${keys[0]}}"
+visible() { # what could act on a terminal (C1, bidi controls; JSON has escaped the rest) becomes a question mark
+    LC_ALL=C sed -E 's/\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xd8\x9c/?/g; s/\\"/"/g'
+}
+
+demo_three_decisions() { # RESULTS.ndjson: the first, the middle and the last
+    local text='(([^"\\]|\\.)*)'
+    awk -v n="$total" 'NR == 1 || NR == int(n / 2) || NR == n' "$1" |
+        sed -nE "s/^.*\"key\":\"$text\".*\"agent_id\":\"$text\".*\"reason\":\"$text\".*\$/  \1 to \3: \5/p" | visible
 }
