@@ -146,6 +146,8 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
                                .proxy = endpoint->config->proxy,
                                .ca_file = endpoint->config->ca_file,
                                .allow_plain_http = endpoint->config->allow_plain_http,
+                               /* What was tried before may have died with a reused connection, which spends nothing: on a new one its end is clear. */
+                               .wants_new_connection = attempt->n > 1 && !attempt->keeps_slot,
                                .connect_timeout_ms = CONNECT_TIMEOUT_MS,
                                .total_timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
                                .stall_timeout_ms = STALL_TIMEOUT_MS,
@@ -395,7 +397,7 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
         held_confirm(endpoint, attempt->sent_us);
     if (item->hold == HOLD_REJECTED)
         count_rejection(attempt, item->http_status, item->message ? item->message : "");
-    if (row->puts_endpoint_down)
+    if (row->puts_endpoint_down && attempt->sent_us >= endpoint->dispatch->up_us)
         endpoint_go_down(attempt->engine, endpoint, item->class, item->message);
     if (change->opened)
         log_event(LOG_LEVEL_WARNING, "breaker_open", "endpoint=%s text=\"%.200s\"", endpoint->config->name, item->message ? item->message : "");

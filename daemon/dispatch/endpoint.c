@@ -159,6 +159,7 @@ void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const ch
 {
     struct store_endpoint_state *state = &endpoint->state;
     pacer_resume(endpoint->pacer);
+    endpoint->dispatch->up_us = engine_now().mono_us;
     if (state->down_class < 0)
         return;
     state->down_class = -1;

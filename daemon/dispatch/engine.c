@@ -212,12 +212,10 @@ int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, con
     (void)peer;
     struct secret *secret = NULL;
     int rc = secret_read(endpoint->config, &secret, error);
-    if (rc < 0 && endpoint->secret == NULL)
+    if (rc < 0)
         return rc;
-    if (rc == 0) {
-        secret_free(endpoint->secret);
-        endpoint->secret = secret;
-    }
+    secret_free(endpoint->secret);
+    endpoint->secret = secret;
     endpoint_come_up(engine, endpoint, "resumed by an operator");
     engine_turn(engine);
     return 0;

@@ -57,7 +57,7 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
     const char *words = verdict->message ? verdict->message : outcome_row(class)->text;
     if (is_well(class))
         held_confirm(endpoint, probe->sent_us);
-    else if (outcome_row(class)->puts_endpoint_down)
+    else if (outcome_row(class)->puts_endpoint_down && probe->sent_us >= endpoint->dispatch->up_us)
         endpoint_go_down(probe->engine, endpoint, class, words);
     if (!is_well(class) && class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
         held_drop_all(endpoint);

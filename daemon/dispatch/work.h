@@ -77,6 +77,7 @@ struct endpoint_dispatch {
     bool has_test;              /* a test request is under way */
     struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */
     int64_t wake_us;            /* when it fires */
+    int64_t up_us;              /* when it came up last: answers to calls sent before tell of the former key or settings */
     int64_t prompt_tokens;      /* mean of the last prompts, for the pacer's estimate */
 };
 

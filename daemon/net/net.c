@@ -261,12 +261,14 @@ void net_set_pool_size(struct net *net, int64_t connections)
 }
 
 /* Sets what differs from the site's last call. */
-static CURLcode call_options(struct net_call *call)
+static CURLcode call_options(struct net_call *call, bool wants_new_connection)
 {
     CURL *easy = call->easy;
     CURLcode code = curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(call->total_us / 1000 + BACKSTOP_MS));
     if (code == CURLE_OK)
         code = curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(call->connect_us / 1000 + BACKSTOP_MS));
+    if (code == CURLE_OK)
+        code = curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)wants_new_connection);
     if (code == CURLE_OK && strcmp(call->site->method, "GET") != 0)
         code = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
     return code;
@@ -298,7 +300,7 @@ struct net_call *net_start(struct net *net, struct net_request *request)
         end = NET_NOT_SENT;
     } else if (!call->is_set_up && !net_site_options(net, site, call->easy)) {
         refusal = "this libcurl lacks a safeguard that galloc needs: 7.87 or later with TLS is needed";
-    } else if (call_options(call) != CURLE_OK || curl_multi_add_handle(net->multi, call->easy) != CURLM_OK) {
+    } else if (call_options(call, request->wants_new_connection) != CURLE_OK || curl_multi_add_handle(net->multi, call->easy) != CURLM_OK) {
         refusal = "libcurl does not take the call";
         end = NET_NOT_SENT;
     }

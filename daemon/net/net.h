@@ -43,6 +43,7 @@ struct net_request {
     const char *secret_header;   /* "x-goog-api-key" or "Authorization: Bearer " prefix style: "Name: " put before `secret`; NULL: none */
     const char *secret;          /* borrowed during net_start(); never in messages or logs */
     const char *proxy, *ca_file; /* NULL or "": none, the system's */
+    bool wants_new_connection;   /* no reused one, whose death tells nothing of the call */
     bool allow_plain_http;       /* http elsewhere than to loopback */
     int64_t connect_timeout_ms, total_timeout_ms, stall_timeout_ms; /* stall: from the answer's first byte */
     int64_t answer_cap_bytes;
