@@ -68,6 +68,8 @@ int http_head_check_partial(const char *data, size_t len, struct galloc_error *e
     if (line_len > 0 && (method_len == 0 || method_len > 32 || (method_len < line_len && data[method_len] != ' ')))
         return galloc_fail(error, GALLOC_BAD_REQUEST, "this is not HTTP/1.1");
     const char *target = memchr(data, ' ', line_len);
+    if (line_end != NULL && line_len > 0 && target == NULL)
+        return galloc_fail(error, GALLOC_BAD_REQUEST, "this is not HTTP/1.1");
     if (target != NULL && line_len - (size_t)(target + 1 - data) > LIMIT_URI_BYTES + sizeof "HTTP/1.1")
         return galloc_fail(error, GALLOC_URI_TOO_LONG, "the path and query are longer than %d bytes", LIMIT_URI_BYTES);
     if (len > LIMIT_HEADER_BYTES)
