@@ -1,6 +1,7 @@
 /* See json_out.h. */
 #include "base/json_out.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -35,23 +36,42 @@ void json_out_name(struct json_out *out, const char *name)
     out->needs_comma = false;
 }
 
-static void quote_utf8(struct buf *buf, const char *text, size_t len)
+/* What follows the backslash of a short escape; 0: there is none. */
+static char shorthand(unsigned char c)
+{
+    return c == '"' || c == '\\' ? (char)c : c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : 0;
+}
+
+/* The run of bytes from..from+len as it is, and after it the escape of `c`. In one go: this is the hottest loop of a prompt. */
+static void add_run_and_escape(struct buf *buf, const char *from, size_t len, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
+    char *to = buf_reserve(buf, len + 6);
+    memcpy(to, from, len);
+    to += len;
+    *to++ = '\\';
+    if (shorthand(c) != 0) {
+        *to++ = shorthand(c);
+    } else {
+        *to++ = 'u';
+        *to++ = '0';
+        *to++ = '0';
+        *to++ = hex[c >> 4];
+        *to++ = hex[c & 15];
+    }
+    *to = '\0';
+    buf->len = (size_t)(to - buf->data);
+}
+
+static void quote_utf8(struct buf *buf, const char *text, size_t len)
+{
     size_t from = 0;
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; (i += bytes_plain_span(text + i, len - i)) < len; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (c >= 0x80)
             continue;
-        buf_add(buf, text + from, i - from);
+        add_run_and_escape(buf, text + from, i - from, c);
         from = i + 1;
-        const char *shorthand = c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : c == '"' ? "\\\"" : c == '\\' ? "\\\\" : NULL;
-        if (shorthand != NULL) {
-            buf_add(buf, shorthand, 2);
-        } else {
-            char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-            buf_add(buf, escape, sizeof escape);
-        }
     }
     buf_add(buf, text + from, len - from);
 }

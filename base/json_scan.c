@@ -1,6 +1,7 @@
 /* See json_scan.h. A recursive descent with a depth cap; names of an object are compared decoded, so that "a" and "\u0061" are one name. */
 #include "base/json_scan.h"
 
+#include "base/bytes.h"
 #include "base/text.h"
 
 #include <stdlib.h>
@@ -54,7 +55,7 @@ static bool scan_string(struct scan *s)
 {
     const char *from = s->at++;
     bool has_high = false;
-    while (s->at < s->end && *s->at != '"') {
+    while ((s->at += bytes_plain_span(s->at, (size_t)(s->end - s->at))) < s->end && *s->at != '"') {
         unsigned char c = (unsigned char)*s->at;
         if (c < 0x20)
             return fail(s, "a control character in a string (it has to be escaped)");
@@ -251,9 +252,9 @@ enum json_kind json_span_kind(struct json_span span)
     return JSON_INTEGER;
 }
 
-static const char *skip_string(const char *at)
+static const char *skip_string(const char *at, const char *end)
 {
-    for (at++; *at != '"'; at++)
+    for (at++; *(at += bytes_plain_span(at, (size_t)(end - at))) != '"'; at++)
         if (*at == '\\')
             at++;
     return at + 1;
@@ -263,20 +264,24 @@ static const char *skip_string(const char *at)
 static const char *skip_value(const char *at, const char *end)
 {
     if (*at == '"')
-        return skip_string(at);
+        return skip_string(at, end);
     if (*at != '{' && *at != '[') {
         while (at < end && *at != ',' && *at != '}' && *at != ']' && *at != ' ' && *at != '\t' && *at != '\n' && *at != '\r')
             at++;
         return at;
     }
+    enum { OTHER, QUOTE, OPEN, CLOSE };
+    static const unsigned char kinds[256] = {['"'] = QUOTE, ['{'] = OPEN, ['['] = OPEN, ['}'] = CLOSE, [']'] = CLOSE};
     unsigned depth = 0;
     do {
-        if (*at == '"') {
-            at = skip_string(at);
+        unsigned char kind;
+        while ((kind = kinds[(unsigned char)*at]) == OTHER)
+            at++;
+        if (kind == QUOTE) {
+            at = skip_string(at, end);
             continue;
         }
-        depth += (*at == '{' || *at == '[');
-        depth -= (*at == '}' || *at == ']');
+        depth += kind == OPEN ? 1U : -1U;
         at++;
     } while (depth > 0);
     return at;
@@ -292,7 +297,7 @@ bool json_next(struct json_span container, const char **at, struct json_span *re
         return false;
     *ret_name = (struct json_span){NULL, 0};
     if (*container.at == '{') {
-        const char *name_end = skip_string(p);
+        const char *name_end = skip_string(p, end);
         *ret_name = (struct json_span){p, (size_t)(name_end - p)};
         p = skip_space(name_end, end);
         p = skip_space(p + 1, end); /* past the colon */

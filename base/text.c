@@ -1,6 +1,8 @@
 /* See text.h. */
 #include "base/text.h"
 
+#include "base/bytes.h"
+
 #include <ctype.h>
 #include <string.h>
 
@@ -36,11 +38,7 @@ size_t text_utf8_span(const char *text, size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;
     size_t at = 0;
-    while (at < len) {
-        if (s[at] < 0x80) {
-            at++;
-            continue;
-        }
+    while ((at += bytes_ascii_span(text + at, len - at)) < len) {
         uint32_t cp;
         size_t size = utf8_decode(s + at, len - at, &cp);
         if (size == 0)

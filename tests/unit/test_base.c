@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/code.h"
 #include "base/digest.h"
@@ -180,6 +181,23 @@ static void test_json_spans(void **state)
     assert_false(json_next(root, &at, &name, &value));
 }
 
+/* Every byte at every place of a run is judged as it is when it stands alone. */
+static void test_byte_runs(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++)
+        for (size_t len = 1; len <= 24; len++)
+            for (size_t at = 0; at < len; at++) {
+                char text[24];
+                memset(text, 'a' + (int)(at % 20), len);
+                text[at] = (char)c;
+                bool is_plain = c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+                assert_int_equal(bytes_plain_span(text, len), is_plain ? len : at);
+                assert_int_equal(bytes_ascii_span(text, len), c < 0x80 ? len : at);
+            }
+    assert_int_equal(bytes_plain_span("", 0), 0);
+}
+
 static void test_json_out(void **state)
 {
     (void)state;
@@ -265,7 +283,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_durations), cmocka_unit_test(test_parse_numbers), cmocka_unit_test(test_parse_times),
         cmocka_unit_test(test_pacific_midnight), cmocka_unit_test(test_text),         cmocka_unit_test(test_json_check),
-        cmocka_unit_test(test_json_spans),      cmocka_unit_test(test_json_out),      cmocka_unit_test(test_json_fields),
+        cmocka_unit_test(test_json_spans),      cmocka_unit_test(test_byte_runs),
+        cmocka_unit_test(test_json_out),      cmocka_unit_test(test_json_fields),
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,53 @@
+/* Runs of ordinary bytes, eight at a time: most of what passes through here is plain ASCII text. */
+#ifndef GALLOC_BASE_BYTES_H
+#define GALLOC_BASE_BYTES_H
+
+#include "base/util.h"
+
+#include <string.h>
+
+#define BYTES_EACH(value) (UINT64_C(0x0101010101010101) * (value))
+
+static inline bool bytes_is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* How many bytes at the beginning are printable ASCII without '"' and '\': they stand in JSON as they are. */
+static inline size_t bytes_plain_span(const char *text, size_t len)
+{
+    size_t at = 0;
+    for (uint64_t word; at + sizeof word <= len; at += sizeof word) {
+        memcpy(&word, text + at, sizeof word);
+        uint64_t quote = word ^ BYTES_EACH('"'), slash = word ^ BYTES_EACH('\\'), rubout = word ^ BYTES_EACH(0x7f);
+        /* Of a byte below 0x20, or equal to one of the three, the highest bit is set; of one from 0x80 on it is set as it stands. A borrow
+         * can set it in a byte above such a one, never elsewhere: the lowest is right. */
+        uint64_t odd = (word - BYTES_EACH(0x20)) | (quote - BYTES_EACH(1)) | (slash - BYTES_EACH(1)) | (rubout - BYTES_EACH(1)) | word;
+        if ((odd &= BYTES_EACH(0x80)) == 0)
+            continue;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        return at + (size_t)__builtin_ctzll(odd) / 8;
+#else
+        break;
+#endif
+    }
+    while (at < len && bytes_is_plain((unsigned char)text[at]))
+        at++;
+    return at;
+}
+
+/* How many bytes at the beginning are ASCII. */
+static inline size_t bytes_ascii_span(const char *text, size_t len)
+{
+    size_t at = 0;
+    for (uint64_t word; at + sizeof word <= len; at += sizeof word) {
+        memcpy(&word, text + at, sizeof word);
+        if ((word & BYTES_EACH(0x80)) != 0)
+            break;
+    }
+    while (at < len && (unsigned char)text[at] < 0x80)
+        at++;
+    return at;
+}
+
+#endif
