@@ -33,10 +33,12 @@ static void found(struct check *check, const char *fmt, ...)
     buf_add_str(&check->detail, text);
 }
 
-/* Prepares SQL with up to two numbers bound. NULL: the operation has failed. */
+/* Prepares SQL with up to two numbers bound. NULL: the operation has failed, or has to end. */
 static sqlite3_stmt *ask(struct check *check, const char *sql, int64_t first, int64_t second)
 {
     sqlite3_stmt *row = NULL;
+    if (read_check_ending(check->reader) < 0)
+        return NULL;
     int rc = sqlite3_prepare_v2(check->reader->db, sql, -1, &row, NULL);
     if (rc != SQLITE_OK) {
         read_fault(check->reader, rc, sql);
@@ -207,7 +209,7 @@ static int digests_of(struct check *check, const char *what, const char *sql)
         return check->reader->op->code;
     int64_t after = 0, before = -1;
     int rc = 0;
-    while (rc == 0 && after != before) {
+    while (rc == 0 && after != before && (rc = read_check_ending(check->reader)) == 0) {
         before = after;
         sqlite3_bind_int64(row, 1, after);
         for (rc = read_next(check->reader, row); rc > 0; rc = read_next(check->reader, row)) {

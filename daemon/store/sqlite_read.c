@@ -218,11 +218,12 @@ bool sqlite_reader_read(struct store_reader *reader, struct store_read *read)
     reader->op = &read->op;
     reader->snapshot_end_us = clock_mono_us() + READ_SNAPSHOT_MS * 1000;
     page_begin(&page, read);
-    int rc = sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
+    int rc = read_check_ending(reader);
+    int begun = rc < 0 ? SQLITE_OK : sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
+    if (begun != SQLITE_OK)
+        rc = read_fault(reader, begun, "BEGIN");
+    if (rc == 0)
         rc = readers[read->query](reader, &page);
-    else
-        rc = read_fault(reader, rc, "BEGIN");
     reader->snapshot_end_us = 0;
     if (!sqlite3_get_autocommit(reader->db))
         sqlite3_exec(reader->db, "ROLLBACK", NULL, NULL, NULL);

@@ -118,6 +118,14 @@ static int spent_cells(struct store_reader *reader, struct page *page, struct st
     return rc < 0 ? rc : 0;
 }
 
+/* Did the row fail, or does it wait after an attempt that went wrong? One that was given back unsent had no trouble. */
+static bool has_trouble(sqlite3_stmt *row)
+{
+    int state = sqlite3_column_int(row, ROW_STATE);
+    bool may_have = state == ASSIGNMENT_FAILED || state == ASSIGNMENT_PENDING;
+    return may_have && sqlite3_column_type(row, ROW_CLASS) != SQLITE_NULL && sqlite3_column_int(row, ROW_CLASS) != OUTCOME_RELEASED;
+}
+
 static void narrow_cells(struct page *page, struct store_cell *cells, sqlite3_stmt *row, int64_t offset_ms)
 {
     enum assignment_state state = (enum assignment_state)sqlite3_column_int(row, ROW_STATE);
@@ -128,8 +136,7 @@ static void narrow_cells(struct page *page, struct store_cell *cells, sqlite3_st
     page_column(page, &cells[ASSIGNMENT_RETRIES_SPENT], CELL_INT, row, ROW_RETRIES);
     page_str(page, &cells[ASSIGNMENT_HOLD], hold_names[sqlite3_column_int(row, ROW_HOLD)]);
     page_column(page, &cells[ASSIGNMENT_AGENT_ID], CELL_TEXT, row, ROW_AGENT);
-    bool has_code = (state == ASSIGNMENT_FAILED || state == ASSIGNMENT_PENDING) && sqlite3_column_type(row, ROW_CLASS) != SQLITE_NULL;
-    if (has_code)
+    if (has_trouble(row))
         page_str(page, &cells[ASSIGNMENT_CODE], outcome_row((enum outcome_class)sqlite3_column_int(row, ROW_CLASS))->name);
     int64_t not_before_ms = sqlite3_column_int64(row, ROW_NOT_BEFORE);
     if (state == ASSIGNMENT_PENDING && not_before_ms > 0 && not_before_ms + offset_ms < clock_wall_ms() + FAR_MS && not_before_ms < INT64_MAX / 2)
@@ -151,11 +158,11 @@ static int row_add(struct store_reader *reader, struct page *page, int64_t id, b
     page_str(page, &cells[ASSIGNMENT_CORRUPT], corrupt);
     bool is_pending = sqlite3_column_int(row, ROW_STATE) == ASSIGNMENT_PENDING;
     bool was_tried = sqlite3_column_int(row, ROW_ATTEMPTS) > 0;
-    bool has_trouble = is_pending && was_tried && sqlite3_column_type(row, ROW_CLASS) != SQLITE_NULL;
+    bool tells_trouble = is_pending && was_tried && has_trouble(row);
     sqlite3_reset(row);
     if (was_tried)
         rc = spent_cells(reader, page, cells, id);
-    if (rc >= 0 && has_trouble)
+    if (rc >= 0 && tells_trouble)
         rc = trouble_cells(reader, page, cells, id);
     return rc < 0 ? rc : 0;
 }

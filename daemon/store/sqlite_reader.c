@@ -65,11 +65,16 @@ int read_refuse(struct store_reader *reader, int code, const char *fmt, ...)
     return reader->op->code;
 }
 
+int read_check_ending(struct store_reader *reader)
+{
+    return atomic_load(&reader->is_interrupted) ? read_refuse(reader, GALLOC_STORE_UNAVAILABLE, "the store is being closed") : 0;
+}
+
 int read_fault(struct store_reader *reader, int sqlite_code, const char *doing)
 {
     int code = sqlite_code & 0xff;
-    if (code == SQLITE_INTERRUPT && atomic_load(&reader->is_interrupted))
-        return read_refuse(reader, GALLOC_STORE_UNAVAILABLE, "the store is being closed");
+    if (code == SQLITE_INTERRUPT && read_check_ending(reader) < 0)
+        return reader->op->code;
     if (code == SQLITE_INTERRUPT)
         return read_refuse(reader, GALLOC_BUSY, "reading took longer than %d s and was ended; ask for less at once", READ_SNAPSHOT_MS / 1000);
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)

@@ -71,6 +71,9 @@ int read_find(struct store_reader *reader, enum read_statement statement, sqlite
 int read_next(struct store_reader *reader, sqlite3_stmt *row);
 int read_number(struct store_reader *reader, enum read_statement statement, int64_t *ret_value, const char *binds, ...); /* NULL gives 0 */
 
+/* Has it been told to end? Then the operation is refused: negative; else 0. */
+int read_check_ending(struct store_reader *reader);
+
 /* SQLite failed: fills the operation's error, returns its negative code. */
 int read_fault(struct store_reader *reader, int sqlite_code, const char *doing);
 /* Fills the operation's error, returns -code. */
