@@ -1,0 +1,195 @@
+/* Words for people: numbers, durations, money, a run's line, CSV cells, agents' files. */
+#include "base/clock.h"
+#include "cli/agents.h"
+#include "cli/follow.h"
+#include "cli/out.h"
+#include "cli/progress.h"
+#include "cli/setting.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void expect(struct buf *text, const char *expected)
+{
+    assert_string_equal(buf_text(text), expected);
+    buf_clear(text);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t value;
+        const char *count, *seconds, *ms;
+    } rows[] = {{0, "0", "0 s", "0 ms"},
+                {999, "999", "17 min", "999 ms"},
+                {89, "89", "89 s", "89 ms"},
+                {1000, "1,000", "17 min", "1.0 s"},
+                {12000, "12,000", "3 h 20 min", "12.0 s"},
+                {1234567, "1,234,567", "14 d 6 h", "21 min"}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct buf text = BUF_EMPTY;
+        show_count(&text, rows[i].value);
+        expect(&text, rows[i].count);
+        show_seconds(&text, rows[i].value);
+        expect(&text, rows[i].seconds);
+        show_ms(&text, rows[i].value);
+        expect(&text, rows[i].ms);
+    }
+}
+
+static void test_money(void **state)
+{
+    (void)state;
+    struct buf text = BUF_EMPTY;
+    struct json_object *cost = NULL;
+    show_micros(&text, "USD", 10190000);
+    expect(&text, "10.19 USD");
+    show_micros(&text, "USD", 999999999);
+    expect(&text, "1000.00 USD");
+    show_micros(&text, "EUR", 12345);
+    expect(&text, "0.0123 EUR");
+    show_micros(&text, NULL, 12);
+    expect(&text, "0.000012");
+    show_micros(&text, "USD", 0);
+    expect(&text, "0.00 USD");
+    assert_int_equal(json_parse("{\"currency\":null,\"micros\":null}", 31, &cost, NULL), 0);
+    show_money(&text, cost);
+    expect(&text, "unknown (no price is set)");
+    json_free(cost);
+}
+
+static void test_times(void **state)
+{
+    (void)state;
+    struct buf text = BUF_EMPTY;
+    setenv("TZ", "UTC", 1);
+    tzset();
+    clock_fake(0, INT64_C(1795420800000)); /* 2026-11-23 08:00 UTC */
+    show_time(&text, "2026-11-23T09:12:30.250Z");
+    expect(&text, "09:12:30");
+    show_time(&text, "2026-11-22T09:12:30Z");
+    expect(&text, "2026-11-22 09:12");
+    show_time(&text, NULL);
+    expect(&text, "-");
+    show_time(&text, "nonsense");
+    expect(&text, "-");
+    assert_int_equal(seconds_until("2026-11-23T08:01:00Z"), 60);
+    assert_true(seconds_until("never") == INT64_MIN);
+    clock_real();
+}
+
+static const char run_text[] =
+    "{\"id\":\"r-1\",\"name\":null,\"state\":\"%s\",\"reason\":\"credentials\",\"text\":\"put a key there\",\"waiting\":%s,"
+    "\"counts\":{\"total\":120000,\"pending\":0,\"leased\":0,\"succeeded\":48210,\"failed\":312,\"cancelled\":0},\"progress\":0.4044,"
+    "\"rate_per_min\":3120.4,\"eta\":{\"seconds\":1375,\"low\":1180,\"high\":1690,\"limited_by\":\"rpm\"}}";
+
+static void check_line(const char *run_state, const char *waiting, const char *expected)
+{
+    struct buf json = BUF_EMPTY, line = BUF_EMPTY;
+    struct json_object *run = NULL;
+    const char *at = strstr(run_text, "%s"), *second = strstr(at + 2, "%s");
+    buf_add(&json, run_text, (size_t)(at - run_text));
+    buf_add_str(&json, run_state);
+    buf_add(&json, at + 2, (size_t)(second - at - 2));
+    buf_add_str(&json, waiting);
+    buf_add_str(&json, second + 2);
+    assert_int_equal(json_parse(json.data, json.len, &run, NULL), 0);
+    show_run_line(&line, run, 0);
+    expect(&line, expected);
+    json_free(run);
+    buf_clear(&json);
+}
+
+static void test_run_line(void **state)
+{
+    (void)state;
+    check_line("running", "null", "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  ETA 20 min to 28 min (limited by rpm)");
+    check_line("paused", "null", "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  paused: credentials; put a key there");
+    check_line("running", "{\"code\":\"outage\",\"until\":null,\"text\":\"the API is down\"}",
+               "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  waits: the API is down");
+    check_line("importing", "null", "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  importing");
+}
+
+static void test_bar(void **state)
+{
+    (void)state;
+    struct buf bar = BUF_EMPTY;
+    progress_bar(&bar, 0.5, 4);
+    expect(&bar, "[##--]");
+    progress_bar(&bar, -1, 2);
+    expect(&bar, "[--]");
+    progress_bar(&bar, 2, 2);
+    expect(&bar, "[##]");
+}
+
+static void test_csv_cells(void **state)
+{
+    (void)state;
+    struct buf line = BUF_EMPTY;
+    csv_add_cell(&line, "plain", 5);
+    expect(&line, "plain");
+    csv_add_cell(&line, "a,\"b\"\n", 6);
+    expect(&line, "\"a,\"\"b\"\"\n\"");
+}
+
+static void test_settings(void **state)
+{
+    (void)state;
+    static const struct setting_row rows[] = {{"capacity", "capacity", SETTING_NUMBER, 0, 10, "none"}, {"price", "price_micros", SETTING_MICROS, 0, 0, NULL},
+                                              {"open", "is_open", SETTING_YES, 0, 0, NULL}};
+    struct buf text = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&text);
+    struct galloc_error error = {0};
+    json_out_begin(&out, '{');
+    assert_int_equal(setting_write(&out, rows, 3, "capacity=7", "an agent", &error), 0);
+    assert_int_equal(setting_write(&out, rows, 3, "price=0.75", "an agent", &error), 0);
+    assert_int_equal(setting_write(&out, rows, 3, "open=no", "an agent", &error), 0);
+    json_out_end(&out, '}');
+    expect(&text, "{\"capacity\":7,\"price_micros\":750000,\"is_open\":false}");
+    out = JSON_OUT(&text);
+    assert_int_equal(setting_write(&out, rows, 3, "capacity=none", "an agent", &error), 0);
+    expect(&text, "\"capacity\":null");
+    assert_int_equal(setting_write(&out, rows, 3, "capacity=11", "an agent", &error), -GALLOC_USAGE);
+    assert_int_equal(setting_write(&out, rows, 3, "capactiy=1", "an agent", &error), -GALLOC_USAGE);
+    assert_non_null(strstr(error.message, "did you mean capacity"));
+    assert_int_equal(setting_write(&out, rows, 3, "capacity", "an agent", &error), -GALLOC_USAGE);
+    buf_clear(&text);
+}
+
+static void test_agents_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/galloc-agents-XXXXXX";
+    struct buf json = BUF_EMPTY;
+    struct galloc_error error = {0};
+    size_t count = 0;
+    int fd = mkstemp(path);
+    const char *text = "Agent ID,Capacity,load,AVAILABLE,region\nA1,10,2,no,\"north, far\"\nA2,,,,\n";
+    assert_true(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    assert_int_equal(agents_read(path, &json, &count, &error), 0);
+    assert_int_equal(count, 2);
+    expect(&json, "[{\"agent_id\":\"A1\",\"capacity\":10,\"load\":2,\"available\":false,\"attributes\":{\"region\":\"north, far\"}},"
+                  "{\"agent_id\":\"A2\",\"attributes\":{\"region\":\"\"}}]");
+    assert_true(write(fd, "A3,-1,,,\n", 9) == 9);
+    close(fd);
+    assert_int_equal(agents_read(path, &json, &count, &error), -GALLOC_INVALID_INPUT);
+    assert_non_null(strstr(error.message, ":4: capacity"));
+    buf_clear(&json);
+    unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_money), cmocka_unit_test(test_times),     cmocka_unit_test(test_run_line),
+        cmocka_unit_test(test_bar),      cmocka_unit_test(test_csv_cells), cmocka_unit_test(test_settings), cmocka_unit_test(test_agents_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
