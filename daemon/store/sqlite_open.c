@@ -138,6 +138,7 @@ static int parts_open(struct sqlite_store *store, struct galloc_error *error)
 
 int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error)
 {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* a lock and a count at every allocation that nobody reads; refused, harmlessly, when in use already */
     struct sqlite_store *store = xcalloc(1, sizeof *store);
     store->path = path;
     store->needs_recovery = true;
