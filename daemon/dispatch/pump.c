@@ -245,6 +245,15 @@ static void fail_held_if_alone(struct engine *engine, struct run_entry *run)
         run_sweep(engine, run, SWEEP_FAIL_HELD);
 }
 
+/* Has one of the first `count` runs rows that it waits to send? Then every free slot is theirs. */
+static bool is_hungry(struct run_entry *const *runs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (runs[i]->dispatch->has_claim || runs[i]->dispatch->ready_count > 0)
+            return true;
+    return false;
+}
+
 static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
 {
     struct run_entry *runs[256];
@@ -256,6 +265,8 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         qsort(runs, count, sizeof(struct run_entry *), by_share);
     struct pacer_now now = engine_now();
     for (size_t i = 0; i < count; i++) {
+        if (i > 0 && runs[i]->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
+            return; /* the rest is of lower priority still */
         start_ready(runs[i]);
         end_batch(runs[i], now.mono_us);
         struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, runs[i]->profile.mode == MODE_CONTINUOUS, false);
