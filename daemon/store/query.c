@@ -5,32 +5,37 @@
 
 static const char *const part_names[] = {"n", "sha256", "rows", "answer"};
 static const enum cell_kind part_kinds[] = {CELL_INT, CELL_TEXT, CELL_INT, CELL_JSON};
-_Static_assert(ARRAY_COUNT(part_names) == PART_COLUMN_COUNT && ARRAY_COUNT(part_kinds) == PART_COLUMN_COUNT, "a name and a kind for each column");
+_Static_assert(ARRAY_COUNT(part_names) == PART_COLUMN_COUNT && ARRAY_COUNT(part_kinds) == PART_COLUMN_COUNT,
+               "a name and a kind for each column");
 
 static const char *const assignment_names[] = {
-    "key",        "row",         "state",       "code",        "attempts",   "retries_spent", "hold",       "agent_id",    "reason",  "confidence",
-    "decided_by", "model",       "message",     "http_status", "latency_ms", "tokens_in",     "tokens_out", "cost_micros", "not_before",
-    "finished_at", "corrupt",    "fields"};
-static const enum cell_kind assignment_kinds[] = {
-    CELL_TEXT, CELL_INT,  CELL_TEXT, CELL_TEXT, CELL_INT, CELL_INT, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_REAL,
-    CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_INT,  CELL_INT, CELL_INT, CELL_INT,  CELL_INT,  CELL_TIME,
-    CELL_TIME, CELL_TEXT, CELL_JSON};
-_Static_assert(ARRAY_COUNT(assignment_names) == ASSIGNMENT_COLUMN_COUNT && ARRAY_COUNT(assignment_kinds) == ASSIGNMENT_COLUMN_COUNT,
+    "key",        "row",         "state",      "code",        "attempts", "retries_spent", "hold",       "agent_id",
+    "reason",     "confidence",  "decided_by", "model",       "message",  "http_status",   "latency_ms", "tokens_in",
+    "tokens_out", "cost_micros", "not_before", "finished_at", "corrupt",  "fields"};
+static const enum cell_kind assignment_kinds[] = {CELL_TEXT, CELL_INT,  CELL_TEXT, CELL_TEXT, CELL_INT,  CELL_INT,
+                                                  CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_REAL, CELL_TEXT, CELL_TEXT,
+                                                  CELL_TEXT, CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,
+                                                  CELL_TIME, CELL_TIME, CELL_TEXT, CELL_JSON};
+_Static_assert(ARRAY_COUNT(assignment_names) == ASSIGNMENT_COLUMN_COUNT &&
+                   ARRAY_COUNT(assignment_kinds) == ASSIGNMENT_COLUMN_COUNT,
                "a name and a kind for each column");
 
 static const char *const attempt_names[] = {
-    "n",           "class",    "started_at", "ended_at",    "agent_id",   "excluded",   "message",   "token_cap",     "lease",      "worker",
-    "call",        "endpoint", "sent_at",    "http_status", "latency_ms", "local_port", "tokens_in", "tokens_cached", "tokens_out", "tokens_thought",
-    "tokens_tool", "cost_micros", "currency", "is_possibly_billed"};
-static const enum cell_kind attempt_kinds[] = {
-    CELL_INT, CELL_TEXT, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_INT, CELL_INT, CELL_TEXT,
-    CELL_INT, CELL_TEXT, CELL_TIME, CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT, CELL_INT, CELL_INT,
-    CELL_INT, CELL_INT,  CELL_TEXT, CELL_BOOL};
+    "n",          "class",          "started_at",  "ended_at",    "agent_id",  "excluded",
+    "message",    "token_cap",      "lease",       "worker",      "call",      "endpoint",
+    "sent_at",    "http_status",    "latency_ms",  "local_port",  "tokens_in", "tokens_cached",
+    "tokens_out", "tokens_thought", "tokens_tool", "cost_micros", "currency",  "is_possibly_billed"};
+static const enum cell_kind attempt_kinds[] = {CELL_INT,  CELL_TEXT, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_TEXT,
+                                               CELL_TEXT, CELL_INT,  CELL_INT,  CELL_TEXT, CELL_INT,  CELL_TEXT,
+                                               CELL_TIME, CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,
+                                               CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_TEXT, CELL_BOOL};
 _Static_assert(ARRAY_COUNT(attempt_names) == ATTEMPT_COLUMN_COUNT && ARRAY_COUNT(attempt_kinds) == ATTEMPT_COLUMN_COUNT,
                "a name and a kind for each column");
 
-static const char *const failure_names[] = {"code", "message", "http_status", "count", "first_at", "last_at", "example", "is_rest"};
-static const enum cell_kind failure_kinds[] = {CELL_TEXT, CELL_TEXT, CELL_INT, CELL_INT, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_BOOL};
+static const char *const failure_names[] = {"code",     "message", "http_status", "count",
+                                            "first_at", "last_at", "example",     "is_rest"};
+static const enum cell_kind failure_kinds[] = {CELL_TEXT, CELL_TEXT, CELL_INT,  CELL_INT,
+                                               CELL_TIME, CELL_TIME, CELL_TEXT, CELL_BOOL};
 _Static_assert(ARRAY_COUNT(failure_names) == FAILURE_COLUMN_COUNT && ARRAY_COUNT(failure_kinds) == FAILURE_COLUMN_COUNT,
                "a name and a kind for each column");
 
@@ -38,11 +43,14 @@ static const char *const load_names[] = {"agent_id",  "capacity", "base",      "
                                          "available", "until",    "is_listed", "attributes"};
 static const enum cell_kind load_kinds[] = {CELL_TEXT, CELL_INT,  CELL_INT,  CELL_INT, CELL_INT,
                                             CELL_BOOL, CELL_TIME, CELL_BOOL, CELL_JSON};
-_Static_assert(ARRAY_COUNT(load_names) == LOAD_COLUMN_COUNT && ARRAY_COUNT(load_kinds) == LOAD_COLUMN_COUNT, "a name and a kind for each column");
+_Static_assert(ARRAY_COUNT(load_names) == LOAD_COLUMN_COUNT && ARRAY_COUNT(load_kinds) == LOAD_COLUMN_COUNT,
+               "a name and a kind for each column");
 
 static const char *const audit_names[] = {"id", "at", "uid", "pid", "verb", "target", "detail", "seq"};
-static const enum cell_kind audit_kinds[] = {CELL_INT, CELL_TIME, CELL_INT, CELL_INT, CELL_TEXT, CELL_TEXT, CELL_JSON, CELL_INT};
-_Static_assert(ARRAY_COUNT(audit_names) == AUDIT_COLUMN_COUNT && ARRAY_COUNT(audit_kinds) == AUDIT_COLUMN_COUNT, "a name and a kind for each column");
+static const enum cell_kind audit_kinds[] = {CELL_INT,  CELL_TIME, CELL_INT,  CELL_INT,
+                                             CELL_TEXT, CELL_TEXT, CELL_JSON, CELL_INT};
+_Static_assert(ARRAY_COUNT(audit_names) == AUDIT_COLUMN_COUNT && ARRAY_COUNT(audit_kinds) == AUDIT_COLUMN_COUNT,
+               "a name and a kind for each column");
 
 static const struct query_row rows[STORE_QUERY_COUNT] = {
     [QUERY_RUNS] = {.name = "runs"},

@@ -1,6 +1,7 @@
-/* A thread that reads. Operations wait in a mailbox; one that needs several turns goes to the end of the line after each, so that a long list, an
- * export and a look at one assignment take turns and none waits for another's end. The connection is opened when it is first needed, and anew after
- * a failure. At the end what is in work is interrupted and what waits is answered: nobody waits for a reader that is gone. */
+/* A thread that reads. Operations wait in a mailbox; one that needs several turns goes to the end of the line after
+ * each, so that a long list, an export and a look at one assignment take turns and none waits for another's end. The
+ * connection is opened when it is first needed, and anew after a failure. At the end what is in work is interrupted and
+ * what waits is answered: nobody waits for a reader that is gone. */
 #include "store/reader.h"
 
 #include "core/limits.h"
@@ -17,7 +18,7 @@ struct reader {
     void *arg; /* borrowed */
     struct mailbox box;
     pthread_t thread;
-    pthread_mutex_t lock;          /* over engine_reader, which reader_free() interrupts */
+    pthread_mutex_t lock;               /* over engine_reader, which reader_free() interrupts */
     struct store_reader *engine_reader; /* owned; NULL while not open */
     atomic_bool is_ending;
     struct mail *turns_first, **turns_last; /* the thread's: operations between two turns */
@@ -69,7 +70,8 @@ static void engine_close(struct reader *reader)
 /* After these the connection itself may be what is wrong. */
 static bool is_connection_doubtful(int code)
 {
-    return code == -GALLOC_STORE_UNAVAILABLE || code == -GALLOC_D_STORE_IO || code == -GALLOC_DISK_FULL || code == -GALLOC_CORRUPT;
+    return code == -GALLOC_STORE_UNAVAILABLE || code == -GALLOC_D_STORE_IO || code == -GALLOC_DISK_FULL ||
+           code == -GALLOC_CORRUPT;
 }
 
 static void turns_put(struct reader *reader, struct mail *mail)
@@ -134,7 +136,8 @@ static void *reader_main(void *arg)
     return NULL;
 }
 
-struct reader *reader_new(const struct store_ops *ops, const char *path, void (*on_answer)(struct store_op *op, void *arg), void *arg)
+struct reader *reader_new(const struct store_ops *ops, const char *path,
+                          void (*on_answer)(struct store_op *op, void *arg), void *arg)
 {
     struct reader *reader = xcalloc(1, sizeof(*reader));
     reader->ops = ops;

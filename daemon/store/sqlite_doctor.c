@@ -1,6 +1,7 @@
-/* The doctor: recounts from the rows what is kept as numbers, looks for what points nowhere, and in full reads the whole file and every digest. It only
- * tells; it mends nothing. Each recount is of one snapshot, as counters move in the transaction that moves the rows; what is slow (digests) goes in
- * pages, so that the log can be emptied meanwhile. A reader on a thread of its own. */
+/* The doctor: recounts from the rows what is kept as numbers, looks for what points nowhere, and in full reads the
+ * whole file and every digest. It only tells; it mends nothing. Each recount is of one snapshot, as counters move in
+ * the transaction that moves the rows; what is slow (digests) goes in pages, so that the log can be emptied meanwhile.
+ * A reader on a thread of its own. */
 #include "store/sqlite_reader.h"
 
 #include "base/json_out.h"
@@ -8,8 +9,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#define TOLD_MOST 5       /* findings named in a detail; the rest is counted */
-#define DIGEST_ROWS 2000  /* a page */
+#define TOLD_MOST 5      /* findings named in a detail; the rest is counted */
+#define DIGEST_ROWS 2000 /* a page */
 
 /* A check on its way: what it found, in words. */
 struct check {
@@ -57,15 +58,17 @@ static const struct {
     const char *sql; /* ?1 the run; gives kind and value */
 } recounts[] = {
     {"SELECT state, count(*) FROM assignment INDEXED BY assignment_run WHERE run = ?1 GROUP BY 1"},
-    {"SELECT 40 + class, count(*) FROM assignment INDEXED BY assignment_failed WHERE run = ?1 AND state = 3 GROUP BY class"},
-    {"SELECT 10 + t.class, count(*) FROM assignment a INDEXED BY assignment_run JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 "
-     "AND t.class IS NOT NULL GROUP BY t.class"},
+    {"SELECT 40 + class, count(*) FROM assignment INDEXED BY assignment_failed "
+     "WHERE run = ?1 AND state = 3 GROUP BY class"},
+    {"SELECT 10 + t.class, count(*) FROM assignment a INDEXED BY assignment_run "
+     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.class IS NOT NULL GROUP BY t.class"},
 };
 _Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10, "the numbers that stand in the SQL above");
 
 static bool is_recounted(int kind)
 {
-    return (kind >= COUNT_STATE && kind < COUNT_STATE + ASSIGNMENT_STATE_COUNT) || (kind >= COUNT_FAILED && kind < COUNT_FAILED + OUTCOME_CLASS_COUNT) ||
+    return (kind >= COUNT_STATE && kind < COUNT_STATE + ASSIGNMENT_STATE_COUNT) ||
+           (kind >= COUNT_FAILED && kind < COUNT_FAILED + OUTCOME_CLASS_COUNT) ||
            (kind >= COUNT_CLASS && kind < COUNT_CLASS + OUTCOME_CLASS_COUNT);
 }
 
@@ -93,7 +96,8 @@ static int run_recount(struct check *check, int64_t run, const char *run_id)
     sqlite3_exec(check->reader->db, "ROLLBACK", NULL, NULL, NULL);
     for (int kind = 0; kind < COUNT_KIND_END && rc == 0; kind++)
         if (is_recounted(kind) && kept[kind] != counted[kind])
-            found(check, "run %s: counter %d says %lld, the rows say %lld", run_id, kind, (long long)kept[kind], (long long)counted[kind]);
+            found(check, "run %s: counter %d says %lld, the rows say %lld", run_id, kind, (long long)kept[kind],
+                  (long long)counted[kind]);
     return rc;
 }
 
@@ -141,13 +145,16 @@ static int found_by_all(struct check *check, const char *const *queries, size_t 
 static int check_ledgers(struct check *check)
 {
     static const char *const queries[] = {
-        "SELECT 'agent ' || g.agent_id || ' in ledger ' || l.ledger || ': ' || l.held || ' places kept, ' || (l.base + coalesce(c.n, 0)) || ' counted' "
-        "FROM ledger_agent l JOIN agent g ON g.id = l.agent LEFT JOIN (SELECT r.ledger AS ledger, a.agent AS agent, count(*) AS n FROM assignment a "
-        "JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2) c ON c.ledger = l.ledger AND c.agent = l.agent "
-        "WHERE l.held <> l.base + coalesce(c.n, 0)",
-        "SELECT 'agent ' || a.agent || ' holds ' || count(*) || ' rows of run ' || r.run_id || ' without a place in its ledger' "
-        "FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM ledger_agent l WHERE l.ledger = r.ledger AND l.agent = a.agent) GROUP BY a.run, a.agent",
+        "SELECT 'agent ' || g.agent_id || ' in ledger ' || l.ledger || ': ' || l.held || ' places kept, ' || "
+        "(l.base + coalesce(c.n, 0)) || ' counted' "
+        "FROM ledger_agent l JOIN agent g ON g.id = l.agent "
+        "LEFT JOIN (SELECT r.ledger AS ledger, a.agent AS agent, count(*) AS n FROM assignment a "
+        "JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2) c "
+        "ON c.ledger = l.ledger AND c.agent = l.agent WHERE l.held <> l.base + coalesce(c.n, 0)",
+        "SELECT 'agent ' || a.agent || ' holds ' || count(*) || ' rows of run ' || r.run_id || "
+        "' without a place in its ledger' FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM ledger_agent l WHERE l.ledger = r.ledger AND l.agent = a.agent) "
+        "GROUP BY a.run, a.agent",
     };
     return found_by_all(check, queries, ARRAY_COUNT(queries));
 }
@@ -155,11 +162,13 @@ static int check_ledgers(struct check *check)
 static int check_leases(struct check *check)
 {
     static const char *const queries[] = {
-        "SELECT 'assignment ' || id || ' is leased under ' || lease || ', which is no lease' FROM assignment INDEXED BY assignment_leased "
-        "WHERE state = 1 AND lease NOT IN (SELECT number FROM lease)",
-        "SELECT 'lease ' || number || ' holds nothing' FROM lease WHERE number NOT IN (SELECT lease FROM assignment WHERE state = 1) "
+        "SELECT 'assignment ' || id || ' is leased under ' || lease || ', which is no lease' "
+        "FROM assignment INDEXED BY assignment_leased WHERE state = 1 AND lease NOT IN (SELECT number FROM lease)",
+        "SELECT 'lease ' || number || ' holds nothing' FROM lease "
+        "WHERE number NOT IN (SELECT lease FROM assignment WHERE state = 1) "
         "AND number NOT IN (SELECT lease FROM attempt INDEXED BY attempt_open WHERE class IS NULL)",
-        "SELECT 'assignment ' || a.id || ' is leased and has no attempt under way' FROM assignment a INDEXED BY assignment_leased WHERE a.state = 1 "
+        "SELECT 'assignment ' || a.id || ' is leased and has no attempt under way' "
+        "FROM assignment a INDEXED BY assignment_leased WHERE a.state = 1 "
         "AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.assignment = a.id AND t.lease = a.lease AND t.class IS NULL)",
     };
     return found_by_all(check, queries, ARRAY_COUNT(queries));
@@ -168,16 +177,18 @@ static int check_leases(struct check *check)
 static int check_orphans(struct check *check)
 {
     static const char *const queries[] = {
-        "SELECT 'assignment ' || id || ' has no input' FROM assignment WHERE id NOT IN (SELECT assignment FROM payload)",
+        "SELECT 'assignment ' || id || ' has no input' FROM assignment "
+        "WHERE id NOT IN (SELECT assignment FROM payload)",
         "SELECT 'assignment ' || id || ' is at rest and has no result' FROM assignment WHERE state IN (2, 3) "
         "AND NOT EXISTS (SELECT 1 FROM result r WHERE r.assignment = assignment.id)",
-        "SELECT 'assignment ' || a.id || ' has a result and is neither allocated nor failed' FROM result r JOIN assignment a ON a.id = r.assignment "
-        "WHERE a.state NOT IN (2, 3)",
+        "SELECT 'assignment ' || a.id || ' has a result and is neither allocated nor failed' "
+        "FROM result r JOIN assignment a ON a.id = r.assignment WHERE a.state NOT IN (2, 3)",
         "SELECT 'call ' || id || ' is open and no attempt waits for it' FROM call WHERE state = 0 AND is_test = 0 "
         "AND id NOT IN (SELECT call FROM attempt INDEXED BY attempt_open WHERE class IS NULL AND call IS NOT NULL)",
-        "SELECT 'run ' || run_id || ' is done with work left' FROM run r WHERE state = 2 AND EXISTS (SELECT 1 FROM run_count c WHERE c.run = r.id "
-        "AND c.kind IN (0, 1) AND c.value > 0)",
-        "SELECT 'payload ' || assignment || ' belongs to no assignment' FROM payload WHERE assignment NOT IN (SELECT id FROM assignment)",
+        "SELECT 'run ' || run_id || ' is done with work left' FROM run r WHERE state = 2 "
+        "AND EXISTS (SELECT 1 FROM run_count c WHERE c.run = r.id AND c.kind IN (0, 1) AND c.value > 0)",
+        "SELECT 'payload ' || assignment || ' belongs to no assignment' FROM payload "
+        "WHERE assignment NOT IN (SELECT id FROM assignment)",
     };
     return found_by_all(check, queries, ARRAY_COUNT(queries));
 }
@@ -198,7 +209,8 @@ static int check_file(struct check *check)
 
 static int check_foreign_keys(struct check *check)
 {
-    return found_by(check, "SELECT 'a row of ' || \"table\" || ' points at no ' || parent FROM pragma_foreign_key_check");
+    return found_by(check,
+                    "SELECT 'a row of ' || \"table\" || ' points at no ' || parent FROM pragma_foreign_key_check");
 }
 
 /* Every digest of a table, page by page. The statement gives id, text, digest, and the key for people. */
@@ -216,8 +228,8 @@ static int digests_of(struct check *check, const char *what, const char *sql)
             after = sqlite3_column_int64(row, 0);
             check->looked_count++;
             if (!read_is_sound(row, 1))
-                found(check, "the %s of '%.100s' (run %s) is not what was stored", what, (const char *)sqlite3_column_text(row, 3),
-                      (const char *)sqlite3_column_text(row, 4));
+                found(check, "the %s of '%.100s' (run %s) is not what was stored", what,
+                      (const char *)sqlite3_column_text(row, 3), (const char *)sqlite3_column_text(row, 4));
         }
         sqlite3_reset(row);
     }
@@ -227,12 +239,14 @@ static int digests_of(struct check *check, const char *what, const char *sql)
 
 static int check_digests(struct check *check)
 {
-    int rc = digests_of(check, "input", "SELECT p.assignment, p.fields, p.sha256, a.key, r.run_id FROM payload p JOIN assignment a ON a.id = p.assignment "
-                                        "JOIN run r ON r.id = a.run WHERE p.assignment > ?1 ORDER BY p.assignment LIMIT ?2");
-    if (rc == 0)
-        rc = digests_of(check, "result", "SELECT p.assignment, p.body, p.sha256, a.key, r.run_id FROM result p JOIN assignment a ON a.id = p.assignment "
-                                         "JOIN run r ON r.id = a.run WHERE p.assignment > ?1 ORDER BY p.assignment LIMIT ?2");
-    return rc;
+    static const char input_sql[] =
+        "SELECT p.assignment, p.fields, p.sha256, a.key, r.run_id FROM payload p JOIN assignment a ON a.id = p.assignment "
+        "JOIN run r ON r.id = a.run WHERE p.assignment > ?1 ORDER BY p.assignment LIMIT ?2";
+    static const char result_sql[] =
+        "SELECT p.assignment, p.body, p.sha256, a.key, r.run_id FROM result p JOIN assignment a ON a.id = p.assignment "
+        "JOIN run r ON r.id = a.run WHERE p.assignment > ?1 ORDER BY p.assignment LIMIT ?2";
+    int rc = digests_of(check, "input", input_sql);
+    return rc < 0 ? rc : digests_of(check, "result", result_sql);
 }
 
 static const struct {
@@ -260,7 +274,8 @@ static void check_out(struct json_out *out, const struct check *check, const cha
     else if (check->found_count <= TOLD_MOST)
         json_out_member_str(out, "detail", buf_text(&check->detail));
     else {
-        char *text = xasprintf("%s; and %lld more", buf_text(&check->detail), (long long)(check->found_count - TOLD_MOST));
+        char *text =
+            xasprintf("%s; and %lld more", buf_text(&check->detail), (long long)(check->found_count - TOLD_MOST));
         json_out_member_str(out, "detail", text);
         free(text);
     }

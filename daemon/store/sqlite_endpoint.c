@@ -1,12 +1,12 @@
-/* What is kept of endpoints (settings of people, being down, what the pacer learned), and the audit log: who did what to what, with the old value,
- * in the transaction that does it. The writer's thread. */
+/* What is kept of endpoints (settings of people, being down, what the pacer learned), and the audit log: who did what
+ * to what, with the old value, in the transaction that does it. The writer's thread. */
 #include "store/sqlite_admin.h"
 
-int sqlite_audit(struct sqlite_store *store, const struct store_op *op, const struct store_peer *peer, const char *verb, const char *target,
-                 const struct buf *detail)
+int sqlite_audit(struct sqlite_store *store, const struct store_op *op, const struct store_peer *peer, const char *verb,
+                 const char *target, const struct buf *detail)
 {
-    return sqlite_do(store, STMT_AUDIT_ADD, "iiittti", store->wall_ms, (int64_t)peer->uid, (int64_t)peer->pid, verb, target,
-                     buf_text(detail), op->seq_first);
+    return sqlite_do(store, STMT_AUDIT_ADD, "iiittti", store->wall_ms, (int64_t)peer->uid, (int64_t)peer->pid, verb,
+                     target, buf_text(detail), op->seq_first);
 }
 
 int sqlite_apply_audit(struct sqlite_store *store, struct store_op *op, bool *ret_has_more)
@@ -22,7 +22,8 @@ int sqlite_apply_audit(struct sqlite_store *store, struct store_op *op, bool *re
 }
 
 /* A setting as {"name":value} under `when`; a missing value is null. */
-static void setting_out(struct json_out *out, const char *when, const char *name, const char *value, int64_t until_at_ms)
+static void setting_out(struct json_out *out, const char *when, const char *name, const char *value,
+                        int64_t until_at_ms)
 {
     json_out_name(out, when);
     json_out_begin(out, '{');
@@ -43,7 +44,8 @@ int sqlite_apply_endpoint_set(struct sqlite_store *store, struct store_op *op, b
     json_out_begin(&out, '{');
     int rc = sqlite_find(store, STMT_SETTING_GET, &row, "tt", setting->endpoint, setting->name);
     if (rc > 0)
-        setting_out(&out, "before", setting->name, (const char *)sqlite3_column_text(row, 0), sqlite3_column_int64(row, 1));
+        setting_out(&out, "before", setting->name, (const char *)sqlite3_column_text(row, 0),
+                    sqlite3_column_int64(row, 1));
     else
         setting_out(&out, "before", setting->name, NULL, 0);
     if (rc > 0)
@@ -53,8 +55,8 @@ int sqlite_apply_endpoint_set(struct sqlite_store *store, struct store_op *op, b
     if (rc >= 0 && setting->value == NULL)
         rc = sqlite_do(store, STMT_SETTING_DROP, "tt", setting->endpoint, setting->name);
     else if (rc >= 0)
-        rc = sqlite_do(store, STMT_SETTING_PUT, "tttiiz", setting->endpoint, setting->name, setting->value, store->wall_ms,
-                       (int64_t)set->peer.uid, setting->until_at_ms);
+        rc = sqlite_do(store, STMT_SETTING_PUT, "tttiiz", setting->endpoint, setting->name, setting->value,
+                       store->wall_ms, (int64_t)set->peer.uid, setting->until_at_ms);
     if (rc == 0) {
         setting->set_at_ms = store->wall_ms;
         setting->set_by = set->peer.uid;
@@ -91,7 +93,8 @@ static int resume_audit(struct sqlite_store *store, const struct store_endpoint_
     down_out(&out, "after", set->state.down_class, set->state.down_text);
     json_out_end(&out, '}');
     if (rc >= 0)
-        rc = sqlite_audit(store, &set->op, &set->peer, set->state.down_class < 0 ? "endpoint_resume" : "endpoint_down", set->state.endpoint, &detail);
+        rc = sqlite_audit(store, &set->op, &set->peer, set->state.down_class < 0 ? "endpoint_resume" : "endpoint_down",
+                          set->state.endpoint, &detail);
     buf_clear(&detail);
     return rc;
 }
@@ -105,6 +108,6 @@ int sqlite_apply_endpoint_state(struct sqlite_store *store, struct store_op *op,
     int rc = set->is_by_person ? resume_audit(store, set) : 0;
     if (rc < 0)
         return rc;
-    return sqlite_do(store, STMT_ENDPOINT_PUT, "tmtzzt", state->endpoint, (int64_t)state->down_class, state->down_text, state->down_at_ms,
-                     state->quota_until_at_ms, state->learned);
+    return sqlite_do(store, STMT_ENDPOINT_PUT, "tmtzzt", state->endpoint, (int64_t)state->down_class, state->down_text,
+                     state->down_at_ms, state->quota_until_at_ms, state->learned);
 }

@@ -1,4 +1,5 @@
-/* What the store holds when it opens, in one struct: the loop's memory starts from it. Inside the first transaction, after recovery. */
+/* What the store holds when it opens, in one struct: the loop's memory starts from it. Inside the first transaction,
+ * after recovery. */
 #include "store/sqlite_admin.h"
 
 #include "core/limits.h"
@@ -15,7 +16,7 @@ struct ids {
     struct {
         int64_t id;
         bool is_live;
-    } *items;
+    } * items;
     size_t count;
 };
 

@@ -1,4 +1,5 @@
-/* See sqlite_page.h. Texts of a page stand one after the other in one buf, each NUL-ended, so that a page is two blocks of memory whatever it holds. */
+/* See sqlite_page.h. Texts of a page stand one after the other in one buf, each NUL-ended, so that a page is two blocks
+ * of memory whatever it holds. */
 #include "store/sqlite_page.h"
 
 #include "base/clock.h"
@@ -22,7 +23,8 @@ bool page_is_full(struct page *page)
 {
     const struct store_read *read = page->read;
     bool looks = ++page->seen % ROWS_A_LOOK == 0;
-    return read->ret_row_count >= (size_t)read->limit || read->ret_text.len >= PAGE_TEXT_BYTES || (looks && page_is_late(page));
+    return read->ret_row_count >= (size_t)read->limit || read->ret_text.len >= PAGE_TEXT_BYTES ||
+           (looks && page_is_late(page));
 }
 
 struct store_cell *page_row(struct page *page)

@@ -1,6 +1,7 @@
-/* Pools of agents and the ledgers that say who holds how many places. A standing pool has one ledger for good: replacing its list, or changing an
- * agent, moves no place. An agent that leaves the list stays as a row, since allocations point at it. The writer's thread; the engine has written
- * the open seats of the books before, and forgets them after. */
+/* Pools of agents and the ledgers that say who holds how many places. A standing pool has one ledger for good:
+ * replacing its list, or changing an agent, moves no place. An agent that leaves the list stays as a row, since
+ * allocations point at it. The writer's thread; the engine has written the open seats of the books before, and forgets
+ * them after. */
 #include "store/sqlite_admin.h"
 
 #include "base/text.h"
@@ -89,8 +90,9 @@ static int check_twice(struct store_op *op, const struct store_agents *agents)
 /* An agent as listed, and its seat in the ledger where it has none yet: then it starts with the load that is given. */
 static int agent_put(struct sqlite_store *store, int64_t pool, int64_t ledger, const struct store_agent *agent)
 {
-    int rc = sqlite_do(store, STMT_AGENT_PUT, "itmizt", pool, agent->agent_id, agent->capacity, (int64_t)agent->is_available,
-                       agent->is_available ? (int64_t)0 : agent->until_at_ms, agent->attributes ? agent->attributes : "{}");
+    int rc =
+        sqlite_do(store, STMT_AGENT_PUT, "itmizt", pool, agent->agent_id, agent->capacity, (int64_t)agent->is_available,
+                  agent->is_available ? (int64_t)0 : agent->until_at_ms, agent->attributes ? agent->attributes : "{}");
     sqlite3_stmt *row = NULL;
     if (rc == 0)
         rc = sqlite_find(store, STMT_AGENT_GET, &row, "it", pool, agent->agent_id);
@@ -109,8 +111,8 @@ static int agents_put(struct sqlite_store *store, int64_t pool, int64_t ledger, 
     return rc;
 }
 
-int sqlite_pool_make(struct sqlite_store *store, struct store_op *op, const char *name, const struct store_agents *agents, int64_t *ret_pool,
-                     int64_t *ret_ledger)
+int sqlite_pool_make(struct sqlite_store *store, struct store_op *op, const char *name,
+                     const struct store_agents *agents, int64_t *ret_pool, int64_t *ret_ledger)
 {
     int rc = check_twice(op, agents);
     if (rc == 0)
@@ -286,8 +288,8 @@ static struct store_agent agent_changed(const struct store_agent_set *set, const
     return agent;
 }
 
-static int agent_audit(struct sqlite_store *store, const struct store_agent_set *set, const struct store_pool *pool, const struct store_agent *before,
-                       const struct store_agent *after)
+static int agent_audit(struct sqlite_store *store, const struct store_agent_set *set, const struct store_pool *pool,
+                       const struct store_agent *before, const struct store_agent *after)
 {
     struct buf detail = BUF_EMPTY, target = BUF_EMPTY;
     struct json_out out = JSON_OUT(&detail);
@@ -319,7 +321,8 @@ int sqlite_apply_agent_set(struct sqlite_store *store, struct store_op *op, bool
     } else {
         struct store_agent changed = agent_changed(set, agent);
         op->seq_first = sqlite_seq_next(store);
-        rc = sqlite_do(store, STMT_AGENT_SET, "imiz", agent->id, changed.capacity, (int64_t)changed.is_available, changed.until_at_ms);
+        rc = sqlite_do(store, STMT_AGENT_SET, "imiz", agent->id, changed.capacity, (int64_t)changed.is_available,
+                       changed.until_at_ms);
         if (rc == 0)
             rc = agent_audit(store, set, &pool, agent, &changed);
     }

@@ -1,5 +1,5 @@
-/* Pages: one function a query, in a table. A turn of a read is one short transaction on the reader's connection, so what a page shows is of one
- * moment. A reader's thread. */
+/* Pages: one function a query, in a table. A turn of a read is one short transaction on the reader's connection, so
+ * what a page shows is of one moment. A reader's thread. */
 #include "store/sqlite_reader.h"
 
 #include "base/clock.h"
@@ -74,7 +74,8 @@ static int run_meant(struct store_reader *reader, const struct store_read *read,
     if (rc >= 0 && named == 0)
         return read_refuse(reader, GALLOC_NOT_FOUND, "there is no run '%.128s'", key);
     if (rc >= 0 && named > 1)
-        return read_refuse(reader, GALLOC_CONFLICT, "%lld runs are named '%.128s': tell it by its id (gallocctl runs)", (long long)named, key);
+        return read_refuse(reader, GALLOC_CONFLICT, "%lld runs are named '%.128s': tell it by its id (gallocctl runs)",
+                           (long long)named, key);
     return rc < 0 ? rc : 0;
 }
 
@@ -139,7 +140,8 @@ static int read_attempts(struct store_reader *reader, struct page *page)
         page_whole_row(page, row);
         struct store_cell *class = &read->ret_cells[(read->ret_row_count - 1) * read->ret_column_count + ATTEMPT_CLASS];
         bool is_open = sqlite3_column_type(row, ATTEMPT_CLASS) == SQLITE_NULL;
-        page_str(page, class, is_open ? "open" : outcome_row((enum outcome_class)sqlite3_column_int(row, ATTEMPT_CLASS))->name);
+        page_str(page, class,
+                 is_open ? "open" : outcome_row((enum outcome_class)sqlite3_column_int(row, ATTEMPT_CLASS))->name);
     }
     return rc;
 }

@@ -1,5 +1,5 @@
-/* Assignments as lists, results and the single one show them: the narrow row, the decision taken apart, what it cost, and the input. What does not
- * match its digest is named and not served. A reader's thread. */
+/* Assignments as lists, results and the single one show them: the narrow row, the decision taken apart, what it cost,
+ * and the input. What does not match its digest is named and not served. A reader's thread. */
 #include "store/sqlite_reader.h"
 
 #include "base/clock.h"
@@ -7,12 +7,24 @@
 
 #include <stdlib.h>
 
-#define CHOICE_US 30000 /* of a page's time at most so much goes into finding its rows */
+#define CHOICE_US 30000                    /* of a page's time at most so much goes into finding its rows */
 #define FAR_MS (3650LL * 24 * 3600 * 1000) /* no row waits for ten years: what is later is held, without a time */
 
 enum row_column { /* of READ_ROW */
-    ROW_KEY, ROW_NUMBER, ROW_STATE, ROW_CLASS, ROW_ATTEMPTS, ROW_RETRIES, ROW_HOLD, ROW_AGENT, ROW_NOT_BEFORE,
-    ROW_BODY, ROW_BODY_SHA256, ROW_FINISHED_AT, ROW_FIELDS, ROW_FIELDS_SHA256
+                  ROW_KEY,
+                  ROW_NUMBER,
+                  ROW_STATE,
+                  ROW_CLASS,
+                  ROW_ATTEMPTS,
+                  ROW_RETRIES,
+                  ROW_HOLD,
+                  ROW_AGENT,
+                  ROW_NOT_BEFORE,
+                  ROW_BODY,
+                  ROW_BODY_SHA256,
+                  ROW_FINISHED_AT,
+                  ROW_FIELDS,
+                  ROW_FIELDS_SHA256
 };
 
 /* The members of a result's body and where they are shown. */
@@ -21,13 +33,14 @@ static const struct {
     enum assignment_column column;
     enum cell_kind kind;
 } body_members[] = {
-    {"reason", ASSIGNMENT_REASON, CELL_TEXT},           {"confidence", ASSIGNMENT_CONFIDENCE, CELL_REAL},
-    {"decided_by", ASSIGNMENT_DECIDED_BY, CELL_TEXT},   {"model", ASSIGNMENT_MODEL, CELL_TEXT},
-    {"message", ASSIGNMENT_MESSAGE, CELL_TEXT},         {"http_status", ASSIGNMENT_HTTP_STATUS, CELL_INT},
+    {"reason", ASSIGNMENT_REASON, CELL_TEXT},         {"confidence", ASSIGNMENT_CONFIDENCE, CELL_REAL},
+    {"decided_by", ASSIGNMENT_DECIDED_BY, CELL_TEXT}, {"model", ASSIGNMENT_MODEL, CELL_TEXT},
+    {"message", ASSIGNMENT_MESSAGE, CELL_TEXT},       {"http_status", ASSIGNMENT_HTTP_STATUS, CELL_INT},
     {"latency_ms", ASSIGNMENT_LATENCY_MS, CELL_INT},
 };
 
-static const char *const hold_names[] = {[HOLD_NONE] = NULL, [HOLD_TRANSIENT] = "transient", [HOLD_REJECTED] = "rejected"};
+static const char *const hold_names[] = {
+    [HOLD_NONE] = NULL, [HOLD_TRANSIENT] = "transient", [HOLD_REJECTED] = "rejected"};
 
 /* A value of a body into a cell; one of another kind than it should be is shown as its text, where that can be. */
 static void member_cell(struct page *page, struct store_cell *cell, struct json_span value, enum cell_kind kind)
@@ -66,7 +79,8 @@ static int clock_offset(struct store_reader *reader, int64_t *ret_offset_ms)
 
 static void result_cells(struct page *page, struct store_cell *cells, sqlite3_stmt *row, const char **corrupt)
 {
-    struct json_span body = {(const char *)sqlite3_column_text(row, ROW_BODY), (size_t)sqlite3_column_bytes(row, ROW_BODY)};
+    struct json_span body = {(const char *)sqlite3_column_text(row, ROW_BODY),
+                             (size_t)sqlite3_column_bytes(row, ROW_BODY)};
     if (body.at == NULL)
         return;
     page_time(&cells[ASSIGNMENT_FINISHED_AT], sqlite3_column_int64(row, ROW_FINISHED_AT));
@@ -81,7 +95,8 @@ static void result_cells(struct page *page, struct store_cell *cells, sqlite3_st
     }
 }
 
-static void fields_cell(struct page *page, struct store_cell *cells, sqlite3_stmt *row, bool with_fields, const char **corrupt)
+static void fields_cell(struct page *page, struct store_cell *cells, sqlite3_stmt *row, bool with_fields,
+                        const char **corrupt)
 {
     if (!with_fields)
         return;
@@ -123,7 +138,8 @@ static bool has_trouble(sqlite3_stmt *row)
 {
     int state = sqlite3_column_int(row, ROW_STATE);
     bool may_have = state == ASSIGNMENT_FAILED || state == ASSIGNMENT_PENDING;
-    return may_have && sqlite3_column_type(row, ROW_CLASS) != SQLITE_NULL && sqlite3_column_int(row, ROW_CLASS) != OUTCOME_RELEASED;
+    return may_have && sqlite3_column_type(row, ROW_CLASS) != SQLITE_NULL &&
+           sqlite3_column_int(row, ROW_CLASS) != OUTCOME_RELEASED;
 }
 
 static void narrow_cells(struct page *page, struct store_cell *cells, sqlite3_stmt *row, int64_t offset_ms)
@@ -137,9 +153,11 @@ static void narrow_cells(struct page *page, struct store_cell *cells, sqlite3_st
     page_str(page, &cells[ASSIGNMENT_HOLD], hold_names[sqlite3_column_int(row, ROW_HOLD)]);
     page_column(page, &cells[ASSIGNMENT_AGENT_ID], CELL_TEXT, row, ROW_AGENT);
     if (has_trouble(row))
-        page_str(page, &cells[ASSIGNMENT_CODE], outcome_row((enum outcome_class)sqlite3_column_int(row, ROW_CLASS))->name);
+        page_str(page, &cells[ASSIGNMENT_CODE],
+                 outcome_row((enum outcome_class)sqlite3_column_int(row, ROW_CLASS))->name);
     int64_t not_before_ms = sqlite3_column_int64(row, ROW_NOT_BEFORE);
-    if (state == ASSIGNMENT_PENDING && not_before_ms > 0 && not_before_ms + offset_ms < clock_wall_ms() + FAR_MS && not_before_ms < INT64_MAX / 2)
+    if (state == ASSIGNMENT_PENDING && not_before_ms > 0 && not_before_ms + offset_ms < clock_wall_ms() + FAR_MS &&
+        not_before_ms < INT64_MAX / 2)
         page_time(&cells[ASSIGNMENT_NOT_BEFORE], not_before_ms + offset_ms);
 }
 
@@ -170,7 +188,10 @@ static int row_add(struct store_reader *reader, struct page *page, int64_t id, b
 int read_id_of_key(struct store_reader *reader, const struct store_read *read, int64_t *ret_id)
 {
     int rc = read_number(reader, READ_KEY, ret_id, "it", read->run, read->key ? read->key : "");
-    return rc == 0 ? read_refuse(reader, GALLOC_NOT_FOUND, "the run has no assignment '%.256s'", read->key ? read->key : "") : rc < 0 ? rc : 0;
+    return rc == 0
+               ? read_refuse(reader, GALLOC_NOT_FOUND, "the run has no assignment '%.256s'", read->key ? read->key : "")
+           : rc < 0 ? rc
+                    : 0;
 }
 
 int read_assignment(struct store_reader *reader, struct page *page)
@@ -194,7 +215,8 @@ int read_assignments(struct store_reader *reader, struct page *page)
     bool is_end = false;
     int rc = selection_open(&selection, reader->db, read->run, &read->selector, states, &read->op.error);
     if (rc == SQLITE_OK)
-        rc = selection_next(&selection, read->after, clock_mono_us() + CHOICE_US, ids, (size_t)read->limit, &count, &after, &is_end);
+        rc = selection_next(&selection, read->after, clock_mono_us() + CHOICE_US, ids, (size_t)read->limit, &count,
+                            &after, &is_end);
     selection_close(&selection);
     if (rc > 0)
         return read_fault(reader, rc, "choosing rows");

@@ -1,5 +1,6 @@
-/* A reader's connection: opened so that it cannot write or checkpoint, its statements prepared at first use. Each turn is a transaction of its own,
- * bounded in time, so that no snapshot is held for long; a progress handler ends what takes longer, or what nobody waits for any more. */
+/* A reader's connection: opened so that it cannot write or checkpoint, its statements prepared at first use. Each turn
+ * is a transaction of its own, bounded in time, so that no snapshot is held for long; a progress handler ends what
+ * takes longer, or what nobody waits for any more. */
 #include "store/sqlite_reader.h"
 
 #include "base/clock.h"
@@ -67,7 +68,9 @@ int read_refuse(struct store_reader *reader, int code, const char *fmt, ...)
 
 int read_check_ending(struct store_reader *reader)
 {
-    return atomic_load(&reader->is_interrupted) ? read_refuse(reader, GALLOC_STORE_UNAVAILABLE, "the store is being closed") : 0;
+    return atomic_load(&reader->is_interrupted)
+               ? read_refuse(reader, GALLOC_STORE_UNAVAILABLE, "the store is being closed")
+               : 0;
 }
 
 int read_fault(struct store_reader *reader, int sqlite_code, const char *doing)
@@ -76,11 +79,13 @@ int read_fault(struct store_reader *reader, int sqlite_code, const char *doing)
     if (code == SQLITE_INTERRUPT && read_check_ending(reader) < 0)
         return reader->op->code;
     if (code == SQLITE_INTERRUPT)
-        return read_refuse(reader, GALLOC_BUSY, "reading took longer than %d s and was ended; ask for less at once", READ_SNAPSHOT_MS / 1000);
+        return read_refuse(reader, GALLOC_BUSY, "reading took longer than %d s and was ended; ask for less at once",
+                           READ_SNAPSHOT_MS / 1000);
     if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
-        return read_refuse(reader, GALLOC_CORRUPT, "%s: %s; next: gallocctl doctor", reader->path, sqlite3_errmsg(reader->db));
-    return read_refuse(reader, -sqlite_code_of(reader->db, reader->path, sqlite_code), "%s: %s (SQLite %d, at: %.80s)", reader->path,
-                       sqlite3_errmsg(reader->db), sqlite_code, doing);
+        return read_refuse(reader, GALLOC_CORRUPT, "%s: %s; next: gallocctl doctor", reader->path,
+                           sqlite3_errmsg(reader->db));
+    return read_refuse(reader, -sqlite_code_of(reader->db, reader->path, sqlite_code), "%s: %s (SQLite %d, at: %.80s)",
+                       reader->path, sqlite3_errmsg(reader->db), sqlite_code, doing);
 }
 
 /* ---- statements ---- */
@@ -94,7 +99,8 @@ int read_next(struct store_reader *reader, sqlite3_stmt *row)
     return code;
 }
 
-static int find(struct store_reader *reader, enum read_statement statement, sqlite3_stmt **ret_row, const char *binds, va_list args)
+static int find(struct store_reader *reader, enum read_statement statement, sqlite3_stmt **ret_row, const char *binds,
+                va_list args)
 {
     sqlite3_stmt **slot = &reader->statements[statement];
     int rc = SQLITE_OK;
@@ -112,7 +118,8 @@ static int find(struct store_reader *reader, enum read_statement statement, sqli
     return read_next(reader, *slot);
 }
 
-int read_find(struct store_reader *reader, enum read_statement statement, sqlite3_stmt **ret_row, const char *binds, ...)
+int read_find(struct store_reader *reader, enum read_statement statement, sqlite3_stmt **ret_row, const char *binds,
+              ...)
 {
     va_list args;
     va_start(args, binds);
@@ -142,7 +149,8 @@ bool read_is_sound(sqlite3_stmt *row, int column)
     size_t len = (size_t)sqlite3_column_bytes(row, column);
     unsigned char digest[DIGEST_BYTES];
     digest_of(text ? text : "", len, digest);
-    return sqlite3_column_bytes(row, column + 1) == DIGEST_BYTES && memcmp(digest, sqlite3_column_blob(row, column + 1), DIGEST_BYTES) == 0;
+    return sqlite3_column_bytes(row, column + 1) == DIGEST_BYTES &&
+           memcmp(digest, sqlite3_column_blob(row, column + 1), DIGEST_BYTES) == 0;
 }
 
 struct json_span read_member(struct json_span body, const char *name)

@@ -1,5 +1,6 @@
-/* Runs: created (once, whatever is sent twice), committed, paused and resumed, changed. Counters, state, causes and times are moved in the books;
- * names and the plan are the row's own. Every change by a person leaves an audit row with the old value. The writer's thread. */
+/* Runs: created (once, whatever is sent twice), committed, paused and resumed, changed. Counters, state, causes and
+ * times are moved in the books; names and the plan are the row's own. Every change by a person leaves an audit row with
+ * the old value. The writer's thread. */
 #include "store/sqlite_admin.h"
 
 #include "base/text.h"
@@ -92,18 +93,20 @@ static int create_replay(struct sqlite_store *store, struct store_run_create *cr
     int64_t run = sqlite3_column_int64(row, 1);
     sqlite_end(row);
     if (!is_same)
-        return sqlite_refuse(&create->op, GALLOC_KEY_REUSED, "the Idempotency-Key '%.64s' was sent with another request; a new request needs a new key",
+        return sqlite_refuse(&create->op, GALLOC_KEY_REUSED,
+                             "the Idempotency-Key '%.64s' was sent with another request; a new request needs a new key",
                              create->idempotency_key);
     create->ret_how = RUN_REPLAYED;
     return sqlite_run_load(store, run, true, &create->ret_run);
 }
 
-/* The last run of the same source, pool and plan that was made within 7 days and is not cancelled. 1, 0 none, or a fault. */
+/* The last run of the same source, pool and plan that was made within 7 days and is not cancelled. 1, 0 none, or a
+ * fault. */
 static int repeated_run(struct sqlite_store *store, const struct store_run_create *create, struct run_entry **ret_entry)
 {
     sqlite3_stmt *row = NULL;
-    int rc = sqlite_find(store, STMT_RUNS_SAME, &row, "tti", create->run.source_sha256, create->plan_sha256 ? create->plan_sha256 : "",
-                         store->wall_ms - REPEAT_MS);
+    int rc = sqlite_find(store, STMT_RUNS_SAME, &row, "tti", create->run.source_sha256,
+                         create->plan_sha256 ? create->plan_sha256 : "", store->wall_ms - REPEAT_MS);
     for (; rc > 0; rc = sqlite_next(store, row)) {
         int found = books_run(store, sqlite3_column_int64(row, 0), ret_entry);
         if (found < 0 || (found > 0 && (*ret_entry)->now.state != RUN_CANCELLED)) {
@@ -114,7 +117,8 @@ static int repeated_run(struct sqlite_store *store, const struct store_run_creat
     return rc;
 }
 
-/* A repeat: the run that still imports is given back, one that runs or ran is named in the refusal. 1 answered, 0 go on. */
+/* A repeat: the run that still imports is given back, one that runs or ran is named in the refusal. 1 answered, 0 go
+ * on. */
 static int create_repeat(struct sqlite_store *store, struct store_run_create *create)
 {
     if (create->run.source_sha256 == NULL || create->is_again)
@@ -131,8 +135,9 @@ static int create_repeat(struct sqlite_store *store, struct store_run_create *cr
         create->ret_how = RUN_STILL_IMPORTING;
         return 1;
     }
-    return sqlite_refuse(&create->op, GALLOC_ALREADY_ENQUEUED, "this input is run %s (%s); nothing enqueued; to run it again: --again",
-                         create->ret_existing, run_state_name(create->ret_run.state));
+    return sqlite_refuse(&create->op, GALLOC_ALREADY_ENQUEUED,
+                         "this input is run %s (%s); nothing enqueued; to run it again: --again", create->ret_existing,
+                         run_state_name(create->ret_run.state));
 }
 
 static int no_such_pool(struct sqlite_store *store, struct store_op *op, const char *name)
@@ -151,7 +156,8 @@ static int no_such_pool(struct sqlite_store *store, struct store_op *op, const c
         if (near)
             rc = sqlite_refuse(op, GALLOC_NOT_FOUND, "there is no pool '%s'; did you mean '%s'?", name, near);
         else
-            rc = sqlite_refuse(op, GALLOC_NOT_FOUND, "there is no pool '%s'; make it with: gallocctl pool import %s FILE", name, name);
+            rc = sqlite_refuse(op, GALLOC_NOT_FOUND,
+                               "there is no pool '%s'; make it with: gallocctl pool import %s FILE", name, name);
     }
     while (count > 0)
         free(names[--count]);
@@ -177,14 +183,17 @@ static int create_ledger(struct sqlite_store *store, struct store_run_create *cr
     return rc < 0 ? rc : 0;
 }
 
-static int create_insert(struct sqlite_store *store, const struct store_run_create *create, int64_t ledger, char run_id[RUN_ID_BYTES])
+static int create_insert(struct sqlite_store *store, const struct store_run_create *create, int64_t ledger,
+                         char run_id[RUN_ID_BYTES])
 {
     const struct store_run *run = &create->run;
     do {
         random_run_id(run_id);
-        int rc = sqlite_do(store, STMT_RUN_ADD, "ttitizttittttiii", run_id, run->name, (int64_t)run->pauses, run->pause_text, (int64_t)run->is_open,
-                           ledger, run->endpoint, run->profile, run->priority, run->plan, run->source_name, run->source_sha256,
-                           create->plan_sha256 ? create->plan_sha256 : "", store->wall_ms, (int64_t)create->peer.uid, create->op.seq_first);
+        int rc =
+            sqlite_do(store, STMT_RUN_ADD, "ttitizttittttiii", run_id, run->name, (int64_t)run->pauses, run->pause_text,
+                      (int64_t)run->is_open, ledger, run->endpoint, run->profile, run->priority, run->plan,
+                      run->source_name, run->source_sha256, create->plan_sha256 ? create->plan_sha256 : "",
+                      store->wall_ms, (int64_t)create->peer.uid, create->op.seq_first);
         if (rc < 0)
             return rc;
     } while (sqlite3_changes(store->db) == 0); /* the id was taken: one in 2^50 */
@@ -234,8 +243,8 @@ int sqlite_apply_run_create(struct sqlite_store *store, struct store_op *op, boo
     int64_t id = sqlite3_last_insert_rowid(store->db);
     rc = create_audit(store, create, run_id);
     if (rc == 0 && create->idempotency_key)
-        rc = sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttii", create->idempotency_key, create->request_sha256 ? create->request_sha256 : "", id,
-                       store->wall_ms);
+        rc = sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttii", create->idempotency_key,
+                       create->request_sha256 ? create->request_sha256 : "", id, store->wall_ms);
     struct run_entry *entry = NULL;
     rc = rc < 0 ? rc : books_run(store, id, &entry);
     if (rc > 0) {
@@ -254,7 +263,8 @@ static int64_t rows_of(const struct store_run *run)
     return rows;
 }
 
-/* Rows of a part that was begun and never ended (a crash between two of its steps) must not run: nobody was told that they stand. */
+/* Rows of a part that was begun and never ended (a crash between two of its steps) must not run: nobody was told that
+ * they stand. */
 static int part_unfinished(struct sqlite_store *store, struct store_run_commit *commit)
 {
     sqlite3_stmt *row = NULL;
@@ -264,7 +274,8 @@ static int part_unfinished(struct sqlite_store *store, struct store_run_commit *
         sqlite_end(row);
     if (rc < 0 || part <= commit->parts)
         return rc < 0 ? rc : 0;
-    return sqlite_refuse(&commit->op, GALLOC_PART_OUT_OF_ORDER, "part %lld was begun and not ended: send it again", (long long)part);
+    return sqlite_refuse(&commit->op, GALLOC_PART_OUT_OF_ORDER, "part %lld was begun and not ended: send it again",
+                         (long long)part);
 }
 
 static int commit_check(struct sqlite_store *store, struct store_run_commit *commit, const struct store_run *run)
@@ -276,12 +287,14 @@ static int commit_check(struct sqlite_store *store, struct store_run_commit *com
     if (rc < 0)
         return rc;
     if (parts != commit->parts)
-        return sqlite_refuse(&commit->op, GALLOC_CONFLICT, "run %s holds %lld parts, not %lld%s", run->run_id, (long long)parts,
-                             (long long)commit->parts, parts < commit->parts ? ": send the missing ones first" : "");
+        return sqlite_refuse(&commit->op, GALLOC_CONFLICT, "run %s holds %lld parts, not %lld%s", run->run_id,
+                             (long long)parts, (long long)commit->parts,
+                             parts < commit->parts ? ": send the missing ones first" : "");
     if (run->state == RUN_IMPORTING && (rc = part_unfinished(store, commit)) < 0)
         return rc;
     if (run->state == RUN_IMPORTING && rows_of(run) == 0 && !run->is_open)
-        return sqlite_refuse(&commit->op, GALLOC_EMPTY_RUN, "no assignment of run %s was accepted: nothing to run", run->run_id);
+        return sqlite_refuse(&commit->op, GALLOC_EMPTY_RUN, "no assignment of run %s was accepted: nothing to run",
+                             run->run_id);
     return 0;
 }
 
@@ -318,7 +331,8 @@ int sqlite_apply_run_commit(struct sqlite_store *store, struct store_op *op, boo
 }
 
 /* ---- RUN_PAUSE ---- */
-static int pause_audit(struct sqlite_store *store, const struct store_run_pause *pause, const struct store_run *run, unsigned pauses)
+static int pause_audit(struct sqlite_store *store, const struct store_run_pause *pause, const struct store_run *run,
+                       unsigned pauses)
 {
     struct buf detail = BUF_EMPTY;
     struct json_out out = JSON_OUT(&detail);
@@ -334,7 +348,8 @@ static int pause_audit(struct sqlite_store *store, const struct store_run_pause 
     if (pause->text)
         json_out_member_str(&out, "reason", pause->text);
     json_out_end(&out, '}');
-    int rc = sqlite_audit(store, &pause->op, &pause->peer, pause->set ? "run_pause" : "run_resume", run->run_id, &detail);
+    int rc =
+        sqlite_audit(store, &pause->op, &pause->peer, pause->set ? "run_pause" : "run_resume", run->run_id, &detail);
     buf_clear(&detail);
     return rc;
 }
@@ -379,7 +394,8 @@ static void change_out(struct json_out *out, const char *name, const char *asked
 }
 
 /* The old values of what is to change, and the new ones. 0 or a fault. */
-static int set_detail(struct sqlite_store *store, const struct store_run_set *set, const struct store_run *run, struct buf *detail)
+static int set_detail(struct sqlite_store *store, const struct store_run_set *set, const struct store_run *run,
+                      struct buf *detail)
 {
     sqlite3_stmt *row = NULL;
     struct json_out out = JSON_OUT(detail);

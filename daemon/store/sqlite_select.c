@@ -1,5 +1,6 @@
-/* See sqlite_select.h. Candidates come by the cheapest way there is: the keys that were named, the index of failed rows class by class, the index of
- * held rows, or else the rows of the run in order; the rest of the selector is then asked of each. */
+/* See sqlite_select.h. Candidates come by the cheapest way there is: the keys that were named, the index of failed rows
+ * class by class, the index of held rows, or else the rows of the run in order; the rest of the selector is then asked
+ * of each. */
 #include "store/sqlite_select.h"
 
 #include "base/clock.h"
@@ -10,15 +11,19 @@
 #define ROWS_A_LOOK 64 /* rows between two looks at the clock */
 
 /* What gives the candidates: ?1 run, ?2 after, and where it says so ?3 the class. */
-static const char by_order_sql[] = "SELECT id, state, class, agent FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id > ?2 ORDER BY id";
-static const char by_failed_sql[] = "SELECT id FROM assignment INDEXED BY assignment_failed WHERE run = ?1 AND id > ?2 AND class = ?3 AND state = 3 "
-                                    "ORDER BY id LIMIT ?4";
-static const char by_held_sql[] = "SELECT id, state, class, agent FROM assignment INDEXED BY assignment_held WHERE run = ?1 AND id > ?2 AND state = 0 "
-                                  "AND hold = 2 ORDER BY id";
+static const char by_order_sql[] =
+    "SELECT id, state, class, agent FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id > ?2 ORDER BY id";
+static const char by_failed_sql[] =
+    "SELECT id FROM assignment INDEXED BY assignment_failed WHERE run = ?1 AND id > ?2 AND class = ?3 AND state = 3 "
+    "ORDER BY id LIMIT ?4";
+static const char by_held_sql[] =
+    "SELECT id, state, class, agent FROM assignment INDEXED BY assignment_held WHERE run = ?1 AND id > ?2 AND state = 0 "
+    "AND hold = 2 ORDER BY id";
 static const char one_row_sql[] = "SELECT id, state, class, agent FROM assignment WHERE id = ?1";
 static const char payload_sql[] = "SELECT fields, sha256 FROM payload WHERE assignment = ?1";
 static const char key_sql[] = "SELECT id FROM assignment WHERE run = ?1 AND key = ?2";
-static const char agent_sql[] = "SELECT a.id FROM run r JOIN ledger l ON l.id = r.ledger JOIN agent a ON a.pool = l.pool AND a.agent_id = ?2 WHERE r.id = ?1";
+static const char agent_sql[] = "SELECT a.id FROM run r JOIN ledger l ON l.id = r.ledger "
+                                "JOIN agent a ON a.pool = l.pool AND a.agent_id = ?2 WHERE r.id = ?1";
 
 static int compare_ids(const void *a, const void *b)
 {
@@ -37,7 +42,8 @@ static int prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_stmt)
 }
 
 /* The ids of what is named, rising, each once; unknown names are passed over. */
-static int ids_of_names(struct selection *selection, const char *sql, char *const *names, int64_t **ret_ids, size_t *ret_count)
+static int ids_of_names(struct selection *selection, const char *sql, char *const *names, int64_t **ret_ids,
+                        size_t *ret_count)
 {
     size_t names_count = 0, count = 0;
     while (names[names_count])
@@ -86,12 +92,13 @@ static bool is_by_failed(const struct selection *selection)
     return selection->states == 1u << ASSIGNMENT_FAILED && !selection->has_agents && !selection->has_keys;
 }
 
-int selection_open(struct selection *ret_selection, sqlite3 *db, int64_t run, const struct store_selector *selector, unsigned states,
-                   struct galloc_error *error)
+int selection_open(struct selection *ret_selection, sqlite3 *db, int64_t run, const struct store_selector *selector,
+                   unsigned states, struct galloc_error *error)
 {
     struct selection *selection = ret_selection;
     bool is_all = selector->is_all;
-    *selection = (struct selection){.db = db, .run = run, .states = selector->states && !is_all ? selector->states & states : states};
+    *selection = (struct selection){
+        .db = db, .run = run, .states = selector->states && !is_all ? selector->states & states : states};
     int rc = SQLITE_OK;
     if (is_all)
         return prepare(db, is_by_failed(selection) ? by_failed_sql : by_order_sql, &selection->walk);
@@ -132,7 +139,8 @@ void selection_close(struct selection *selection)
     *selection = (struct selection){0};
 }
 
-/* Does a field's value, as it stands in the source, say `text`? A string says what it decodes to, anything else its own text. */
+/* Does a field's value, as it stands in the source, say `text`? A string says what it decodes to, anything else its own
+ * text. */
 static bool value_says(struct json_span value, const char *text)
 {
     if (json_span_kind(value) == JSON_STRING)
@@ -172,7 +180,8 @@ static int wheres_hold(struct selection *selection, int64_t id)
         struct json_span fields = {(const char *)sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0)};
         unsigned char digest[DIGEST_BYTES];
         digest_of(fields.at, fields.len, digest);
-        holds = sqlite3_column_bytes(stmt, 1) == DIGEST_BYTES && memcmp(digest, sqlite3_column_blob(stmt, 1), DIGEST_BYTES) == 0;
+        holds = sqlite3_column_bytes(stmt, 1) == DIGEST_BYTES &&
+                memcmp(digest, sqlite3_column_blob(stmt, 1), DIGEST_BYTES) == 0;
         for (size_t i = 0; i < selection->where_count && holds; i++)
             holds = field_says(fields, &selection->wheres[i]);
     }
@@ -196,8 +205,8 @@ static int is_meant(struct selection *selection, sqlite3_stmt *row)
     int state = sqlite3_column_int(row, 1);
     if (!((selection->states >> state) & 1) || !class_fits(selection, state, row))
         return 0;
-    if (selection->has_agents &&
-        (sqlite3_column_type(row, 3) == SQLITE_NULL || !has_id(selection->agents, selection->agent_count, sqlite3_column_int64(row, 3))))
+    if (selection->has_agents && (sqlite3_column_type(row, 3) == SQLITE_NULL ||
+                                  !has_id(selection->agents, selection->agent_count, sqlite3_column_int64(row, 3))))
         return 0;
     return wheres_hold(selection, sqlite3_column_int64(row, 0));
 }
@@ -262,7 +271,8 @@ static int next_by_walk(struct selection *selection, struct piece *piece)
 }
 
 /* The failed rows of one class, added to ids. */
-static int failed_of_class(struct selection *selection, int class, int64_t after, size_t cap, int64_t *ids, size_t *count)
+static int failed_of_class(struct selection *selection, int class, int64_t after, size_t cap, int64_t *ids,
+                           size_t *count)
 {
     sqlite3_stmt *walk = selection->walk;
     sqlite3_bind_int64(walk, 1, selection->run);
@@ -306,8 +316,8 @@ static int next_by_failed(struct selection *selection, struct piece *piece)
     return rc;
 }
 
-int selection_next(struct selection *selection, int64_t after, int64_t deadline_mono_us, int64_t *ids, size_t cap, size_t *ret_count, int64_t *ret_after,
-                   bool *ret_is_end)
+int selection_next(struct selection *selection, int64_t after, int64_t deadline_mono_us, int64_t *ids, size_t cap,
+                   size_t *ret_count, int64_t *ret_after, bool *ret_is_end)
 {
     struct piece piece = {.ids = ids, .cap = cap, .after = after, .deadline_mono_us = deadline_mono_us};
     int rc = SQLITE_OK;

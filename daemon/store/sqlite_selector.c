@@ -1,4 +1,5 @@
-/* A selector as JSON, for the sweep that a restart goes on with and for the audit log, and back. The members are those of the API. Pure; any thread. */
+/* A selector as JSON, for the sweep that a restart goes on with and for the audit log, and back. The members are those
+ * of the API. Pure; any thread. */
 #include "store/sqlite_sweep.h"
 
 #include "base/json.h"
@@ -37,7 +38,7 @@ void selector_out(struct json_out *out, const struct store_selector *selector, s
         json_out_begin(out, '[');
         for (int class = 0; class < OUTCOME_CLASS_COUNT; class++)
             if ((selector->classes >> class) & 1)
-                json_out_str(out, outcome_row((enum outcome_class)class)->name);
+                json_out_str(out, outcome_row((enum outcome_class) class)->name);
         json_out_end(out, ']');
     }
     list_out(out, "agents", selector->agents, most);

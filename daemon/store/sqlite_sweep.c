@@ -1,6 +1,7 @@
-/* Sweeps: changes of many rows of a run by one command, in steps that each are a transaction of at most LIMIT_SWEEP_ROWS rows and the time that the
- * writer gives. The first step marks the run and writes the audit row; what is left after it stands in `sweep` with its cursor, so that a restart, or
- * a step that has to be done anew, goes on where the last commit was. Whoever reads a run sees the mark at once, the rows follow.
+/* Sweeps: changes of many rows of a run by one command, in steps that each are a transaction of at most
+ * LIMIT_SWEEP_ROWS rows and the time that the writer gives. The first step marks the run and writes the audit row; what
+ * is left after it stands in `sweep` with its cursor, so that a restart, or a step that has to be done anew, goes on
+ * where the last commit was. Whoever reads a run sees the mark at once, the rows follow.
  *
  *   CANCEL     pending, leased -> cancelled; a leased row loses its lease, so that the answer that comes later is stale
  *   RETRY      failed, cancelled -> pending, budgets back to 0, fresh in the order of the run
@@ -53,10 +54,11 @@ static int row_fail(struct sweeping *s, const struct target *row, enum outcome_c
     unsigned char digest[DIGEST_BYTES];
     digest_of(buf_text(body), body->len, digest);
     books_count(s->store, s->entry, COUNT_FAILED + (int)class, 1);
-    int rc = sqlite_do(s->store, STMT_SWEEP_FAIL, "ii", row->id, (int64_t)class);
+    int rc = sqlite_do(s->store, STMT_SWEEP_FAIL, "ii", row->id, (int64_t) class);
     if (rc < 0)
         return rc;
-    return sqlite_do(s->store, STMT_RESULT_PUT, "isbi", row->id, buf_text(body), body->len, digest, sizeof digest, s->store->wall_ms);
+    return sqlite_do(s->store, STMT_RESULT_PUT, "isbi", row->id, buf_text(body), body->len, digest, sizeof digest,
+                     s->store->wall_ms);
 }
 
 static int row_expire(struct sweeping *s, const struct target *row)
@@ -100,12 +102,13 @@ static int row_fail_held(struct sweeping *s, const struct target *row)
 }
 
 static const struct verb_row {
-    unsigned states;          /* that may be changed */
+    unsigned states; /* that may be changed */
     enum assignment_state to;
     int (*change)(struct sweeping *s, const struct target *row);
     const char *audit_verb;
 } verbs[] = {
-    [SWEEP_CANCEL] = {1u << ASSIGNMENT_PENDING | 1u << ASSIGNMENT_LEASED, ASSIGNMENT_CANCELLED, row_cancel, "run_cancel"},
+    [SWEEP_CANCEL] = {1u << ASSIGNMENT_PENDING | 1u << ASSIGNMENT_LEASED, ASSIGNMENT_CANCELLED, row_cancel,
+                      "run_cancel"},
     [SWEEP_RETRY] = {1u << ASSIGNMENT_FAILED | 1u << ASSIGNMENT_CANCELLED, ASSIGNMENT_PENDING, row_retry, "run_retry"},
     [SWEEP_EXPIRE] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_expire, "run_expire"},
     [SWEEP_FAIL_HELD] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_fail_held, "run_fail_held"},
@@ -119,7 +122,8 @@ static int check_cancel(struct sweeping *s)
     if (run->state == RUN_DONE)
         return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is done: nothing is left to be cancelled", run->run_id);
     if (run->state == RUN_IMPORTING && !s->sweep->selector.is_all)
-        return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is still importing: it can only be cancelled as a whole (--all)", run->run_id);
+        return sqlite_refuse(op, GALLOC_WRONG_STATE,
+                             "run %s is still importing: it can only be cancelled as a whole (--all)", run->run_id);
     return 0;
 }
 
@@ -130,7 +134,8 @@ static int check_retry(struct sweeping *s)
     if (run->state == RUN_IMPORTING)
         return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is still importing: nothing has failed yet", run->run_id);
     if (run->state == RUN_CANCELLED && run->started_at_ms == 0)
-        return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s was cancelled while it was imported: enqueue its file again", run->run_id);
+        return sqlite_refuse(op, GALLOC_WRONG_STATE,
+                             "run %s was cancelled while it was imported: enqueue its file again", run->run_id);
     return 0;
 }
 
@@ -151,7 +156,8 @@ static int sweep_audit(struct sweeping *s)
     json_out_begin(&out, '{');
     json_out_member_str(&out, "state", run_state_name(run->state));
     for (int state = 0; state < ASSIGNMENT_STATE_COUNT; state++)
-        json_out_member_int(&out, assignment_state_name((enum assignment_state)state), run->counts[COUNT_STATE + state]);
+        json_out_member_int(&out, assignment_state_name((enum assignment_state)state),
+                            run->counts[COUNT_STATE + state]);
     json_out_end(&out, '}');
     json_out_name(&out, "after");
     json_out_begin(&out, '{');
@@ -160,7 +166,8 @@ static int sweep_audit(struct sweeping *s)
     json_out_member_str(&out, "to", assignment_state_name(verbs[s->sweep->verb].to));
     json_out_end(&out, '}');
     json_out_end(&out, '}');
-    int rc = sqlite_audit(s->store, &s->sweep->op, &s->sweep->peer, verbs[s->sweep->verb].audit_verb, run->run_id, &detail);
+    int rc =
+        sqlite_audit(s->store, &s->sweep->op, &s->sweep->peer, verbs[s->sweep->verb].audit_verb, run->run_id, &detail);
     buf_clear(&detail);
     return rc;
 }
@@ -194,7 +201,8 @@ static int sweep_resume(struct sweeping *s)
     if (sweep->run == 0) { /* from a former life: the operation knows its number alone */
         sweep->run = sqlite3_column_int64(row, 0);
         sweep->verb = (enum store_sweep_verb)sqlite3_column_int(row, 1);
-        rc = selector_parse((const char *)sqlite3_column_text(row, 2), (size_t)sqlite3_column_bytes(row, 2), &sweep->selector, &sweep->op.error);
+        rc = selector_parse((const char *)sqlite3_column_text(row, 2), (size_t)sqlite3_column_bytes(row, 2),
+                            &sweep->selector, &sweep->op.error);
     }
     sqlite_end(row);
     return rc < 0 ? rc : 1;
@@ -226,7 +234,8 @@ static int selection_of(struct sweeping *s, struct selection *selection)
     const struct store_sweep *sweep = s->sweep;
     if (sweep->verb == SWEEP_FAIL_HELD)
         return selection_open_held(selection, s->store->db, sweep->run);
-    return selection_open(selection, s->store->db, sweep->run, &sweep->selector, verbs[sweep->verb].states, &s->sweep->op.error);
+    return selection_open(selection, s->store->db, sweep->run, &sweep->selector, verbs[sweep->verb].states,
+                          &s->sweep->op.error);
 }
 
 static int rows_change(struct sweeping *s)
@@ -238,7 +247,8 @@ static int rows_change(struct sweeping *s)
     int rc = chosen < 0 ? chosen : 0;
     bool has_time = true;
     while (chosen == SQLITE_OK && rc == 0 && !s->is_end && has_time && s->step_changed < LIMIT_SWEEP_ROWS) {
-        chosen = selection_next(&selection, s->after, s->store->deadline_mono_us, ids, PIECE_ROWS, &count, &s->after, &s->is_end);
+        chosen = selection_next(&selection, s->after, s->store->deadline_mono_us, ids, PIECE_ROWS, &count, &s->after,
+                                &s->is_end);
         for (size_t i = 0; i < count && chosen == SQLITE_OK && rc == 0; i++)
             rc = row_change(s, ids[i]);
         has_time = !sqlite_is_late(s->store);
@@ -256,8 +266,10 @@ static int sweep_keep(struct sweeping *s)
     struct buf selector = BUF_EMPTY;
     struct json_out out = JSON_OUT(&selector);
     selector_out(&out, &sweep->selector, SIZE_MAX);
-    sweep->sweep_id = sqlite_seq_next(s->store); /* never given twice, also when this transaction is undone: so a row that is found is this sweep's */
-    int rc = sqlite_do(s->store, STMT_SWEEP_ADD, "iiitii", sweep->sweep_id, sweep->run, (int64_t)sweep->verb, buf_text(&selector), s->after, s->changed);
+    sweep->sweep_id = sqlite_seq_next(
+        s->store); /* never given twice, also when this transaction is undone: so a row that is found is this sweep's */
+    int rc = sqlite_do(s->store, STMT_SWEEP_ADD, "iiitii", sweep->sweep_id, sweep->run, (int64_t)sweep->verb,
+                       buf_text(&selector), s->after, s->changed);
     buf_clear(&selector);
     books_run_touch(s->store, s->entry);
     s->entry->open_sweeps++;

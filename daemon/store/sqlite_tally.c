@@ -1,6 +1,7 @@
-/* Reads that have to look at many rows: failures grouped by their words, and what a run took of a shared ledger. They go in turns: each looks at rows
- * for about 50 ms in a snapshot of its own and keeps its sums in a tally, so that other readers get their turn and the log can be emptied. Memory is
- * bounded by the number of groups, time by FAILURE_ROWS_MAX; what was not looked at is told as such. A reader's thread. */
+/* Reads that have to look at many rows: failures grouped by their words, and what a run took of a shared ledger. They
+ * go in turns: each looks at rows for about 50 ms in a snapshot of its own and keeps its sums in a tally, so that other
+ * readers get their turn and the log can be emptied. Memory is bounded by the number of groups, time by
+ * FAILURE_ROWS_MAX; what was not looked at is told as such. A reader's thread. */
 #include "store/sqlite_reader.h"
 
 #include "base/clock.h"
@@ -8,8 +9,8 @@
 
 #include <stdlib.h>
 
-#define TURN_ROWS 1000      /* failed rows chosen at once */
-#define GROUPS_MAX 4096     /* kept while counting; FAILURE_GROUPS of them are shown */
+#define TURN_ROWS 1000  /* failed rows chosen at once */
+#define GROUPS_MAX 4096 /* kept while counting; FAILURE_GROUPS of them are shown */
 #define SLOTS (2 * GROUPS_MAX)
 
 struct group {
@@ -30,8 +31,8 @@ struct tally {
     int64_t after, looked_count;
     struct group *groups; /* owned; of failures */
     size_t group_count, group_cap;
-    uint16_t *slots;      /* owned; SLOTS indices + 1 into groups, by hash */
-    struct taken *taken;  /* owned; of loads, few: agents of a pool */
+    uint16_t *slots;     /* owned; SLOTS indices + 1 into groups, by hash */
+    struct taken *taken; /* owned; of loads, few: agents of a pool */
     size_t taken_count, taken_cap;
 };
 
@@ -72,7 +73,7 @@ void tallies_free(struct store_reader *reader)
 /* ---- failures: groups ---- */
 static uint64_t group_hash(int class, int64_t http_status, const char *message)
 {
-    uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)class ^ ((uint64_t)http_status << 8); /* FNV-1a */
+    uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t) class ^ ((uint64_t)http_status << 8); /* FNV-1a */
     for (; message && *message; message++)
         hash = (hash ^ (unsigned char)*message) * 0x100000001b3u;
     return hash ^ (hash >> 29);
@@ -120,7 +121,8 @@ static void failure_count(struct tally *tally, sqlite3_stmt *row)
         if (status.at && json_span_kind(status) == JSON_INTEGER)
             http_status = strtoll(status.at, NULL, 10);
     }
-    struct group *group = group_of(tally, sqlite3_column_int(row, 0), http_status, message.len ? buf_text(&message) : NULL);
+    struct group *group =
+        group_of(tally, sqlite3_column_int(row, 0), http_status, message.len ? buf_text(&message) : NULL);
     buf_clear(&message);
     if (group == NULL)
         return;
@@ -143,7 +145,8 @@ static int failures_turn(struct store_reader *reader, struct page *page, struct 
     bool is_end = false;
     int rc = selection_open(&selection, reader->db, page->read->run, &failed, 1u << ASSIGNMENT_FAILED, NULL);
     while (rc == SQLITE_OK && !is_end && !page_is_late(page) && tally->looked_count < FAILURE_ROWS_MAX) {
-        rc = selection_next(&selection, tally->after, page->deadline_mono_us, ids, TURN_ROWS, &count, &tally->after, &is_end);
+        rc = selection_next(&selection, tally->after, page->deadline_mono_us, ids, TURN_ROWS, &count, &tally->after,
+                            &is_end);
         tally->looked_count += (int64_t)count;
         for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
             sqlite3_stmt *row = NULL;
@@ -170,7 +173,8 @@ static int compare_groups(const void *a, const void *b)
     if (left->count != right->count)
         return left->count < right->count ? 1 : -1;
     return left->class != right->class ? (left->class > right->class) - (left->class < right->class)
-                                       : (left->first_at_ms > right->first_at_ms) - (left->first_at_ms < right->first_at_ms);
+                                       : (left->first_at_ms > right->first_at_ms) -
+                                             (left->first_at_ms < right->first_at_ms);
 }
 
 static void group_row(struct page *page, const struct group *group, bool is_rest)
@@ -280,13 +284,15 @@ static int load_turn(struct store_reader *reader, struct page *page, struct tall
 
 enum load_share { SHARE_NONE, SHARE_ALL, SHARE_COUNTED }; /* of a pool, the ledger's only run, one of several */
 
-static int load_show(struct store_reader *reader, struct page *page, int64_t ledger, enum load_share share, const struct tally *tally)
+static int load_show(struct store_reader *reader, struct page *page, int64_t ledger, enum load_share share,
+                     const struct tally *tally)
 {
     sqlite3_stmt *row = NULL;
     int rc = read_find(reader, READ_LOAD, &row, "i", ledger);
     for (; rc > 0; rc = read_next(reader, row)) {
         page_whole_row(page, row);
-        struct store_cell *cell = &page->read->ret_cells[(page->read->ret_row_count - 1) * LOAD_COLUMN_COUNT + LOAD_IN_RUN];
+        struct store_cell *cell =
+            &page->read->ret_cells[(page->read->ret_row_count - 1) * LOAD_COLUMN_COUNT + LOAD_IN_RUN];
         if (share == SHARE_ALL)
             page_int(cell, sqlite3_column_int64(row, LOAD_HELD) - sqlite3_column_int64(row, LOAD_BASE));
         else if (share == SHARE_COUNTED)
@@ -296,7 +302,8 @@ static int load_show(struct store_reader *reader, struct page *page, int64_t led
 }
 
 /* Whose ledger, and how the run's own share of it is known. 0 or a negative code; a run without a pool has ledger 0. */
-static int load_ledger(struct store_reader *reader, const struct store_read *read, int64_t *ret_ledger, enum load_share *ret_share)
+static int load_ledger(struct store_reader *reader, const struct store_read *read, int64_t *ret_ledger,
+                       enum load_share *ret_share)
 {
     int64_t runs = 0;
     int rc = read->run ? read_number(reader, READ_LEDGER_OF_RUN, ret_ledger, "i", read->run)

@@ -1,5 +1,5 @@
-/* What every engine keeps of operators' commands: steps that a restart and an undone transaction change nothing about, refusals that leave nothing,
- * numbers that agree in the middle of a group, and reading beside the writer. */
+/* What every engine keeps of operators' commands: steps that a restart and an undone transaction change nothing about,
+ * refusals that leave nothing, numbers that agree in the middle of a group, and reading beside the writer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,7 +100,8 @@ static void test_undone_steps(void **state)
     int64_t run = bed_run(&bed, ROWS, 1, -1, NULL);
     struct store_sweep *sweep = sweep_all(run, SWEEP_CANCEL);
     assert_true(step(&bed, &sweep->op, false));
-    struct store_sweep *other = sweep_all(run, SWEEP_EXPIRE); /* which could be given the number of the one that was undone */
+    struct store_sweep *other =
+        sweep_all(run, SWEEP_EXPIRE); /* which could be given the number of the one that was undone */
     other->is_by_person = false;
     other->selector.is_all = false;
     other->selector.keys = xcalloc(2, sizeof(char *));
@@ -162,7 +163,10 @@ static void test_not_done_before_the_sweep(void **state)
         struct store_claim *claim = make_claim(run, 900, NULL, NULL);
         assert_int_equal(bed_do(&bed, &claim->op), 0);
         left -= (int64_t)claim->ret_count;
-        assert_int_equal(bed_do_free(&bed, &make_settle(claim, 0, claim->ret_count, MOVE_FAIL, OUTCOME_REJECTED, &pool, NULL, NULL)->op), 0);
+        assert_int_equal(
+            bed_do_free(&bed,
+                        &make_settle(claim, 0, claim->ret_count, MOVE_FAIL, OUTCOME_REJECTED, &pool, NULL, NULL)->op),
+            0);
         store_op_free(&claim->op);
     }
     assert_int_equal(bed.run.state, RUN_DONE);
@@ -173,7 +177,10 @@ static void test_not_done_before_the_sweep(void **state)
     while (bed.run.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0) { /* all that is back already is settled again */
         struct store_claim *claim = make_claim(run, 900, NULL, NULL);
         assert_int_equal(bed_do(&bed, &claim->op), 0);
-        assert_int_equal(bed_do_free(&bed, &make_settle(claim, 0, claim->ret_count, MOVE_SUCCEED, OUTCOME_SUCCEEDED, &pool, NULL, NULL)->op), 0);
+        assert_int_equal(
+            bed_do_free(
+                &bed, &make_settle(claim, 0, claim->ret_count, MOVE_SUCCEED, OUTCOME_SUCCEEDED, &pool, NULL, NULL)->op),
+            0);
         store_op_free(&claim->op);
     }
     assert_int_equal(bed.run.state, RUN_RUNNING);
@@ -197,7 +204,8 @@ static struct store_agent_set *agent_set(int64_t pool, const char *agent_id, int
     return set;
 }
 
-/* In one group: settles, a command that sees their places, one that is refused, and settles that see the command's change. */
+/* In one group: settles, a command that sees their places, one that is refused, and settles that see the command's
+ * change. */
 static void test_group(void **state)
 {
     (void)state;
@@ -252,7 +260,8 @@ static void test_back_and_forth(void **state)
     release->count = claim->ret_count;
     release->items = xcalloc(release->count, sizeof(*release->items));
     for (size_t i = 0; i < release->count; i++)
-        release->items[i] = (struct release_item){run, claim->ret_rows[i].assignment, claim->ret_lease, claim->ret_rows[i].call, claim->ret_rows[i].n};
+        release->items[i] = (struct release_item){run, claim->ret_rows[i].assignment, claim->ret_lease,
+                                                  claim->ret_rows[i].call, claim->ret_rows[i].n};
     assert_int_equal(bed.ops->apply(bed.engine, &release->op, &has_more, NULL), 0);
     assert_int_equal(bed.ops->commit(bed.engine, &commit, NULL), 0);
     assert_int_equal(commit.runs[0].counts[COUNT_STATE + ASSIGNMENT_PENDING], 10);
@@ -334,8 +343,10 @@ static void test_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_steps), cmocka_unit_test(test_undone_steps),   cmocka_unit_test(test_next_life), cmocka_unit_test(test_not_done_before_the_sweep),
-        cmocka_unit_test(test_group), cmocka_unit_test(test_back_and_forth), cmocka_unit_test(test_undone_create), cmocka_unit_test(test_reader),
+        cmocka_unit_test(test_steps),         cmocka_unit_test(test_undone_steps),
+        cmocka_unit_test(test_next_life),     cmocka_unit_test(test_not_done_before_the_sweep),
+        cmocka_unit_test(test_group),         cmocka_unit_test(test_back_and_forth),
+        cmocka_unit_test(test_undone_create), cmocka_unit_test(test_reader),
     };
     int failed = 0;
     for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {

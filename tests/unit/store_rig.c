@@ -25,13 +25,13 @@ static void health(enum store_health is, const char *text, void *arg)
 
 void rig_open(struct rig *rig)
 {
-    if (rig->folder[0] == '\0') {
-        snprintf(rig->folder, sizeof rig->folder, "/tmp/galloc-store-XXXXXX");
-        assert_non_null(mkdtemp(rig->folder));
-        snprintf(rig->path, sizeof rig->path, "%s/galloc.db", rig->folder);
+    if (rig->dir.path[0] == '\0') {
+        temp_dir_make(&rig->dir);
+        snprintf(rig->path, sizeof rig->path, "%s/galloc.db", rig->dir.path);
     }
     rig->loop = loop_new();
-    struct store_config config = {.loop = rig->loop, .path = rig->path, .on_commit = told, .on_health = health, .arg = rig};
+    struct store_config config = {
+        .loop = rig->loop, .path = rig->path, .on_commit = told, .on_health = health, .arg = rig};
     struct galloc_error error = {0};
     int rc = store_open(&config, &rig->store, &rig->image, &error);
     if (rc < 0)
@@ -57,9 +57,7 @@ void rig_remove(struct rig *rig)
 {
     if (rig->store)
         rig_close(rig);
-    char *command = xasprintf("rm -rf '%s'", rig->folder);
-    assert_int_equal(system(command), 0);
-    free(command);
+    temp_dir_remove(&rig->dir);
 }
 
 int rig_setup(void **state)
@@ -156,8 +154,11 @@ struct store_run_create *rig_create_op(const char *name, int agents, int64_t cap
     create->agents.items = xcalloc((size_t)agents + 1, sizeof(*create->agents.items));
     create->agents.count = (size_t)agents;
     for (int i = 0; i < agents; i++)
-        create->agents.items[i] = (struct store_agent){.agent_id = xasprintf("a%d", i), .attributes = xstrdup("{\"region\":\"north\"}"),
-                                                       .capacity = capacity, .is_available = true, .is_listed = true};
+        create->agents.items[i] = (struct store_agent){.agent_id = xasprintf("a%d", i),
+                                                       .attributes = xstrdup("{\"region\":\"north\"}"),
+                                                       .capacity = capacity,
+                                                       .is_available = true,
+                                                       .is_listed = true};
     return create;
 }
 
@@ -239,8 +240,8 @@ struct store_claim *rig_claim(struct rig *rig, int64_t run, int32_t max)
 }
 
 /* All rows of a claim in one operation; `fill` completes each item. */
-static enum settle_verdict settle_all(struct rig *rig, const struct store_claim *claim, const struct settle_item *like, const char *result,
-                                      const char *message)
+static enum settle_verdict settle_all(struct rig *rig, const struct store_claim *claim, const struct settle_item *like,
+                                      const char *result, const char *message)
 {
     struct store_settle *settle = rig_op(OP_SETTLE);
     settle->endpoint = xstrdup("gemini");
@@ -275,12 +276,17 @@ static enum settle_verdict settle_all(struct rig *rig, const struct store_claim 
 
 enum settle_verdict rig_succeed(struct rig *rig, const struct store_claim *claim, int64_t ledger, int64_t agent)
 {
-    struct settle_item like = {.class = OUTCOME_SUCCEEDED, .move = MOVE_SUCCEED, .ledger = ledger, .agent = agent, .http_status = 200};
-    return settle_all(rig, claim, &like,
-                      "{\"reason\":\"near \\\"north\\\"\",\"confidence\":0.75,\"decided_by\":\"model\",\"model\":\"m-1\",\"latency_ms\":250}", NULL);
+    struct settle_item like = {
+        .class = OUTCOME_SUCCEEDED, .move = MOVE_SUCCEED, .ledger = ledger, .agent = agent, .http_status = 200};
+    return settle_all(
+        rig, claim, &like,
+        "{\"reason\":\"near "
+        "\\\"north\\\"\",\"confidence\":0.75,\"decided_by\":\"model\",\"model\":\"m-1\",\"latency_ms\":250}",
+        NULL);
 }
 
-enum settle_verdict rig_fail(struct rig *rig, const struct store_claim *claim, enum outcome_class class, const char *message, int32_t http_status)
+enum settle_verdict rig_fail(struct rig *rig, const struct store_claim *claim, enum outcome_class class,
+                             const char *message, int32_t http_status)
 {
     struct settle_item like = {.class = class, .move = MOVE_FAIL, .http_status = http_status};
     char *body = xasprintf("{\"message\":\"%s\",\"http_status\":%d,\"latency_ms\":250}", message, http_status);

@@ -4,6 +4,7 @@
 
 #include "store/query.h"
 #include "store/store.h"
+#include "tests/unit/temp_dir.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,8 @@
 #include <cmocka.h>
 
 struct rig {
-    char folder[64], path[96];
+    struct temp_dir dir;
+    char path[80];
     struct loop *loop;
     struct store *store;
     struct store_image image;

@@ -1,4 +1,5 @@
-/* What can be read: every query's page, its cursor, what is corrupt, what is gone, and that the reader is bounded and takes turns. */
+/* What can be read: every query's page, its cursor, what is corrupt, what is gone, and that the reader is bounded and
+ * takes turns. */
 #include "tests/unit/store_rig.h"
 
 #include "base/clock.h"
@@ -45,7 +46,8 @@ static void test_assignments(void **state)
     assert_string_equal(read_text(read, 0, ASSIGNMENT_STATE), "succeeded");
     assert_string_equal(read_text(read, 0, ASSIGNMENT_AGENT_ID), "a0");
     assert_string_equal(read_text(read, 0, ASSIGNMENT_REASON), "near \"north\"");
-    assert_true(read_cell(read, 0, ASSIGNMENT_CONFIDENCE)->kind == CELL_REAL && read_cell(read, 0, ASSIGNMENT_CONFIDENCE)->real == 0.75);
+    assert_true(read_cell(read, 0, ASSIGNMENT_CONFIDENCE)->kind == CELL_REAL &&
+                read_cell(read, 0, ASSIGNMENT_CONFIDENCE)->real == 0.75);
     assert_string_equal(read_text(read, 0, ASSIGNMENT_DECIDED_BY), "model");
     assert_int_equal(read_int(read, 0, ASSIGNMENT_TOKENS_IN, -1), 100);
     assert_int_equal(read_int(read, 0, ASSIGNMENT_TOKENS_OUT, -1), 15);
@@ -162,10 +164,22 @@ static void test_attempts(void **state)
     settle->endpoint = xstrdup("gemini");
     settle->items = xcalloc(1, sizeof(*settle->items));
     settle->count = 1;
-    settle->items[0] = (struct settle_item){
-        .run = run, .assignment = claim->ret_rows[0].assignment, .lease = claim->ret_lease, .call = claim->ret_rows[0].call, .n = 1,
-        .class = OUTCOME_AGENT_FULL, .move = MOVE_REASK, .reasks_spent = 1, .excluded = agent, .message = xstrdup("a0 is full"),
-        .has_call_result = true, .http_status = 200, .tokens = {10, -1, 3, 2, -1}, .cost_micros = -1, .latency_ms = 80, .local_port = 999};
+    settle->items[0] = (struct settle_item){.run = run,
+                                            .assignment = claim->ret_rows[0].assignment,
+                                            .lease = claim->ret_lease,
+                                            .call = claim->ret_rows[0].call,
+                                            .n = 1,
+                                            .class = OUTCOME_AGENT_FULL,
+                                            .move = MOVE_REASK,
+                                            .reasks_spent = 1,
+                                            .excluded = agent,
+                                            .message = xstrdup("a0 is full"),
+                                            .has_call_result = true,
+                                            .http_status = 200,
+                                            .tokens = {10, -1, 3, 2, -1},
+                                            .cost_micros = -1,
+                                            .latency_ms = 80,
+                                            .local_port = 999};
     assert_int_equal(rig_do(rig, &settle->op), 0);
     store_op_free(&settle->op);
     struct store_read *read = rig_read_key(rig, QUERY_ATTEMPTS, run, "K01-000000");
@@ -205,8 +219,11 @@ static void test_failures(void **state)
         enum outcome_class class;
         const char *message;
         int status;
-    } rows[] = {{10, OUTCOME_REJECTED, "blocked", 400}, {5, OUTCOME_TRANSIENT, "reset", 0}, {10, OUTCOME_REJECTED, "blocked", 413},
-                {20, OUTCOME_REJECTED, "too long", 400}, {3, OUTCOME_REJECTED, "blocked", 400}};
+    } rows[] = {{10, OUTCOME_REJECTED, "blocked", 400},
+                {5, OUTCOME_TRANSIENT, "reset", 0},
+                {10, OUTCOME_REJECTED, "blocked", 413},
+                {20, OUTCOME_REJECTED, "too long", 400},
+                {3, OUTCOME_REJECTED, "blocked", 400}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct store_claim *claim = rig_claim(rig, run, rows[i].count);
         rig_fail(rig, claim, rows[i].class, rows[i].message, rows[i].status);
@@ -237,8 +254,10 @@ static void test_failures_without_words(void **state)
     int64_t run = rig_full_run(rig, "one", 1, -1, 12000);
     rig_close(rig);
     rig_sql(rig, "UPDATE assignment SET state = 3, class = 9;"
-                 "UPDATE run_count SET kind = 3 WHERE kind = 0; INSERT INTO run_count SELECT run, 49, value FROM run_count WHERE kind = 3;"
-                 "INSERT INTO result SELECT id, '{\"message\":\"m' || (CASE WHEN id % 10 = 0 THEN 0 ELSE id END) || '\"}', zeroblob(32), id FROM assignment;");
+                 "UPDATE run_count SET kind = 3 WHERE kind = 0; INSERT INTO run_count SELECT run, 49, value FROM "
+                 "run_count WHERE kind = 3;"
+                 "INSERT INTO result SELECT id, '{\"message\":\"m' || (CASE WHEN id % 10 = 0 THEN 0 ELSE id END) || "
+                 "'\"}', zeroblob(32), id FROM assignment;");
     /* the digests are not those of the bodies: what was said is not told */
     rig_open(rig);
     struct store_read *read = rig_read(rig, QUERY_FAILURES, run, 0, 1);
@@ -269,8 +288,13 @@ static void test_failure_groups_are_bounded(void **state)
         settle->count = count;
         for (size_t i = 0; i < count; i++)
             settle->items[i] = (struct settle_item){
-                .run = run, .assignment = claim->ret_rows[i].assignment, .lease = claim->ret_lease, .call = claim->ret_rows[i].call, .n = 1,
-                .class = OUTCOME_REJECTED, .move = MOVE_FAIL,
+                .run = run,
+                .assignment = claim->ret_rows[i].assignment,
+                .lease = claim->ret_lease,
+                .call = claim->ret_rows[i].call,
+                .n = 1,
+                .class = OUTCOME_REJECTED,
+                .move = MOVE_FAIL,
                 .result = xasprintf("{\"message\":\"m%zu\",\"http_status\":400}", (done + i) % 3 == 0 ? 0 : done + i)};
         assert_int_equal(rig_do(rig, &settle->op), 0);
         store_op_free(&settle->op);
@@ -310,7 +334,8 @@ static void test_load(void **state)
     put->name = xstrdup("north");
     put->agents.items = xcalloc(1, sizeof(*put->agents.items));
     put->agents.count = 1;
-    put->agents.items[0] = (struct store_agent){.agent_id = xstrdup("n"), .attributes = xstrdup("{}"), .capacity = -1, .held = 4, .is_available = true};
+    put->agents.items[0] = (struct store_agent){
+        .agent_id = xstrdup("n"), .attributes = xstrdup("{}"), .capacity = -1, .held = 4, .is_available = true};
     assert_int_equal(rig_do(rig, &put->op), 0);
     int64_t runs[2], ledger = put->ret_pool.ledger, agent = put->ret_pool.agents.items[0].id, pool = put->ret_pool.id;
     store_op_free(&put->op);
@@ -346,7 +371,8 @@ static void test_load(void **state)
 static void test_runs(void **state)
 {
     struct rig *rig = *state;
-    int64_t first = rig_run(rig, "one", 1, -1), second = rig_full_run(rig, "two", 1, -1, 5), third = rig_run(rig, "two", 1, -1);
+    int64_t first = rig_run(rig, "one", 1, -1), second = rig_full_run(rig, "two", 1, -1, 5),
+            third = rig_run(rig, "two", 1, -1);
     struct store_read *read = rig_read(rig, QUERY_RUNS, 0, 0, 2);
     assert_int_equal(read->ret_row_count, 2);
     assert_int_equal(read->ret_runs[0].id, third);
@@ -373,7 +399,11 @@ static void test_runs(void **state)
         const char *key;
         int code;
         int64_t id;
-    } rows[] = {{run_id, 0, second}, {"one", 0, first}, {"two", -GALLOC_CONFLICT, 0}, {"@last", 0, third}, {"three", -GALLOC_NOT_FOUND, 0}};
+    } rows[] = {{run_id, 0, second},
+                {"one", 0, first},
+                {"two", -GALLOC_CONFLICT, 0},
+                {"@last", 0, third},
+                {"three", -GALLOC_NOT_FOUND, 0}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         read = rig_read_key(rig, QUERY_RUN, 0, rows[i].key);
         assert_int_equal(read->op.code, rows[i].code);
@@ -409,9 +439,12 @@ static void test_corrupt(void **state)
     struct rig *rig = *state;
     int64_t run = mixed_run(rig, 20);
     rig_close(rig);
-    rig_sql(rig, "UPDATE payload SET fields = replace(fields, 'north', 'nortj') WHERE assignment = (SELECT min(id) FROM assignment);"
-                 "UPDATE result SET body = replace(body, 'near', 'nead') WHERE assignment = (SELECT min(id) + 1 FROM assignment);"
-                 "UPDATE result SET body = replace(body, '0.75', '0.85') WHERE assignment = (SELECT min(id) + 2 FROM assignment);"
+    rig_sql(rig, "UPDATE payload SET fields = replace(fields, 'north', 'nortj') WHERE assignment = (SELECT min(id) "
+                 "FROM assignment);"
+                 "UPDATE result SET body = replace(body, 'near', 'nead') WHERE assignment = (SELECT min(id) + 1 FROM "
+                 "assignment);"
+                 "UPDATE result SET body = replace(body, '0.75', '0.85') WHERE assignment = (SELECT min(id) + 2 FROM "
+                 "assignment);"
                  "UPDATE payload SET fields = '{' WHERE assignment = (SELECT min(id) + 2 FROM assignment);");
     rig_open(rig);
     struct store_read *read = rig_op(OP_READ);
@@ -438,7 +471,8 @@ static void test_corrupt(void **state)
     doctor->is_full = true;
     assert_int_equal(rig_do(rig, &doctor->op), 0);
     assert_memory_equal(buf_text(&doctor->ret_report), "{\"ok\":false", 11);
-    assert_non_null(strstr(buf_text(&doctor->ret_report), "{\"name\":\"digests\",\"ok\":false,\"detail\":\"the input of 'K01-000000' (run r-"));
+    assert_non_null(strstr(buf_text(&doctor->ret_report),
+                           "{\"name\":\"digests\",\"ok\":false,\"detail\":\"the input of 'K01-000000' (run r-"));
     assert_non_null(strstr(buf_text(&doctor->ret_report), "{\"name\":\"integrity\",\"ok\":true"));
     store_op_free(&doctor->op);
 }
@@ -541,13 +575,19 @@ static void test_turns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_assignments), RIG_TEST(test_filters),
-        RIG_TEST(test_one),         RIG_TEST(test_attempts),
-        RIG_TEST(test_failures),    RIG_TEST(test_failures_without_words),
+        RIG_TEST(test_assignments),
+        RIG_TEST(test_filters),
+        RIG_TEST(test_one),
+        RIG_TEST(test_attempts),
+        RIG_TEST(test_failures),
+        RIG_TEST(test_failures_without_words),
         RIG_TEST(test_failure_groups_are_bounded),
-        RIG_TEST(test_load),        RIG_TEST(test_runs),
-        RIG_TEST(test_parts),       RIG_TEST(test_corrupt),
-        RIG_TEST(test_doctor),      RIG_TEST(test_pages_are_bounded),
+        RIG_TEST(test_load),
+        RIG_TEST(test_runs),
+        RIG_TEST(test_parts),
+        RIG_TEST(test_corrupt),
+        RIG_TEST(test_doctor),
+        RIG_TEST(test_pages_are_bounded),
         RIG_TEST(test_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Runs, pools, endpoints and the audit log: what each operation does, refuses, repeats and leaves behind, through the facade on a real database. */
+/* Runs, pools, endpoints and the audit log: what each operation does, refuses, repeats and leaves behind, through the
+ * facade on a real database. */
 #include "tests/unit/store_rig.h"
 
 #include "base/clock.h"
@@ -48,7 +49,8 @@ static int create_again(struct rig *rig, struct store_run_create *create, int64_
     return rc;
 }
 
-/* The same file, pool and plan within 7 days is the run that still imports, then a refusal; not after it was cancelled, nor with `again`. */
+/* The same file, pool and plan within 7 days is the run that still imports, then a refusal; not after it was cancelled,
+ * nor with `again`. */
 static void test_repeat(void **state)
 {
     struct rig *rig = *state;
@@ -150,7 +152,10 @@ static void test_create_refused(void **state)
     assert_int_equal(rig_do(rig, &create->op), -GALLOC_INVALID_INPUT);
     assert_non_null(strstr(create->op.error.message, "a0"));
     store_op_free(&create->op);
-    assert_int_equal(rig_number(rig, "SELECT (SELECT count(*) FROM run) + (SELECT count(*) FROM pool) + (SELECT count(*) FROM audit)"), 0);
+    assert_int_equal(
+        rig_number(rig,
+                   "SELECT (SELECT count(*) FROM run) + (SELECT count(*) FROM pool) + (SELECT count(*) FROM audit)"),
+        0);
 }
 
 static void test_commit(void **state)
@@ -222,7 +227,8 @@ static void test_pause(void **state)
     assert_null(run.pause_text);
     store_run_clear(&run);
     assert_int_equal(pause_do(rig, id, 0, PAUSE_BIT(PAUSE_OPERATOR), true, NULL), 0); /* may be repeated */
-    assert_int_equal(rig_number(rig, "SELECT count(*) FROM audit WHERE verb LIKE 'run_pause' OR verb LIKE 'run_resume'"), 2);
+    assert_int_equal(
+        rig_number(rig, "SELECT count(*) FROM audit WHERE verb LIKE 'run_pause' OR verb LIKE 'run_resume'"), 2);
     struct store_read *audit = rig_read(rig, QUERY_AUDIT, id, 0, 1);
     assert_int_equal(audit->ret_row_count, 1);
     assert_string_equal(read_text(audit, 0, AUDIT_VERB), "run_resume");
@@ -268,8 +274,9 @@ static void test_set(void **state)
     assert_string_equal(run.profile, "adaptive");
     store_run_clear(&run);
     struct store_read *audit = rig_read(rig, QUERY_AUDIT, id, 0, 1);
-    assert_string_equal(read_text(audit, 0, AUDIT_DETAIL),
-                        "{\"before\":{\"endpoint\":\"gemini\",\"priority\":0},\"after\":{\"endpoint\":\"other\",\"priority\":7}}");
+    assert_string_equal(
+        read_text(audit, 0, AUDIT_DETAIL),
+        "{\"before\":{\"endpoint\":\"gemini\",\"priority\":0},\"after\":{\"endpoint\":\"other\",\"priority\":7}}");
     store_op_free(&audit->op);
     set = rig_op(OP_RUN_SET);
     set->run = id;
@@ -346,7 +353,8 @@ static void test_pool(void **state)
     assert_int_equal(put->ret_pool.agents.count, 3);
     assert_int_equal(held_of(&put->ret_pool, "a0"), 3);
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(put->ret_pool.agents.items[i].is_listed, strcmp(put->ret_pool.agents.items[i].agent_id, "b0") == 0);
+        assert_int_equal(put->ret_pool.agents.items[i].is_listed,
+                         strcmp(put->ret_pool.agents.items[i].agent_id, "b0") == 0);
     store_op_free(&put->op);
 
     struct store_pool_reset *reset = rig_op(OP_POOL_RESET);
@@ -385,9 +393,11 @@ static void test_agent_set(void **state)
     assert_int_equal(set->ret_pool.agents.items[1].capacity, -1);
     assert_int_equal(set->ret_pool.agents.items[1].until_at_ms, 0);
     store_op_free(&set->op);
-    struct store_read *audit = rig_read(rig, QUERY_AUDIT, create->ret_run.id, 0, 1); /* of the run whose own pool it is */
+    struct store_read *audit =
+        rig_read(rig, QUERY_AUDIT, create->ret_run.id, 0, 1); /* of the run whose own pool it is */
     assert_string_equal(read_text(audit, 0, AUDIT_VERB), "agent_set");
-    assert_non_null(strstr(read_text(audit, 0, AUDIT_DETAIL), "\"before\":{\"capacity\":5,\"available\":false,\"until\":\"2030-"));
+    assert_non_null(
+        strstr(read_text(audit, 0, AUDIT_DETAIL), "\"before\":{\"capacity\":5,\"available\":false,\"until\":\"2030-"));
     store_op_free(&audit->op);
     set = rig_op(OP_AGENT_SET);
     set->pool = create->ret_pool.id;
@@ -438,7 +448,8 @@ static void test_endpoint(void **state)
     struct store_read *read = rig_read(rig, QUERY_AUDIT, 0, 0, 3);
     assert_string_equal(read_text(read, 0, AUDIT_VERB), "drain");
     assert_string_equal(read_text(read, 1, AUDIT_VERB), "endpoint_resume");
-    assert_non_null(strstr(read_text(read, 1, AUDIT_DETAIL), "\"before\":{\"down\":\"credentials\",\"text\":\"the key was refused\"}"));
+    assert_non_null(strstr(read_text(read, 1, AUDIT_DETAIL),
+                           "\"before\":{\"down\":\"credentials\",\"text\":\"the key was refused\"}"));
     assert_string_equal(read_text(read, 2, AUDIT_DETAIL), "{\"before\":{\"tpm\":\"5\"},\"after\":{\"tpm\":null}}");
     int64_t next = read->ret_next;
     store_op_free(&read->op);
@@ -490,13 +501,19 @@ static void test_image(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_create),         RIG_TEST(test_repeat),
-        RIG_TEST(test_repeat_forgets), RIG_TEST(test_idempotency),
-        RIG_TEST(test_create_refused), RIG_TEST(test_commit),
+        RIG_TEST(test_create),
+        RIG_TEST(test_repeat),
+        RIG_TEST(test_repeat_forgets),
+        RIG_TEST(test_idempotency),
+        RIG_TEST(test_create_refused),
+        RIG_TEST(test_commit),
         RIG_TEST(test_commit_open_and_cancelled),
-        RIG_TEST(test_pause),          RIG_TEST(test_resume_frees_held),
-        RIG_TEST(test_set),            RIG_TEST(test_pool),
-        RIG_TEST(test_agent_set),      RIG_TEST(test_endpoint),
+        RIG_TEST(test_pause),
+        RIG_TEST(test_resume_frees_held),
+        RIG_TEST(test_set),
+        RIG_TEST(test_pool),
+        RIG_TEST(test_agent_set),
+        RIG_TEST(test_endpoint),
         RIG_TEST(test_image),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Sweeps: which rows each verb changes, what happens to leases, counters and the run, and that a crash in the middle changes nothing about the end. */
+/* Sweeps: which rows each verb changes, what happens to leases, counters and the run, and that a crash in the middle
+ * changes nothing about the end. */
 #include "tests/unit/store_rig.h"
 
 #include "base/clock.h"
@@ -34,7 +35,8 @@ static int64_t sweep_all(struct rig *rig, int64_t run, enum store_sweep_verb ver
     return swept(rig, sweep);
 }
 
-static void assert_counts(struct rig *rig, int64_t run, int64_t pending, int64_t leased, int64_t succeeded, int64_t failed, int64_t cancelled)
+static void assert_counts(struct rig *rig, int64_t run, int64_t pending, int64_t leased, int64_t succeeded,
+                          int64_t failed, int64_t cancelled)
 {
     struct store_run now;
     rig_show(rig, run, &now);
@@ -87,7 +89,8 @@ static void test_cancel_all(void **state)
     assert_counts(rig, run, 0, 0, 5, 0, changed);
     assert_int_equal(state_of(rig, run), RUN_CANCELLED);
     assert_int_equal(rig_number(rig, "SELECT count(*) FROM sweep"), 0);
-    assert_int_equal(rig_succeed(rig, claim, ledger, agent), VERDICT_STALE); /* the answers that were on their way: recorded, nothing moved */
+    assert_int_equal(rig_succeed(rig, claim, ledger, agent),
+                     VERDICT_STALE); /* the answers that were on their way: recorded, nothing moved */
     assert_counts(rig, run, 0, 0, 5, 0, changed);
     assert_int_equal(rig_number(rig, "SELECT held FROM ledger_agent"), 5);
     assert_int_equal(rig_number(rig, "SELECT count(*) FROM attempt WHERE class = 17"), 10);
@@ -106,7 +109,8 @@ static void test_marked_first(void **state)
     int64_t run = rig_full_run(rig, "one", 1, -1, 3 * LIMIT_SWEEP_ROWS);
     struct store_sweep *sweep = sweep_op(run, SWEEP_CANCEL);
     sweep->selector.is_all = true;
-    struct store_run_set *set = rig_op(OP_RUN_SET); /* an operator's command behind the sweep does not wait for its end */
+    struct store_run_set *set =
+        rig_op(OP_RUN_SET); /* an operator's command behind the sweep does not wait for its end */
     set->run = run;
     set->priority = 3;
     rig->told_count = 0;
@@ -349,9 +353,11 @@ static void test_selector_survives(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_cancel_all), RIG_TEST(test_marked_first),        RIG_TEST(test_selectors),  RIG_TEST(test_retry),
-        RIG_TEST(test_retry_refused), RIG_TEST(test_expire),           RIG_TEST(test_fail_held),  RIG_TEST(test_one_after_the_other),
-        RIG_TEST(test_crash),      RIG_TEST(test_selector_survives),
+        RIG_TEST(test_cancel_all),    RIG_TEST(test_marked_first),
+        RIG_TEST(test_selectors),     RIG_TEST(test_retry),
+        RIG_TEST(test_retry_refused), RIG_TEST(test_expire),
+        RIG_TEST(test_fail_held),     RIG_TEST(test_one_after_the_other),
+        RIG_TEST(test_crash),         RIG_TEST(test_selector_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
