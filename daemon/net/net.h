@@ -51,15 +51,18 @@ struct net_request {
     void *arg;
 };
 
-struct net *net_new(struct loop *loop);
-void net_free(struct net *net); /* calls still open are dropped without their done */
+struct net *net_new(struct loop *loop); /* NULL when libcurl cannot be set up */
+void net_free(struct net *net); /* NULL is fine; calls still open are dropped without their done. Not from within done */
 void net_set_pool_size(struct net *net, int64_t connections); /* at least all endpoints' max_in_flight together */
 
-/* Starts a call. Never fails: what is wrong comes through done. Handles are kept and used again. */
+/* Starts a call. Never fails: what is wrong comes through done. Handles are kept and used again. The call is valid until its done. */
 struct net_call *net_start(struct net *net, struct net_request *request);
-void net_cancel(struct net_call *call); /* done comes with NET_CANCELLED, in a later turn */
+void net_cancel(struct net_call *call); /* done comes with NET_CANCELLED, in a later turn; with its own end when it had ended before */
 
 /* May this base URL be used: https (http to loopback, or with allow_plain_http), no user information, a host? 0, or -GALLOC_INVALID_VALUE with the reason. */
 int net_check_url(const char *url, bool allow_plain_http, struct galloc_error *error) MUST_CHECK;
+
+/* May this proxy be used: nothing, or http(s)://HOST[:PORT] without user or password. 0, or -GALLOC_INVALID_VALUE with the reason. */
+int net_check_proxy(const char *proxy, struct galloc_error *error) MUST_CHECK;
 
 #endif

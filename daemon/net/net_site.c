@@ -86,7 +86,7 @@ static struct net_site *site_new(const struct net_request *request)
     site->ca_file = xstrdup(or_empty(request->ca_file));
     site->allow_plain_http = request->allow_plain_http;
     site->is_plain = strncasecmp(site->url, "http:", 5) == 0;
-    if (net_check_url(site->url, site->allow_plain_http, &site->refusal) == 0)
+    if (net_check_url(site->url, site->allow_plain_http, &site->refusal) == 0 && net_check_proxy(site->proxy, &site->refusal) == 0)
         make_headers(site, request->headers);
     else
         site->headers = xcalloc(1, sizeof *site->headers);

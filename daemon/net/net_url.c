@@ -60,3 +60,26 @@ int net_check_url(const char *url, bool allow_plain_http, struct galloc_error *e
     curl_url_cleanup(parts);
     return rc;
 }
+
+/* SOCKS is not spoken, and a password has no place in a setting that everybody may read. */
+int net_check_proxy(const char *proxy, struct galloc_error *error)
+{
+    char *scheme = NULL, *host = NULL, *user = NULL, *password = NULL;
+    int rc = 0;
+
+    if (proxy == NULL || proxy[0] == '\0')
+        return 0;
+    CURLU *parts = curl_url();
+    if (parts == NULL || curl_url_set(parts, CURLUPART_URL, proxy, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
+        curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK || curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+        (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
+        rc = galloc_fail(error, GALLOC_INVALID_VALUE, "proxy must be like http://HOST:PORT (http or https; no SOCKS)");
+    else if (curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK || curl_url_get(parts, CURLUPART_PASSWORD, &password, 0) == CURLUE_OK)
+        rc = galloc_fail(error, GALLOC_INVALID_VALUE, "proxy holds a user or password: only one that asks for none can be used");
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(user);
+    curl_free(password);
+    curl_url_cleanup(parts);
+    return rc;
+}

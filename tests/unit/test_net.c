@@ -345,6 +345,22 @@ static void test_urls(void **state)
         }
 }
 
+static void test_proxies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *proxy;
+        bool is_fine;
+    } rows[] = {{NULL, true},  {"", true},    {"http://proxy.example.org:3128", true}, {"https://proxy:443", true}, {"http://[::1]:1", true}, {"proxy:3128", false},
+                {"socks5://proxy:1080", false}, {"socks5h://proxy", false}, {"http://user@proxy", false}, {"http://user:pw@proxy", false}, {"http://", false},
+                {"http://a b", false}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct galloc_error error = {0};
+        if ((net_check_proxy(rows[i].proxy, &error) == 0) != rows[i].is_fine || (error.message[0] == '\0') != rows[i].is_fine)
+            fail_msg("%s: %s", rows[i].proxy != NULL ? rows[i].proxy : "NULL", error.message);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_interim_answer_is_not_the_answer),
         cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_proxies),
     };
     return cmocka_run_group_tests_name("net: calls", tests, NULL, NULL);
 }

@@ -122,11 +122,12 @@ static void test_what_is_refused_is_not_sent(void **state)
     struct came came = {0};
     struct bad_server *server = bad_server_start(say_what_is_asked);
     caller_setup(&caller);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         char url[128];
         struct net_request request = caller_request(bad_server_port(server), "HTTP/1.1 200 OK\r\n\r\n", url);
         request.secret = i == 0 ? "key\r\nX-Evil: 1" : i == 1 ? "key\nwith-a-line" : request.secret;
         request.headers = i == 2 ? split : request.headers;
+        request.proxy = i == 6 ? "socks5://127.0.0.1:1" : NULL;
         request.url = i == 3 ? "http://192.0.2.1/v1" : i == 4 ? "file:///etc/passwd" : i == 5 ? "https://user:pw@127.0.0.1/" : request.url;
         caller_call(&caller, &request, &came);
         assert_int_equal(came.end, NET_CONFIG);
