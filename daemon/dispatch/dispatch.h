@@ -12,6 +12,13 @@
 
 #include "dispatch/work.h"
 
+struct run_notice {
+    struct run_notice *next;
+    const struct run_entry *run; /* borrowed */
+    const char *type;            /* static */
+    int64_t seq;
+};
+
 struct engine {
     struct engine_config cfg;
     struct loop *loop;          /* borrowed, like net */
@@ -29,6 +36,7 @@ struct engine {
     struct loop_timer drain_timer;
     void (*drain_done)(void *arg);
     void *drain_arg;
+    struct run_notice *notices, **notices_end; /* owned: events of runs that wait for those of their commit's operations */
     struct attempt *flying;     /* whose call is under way */
     int64_t in_flight;          /* slots of all endpoints */
     int64_t settles_pending;    /* settle operations with the store */
@@ -106,6 +114,7 @@ bool plan_is_short_list(const struct plan *plan); /* candidates with their attri
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
 
 /* notice.c: events */
+void notices_flush(struct engine *engine);
 void notice_run(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq);
 void notice_attempt(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, int64_t retry_in_ms);
 void notice_assignment(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, const char *state);

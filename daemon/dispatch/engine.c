@@ -27,6 +27,7 @@ static void on_turn(void *arg)
 {
     struct engine *engine = arg;
     engine->ticks++;
+    notices_flush(engine);
     if (engine->store == NULL)
         return;
     if (engine->health == STORE_WELL)
@@ -76,6 +77,7 @@ struct engine *engine_new(const struct engine_config *config)
     engine->net = config->net;
     engine->config = config->config;
     engine->events = events_new(EVENTS_KEPT);
+    engine->notices_end = &engine->notices;
     loop_timer_init(&engine->turn, engine->loop, on_turn, engine);
     loop_timer_init(&engine->second, engine->loop, on_second, engine);
     return engine;
@@ -85,6 +87,7 @@ void engine_free(struct engine *engine)
 {
     if (engine == NULL)
         return;
+    notices_flush(engine);
     registry_clear(&engine->registry);
     events_free(engine->events);
     loop_timer_clear(&engine->turn);

@@ -18,7 +18,17 @@ static struct json_out begin(struct buf *buf, int64_t seq, const char *type, con
     return out;
 }
 
+/* A run's event is told after those of the operations that the same commit ended: numbers never fall. */
 void notice_run(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq)
+{
+    struct run_notice *notice = xmalloc(sizeof *notice);
+    *notice = (struct run_notice){.run = run, .type = type, .seq = seq};
+    *engine->notices_end = notice;
+    engine->notices_end = &notice->next;
+    engine_turn(engine);
+}
+
+static void add_run_event(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq)
 {
     struct buf buf = BUF_EMPTY;
     struct json_out out = begin(&buf, seq, type, run->info.run_id);
@@ -26,11 +36,22 @@ void notice_run(struct engine *engine, const struct run_entry *run, const char *
     events_add(engine->events, EVENT_RUN, type, run->info.id, run->info.run_id, seq, buf_take(&buf));
 }
 
+void notices_flush(struct engine *engine)
+{
+    for (struct run_notice *notice = engine->notices, *next; notice != NULL; notice = next) {
+        next = notice->next;
+        add_run_event(engine, notice->run, notice->type, notice->seq);
+        free(notice);
+    }
+    engine->notices = NULL;
+    engine->notices_end = &engine->notices;
+}
+
 void notice_attempt(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, int64_t retry_in_ms)
 {
     struct buf buf = BUF_EMPTY;
     const struct run_entry *run = attempt->run;
-    int64_t seq = item->ret_seq;
+    int64_t seq = item->ret_seq - 1;
     struct json_out out = begin(&buf, seq, "attempt", run->info.run_id);
     json_out_member_str(&out, "key", attempt->key);
     json_out_member_int(&out, "n", item->n);

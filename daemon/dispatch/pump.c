@@ -254,28 +254,49 @@ static bool is_hungry(struct run_entry *const *runs, size_t count)
     return false;
 }
 
-static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
+/* A run's part of the free slots: shared evenly among those of its priority that are still to come. */
+static int64_t share_of_room(struct run_entry *const *runs, size_t count, size_t i, int64_t room)
 {
-    struct run_entry *runs[256];
+    int64_t peers = 1;
+    while (i + (size_t)peers < count && runs[i + (size_t)peers]->info.priority == runs[i]->info.priority)
+        peers++;
+    return room <= 0 ? 0 : (room + peers - 1) / peers;
+}
+
+/* Runs of an endpoint that may go, by priority and share. Returns how many. */
+static size_t runs_of(struct engine *engine, const struct endpoint *endpoint, struct run_entry **runs, size_t cap)
+{
     size_t count = 0;
-    for (struct run_entry *run = engine->registry.runs; run != NULL && count < ARRAY_COUNT(runs); run = run->next)
+    for (struct run_entry *run = engine->registry.runs; run != NULL && count < cap; run = run->next)
         if (run->endpoint == endpoint && run->dispatch != NULL && run_is_runnable(engine, run))
             runs[count++] = run;
     if (count > 1)
         qsort(runs, count, sizeof(struct run_entry *), by_share);
+    return count;
+}
+
+static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
+{
+    struct run_entry *runs[256];
+    size_t count = runs_of(engine, endpoint, runs, ARRAY_COUNT(runs));
     struct pacer_now now = engine_now();
+    int64_t spoken_for = 0; /* slots that claims of this turn will fill */
     for (size_t i = 0; i < count; i++) {
-        if (i > 0 && runs[i]->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
+        struct run_entry *run = runs[i];
+        bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
+        if (i > 0 && run->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
             return; /* the rest is of lower priority still */
-        start_ready(runs[i]);
-        end_batch(runs[i], now.mono_us);
-        struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, runs[i]->profile.mode == MODE_CONTINUOUS, false);
+        start_ready(run);
+        end_batch(run, now.mono_us);
+        struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, is_adaptive, false);
         if (answer.wait != PACER_GO && answer.wait_us >= 0)
             pump_wake_at(endpoint, answer.wait_us);
-        int64_t room = pacer_in_flight_limit(endpoint->pacer, runs[i]->profile.mode == MODE_CONTINUOUS) - endpoint->in_flight;
-        if (answer.wait == PACER_GO || !is_long_wait(&answer))
-            claim_more(engine, runs[i], now, answer.wait == PACER_GO ? room / (int64_t)(count - i) : 0);
-        fail_held_if_alone(engine, runs[i]);
+        int64_t room = answer.wait == PACER_GO ? pacer_in_flight_limit(endpoint->pacer, is_adaptive) - endpoint->in_flight - spoken_for : 0;
+        int64_t share = share_of_room(runs, count, i, room);
+        if (!is_long_wait(&answer))
+            claim_more(engine, run, now, share);
+        spoken_for += share;
+        fail_held_if_alone(engine, run);
     }
 }
 

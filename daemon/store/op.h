@@ -74,7 +74,7 @@ struct settle_item {
     enum settle_verdict ret_verdict;
     int64_t ret_lease, ret_call;    /* of MOVE_REASK */
     int32_t ret_n;
-    int64_t ret_seq;
+    int64_t ret_seq;                /* of the assignment's event; the attempt's is the one before */
 };
 struct store_settle {
     struct store_op op;

@@ -214,6 +214,7 @@ static int item_settle(struct settling *s)
 {
     struct settle_item *item = s->item;
     struct sqlite_store *store = s->store;
+    sqlite_seq_next(store);
     item->ret_seq = sqlite_seq_next(store);
     item->ret_verdict = VERDICT_STALE;
     int rc = row_get(store, item->assignment, &s->row);
