@@ -18,10 +18,8 @@ static const struct setting_row endpoint_settings[] = {
     {"tpm", "tpm", SETTING_NUMBER, 0, INT64_C(1000000000000), NULL},
     {"rpd", "rpd", SETTING_NUMBER, 0, INT64_C(100000000000), NULL},
     {"max_in_flight", "max_in_flight", SETTING_NUMBER, 1, 1024, NULL},
-    {"price_in", "price_in_micros", SETTING_MICROS, 0, 0, NULL},
-    {"price_cached_in", "price_cached_in_micros", SETTING_MICROS, 0, 0, NULL},
-    {"price_out", "price_out_micros", SETTING_MICROS, 0, 0, NULL},
-    {"price_currency", "price_currency", SETTING_TEXT, 0, 0, NULL},
+    {"max_output_tokens", "max_output_tokens", SETTING_NUMBER, 1, 1000000, NULL},
+    {"request_timeout", "request_timeout", SETTING_TEXT, 0, 0, NULL},
 };
 
 static int list_endpoints(struct cli *cli, int count, char **words)
@@ -37,20 +35,10 @@ static int list_endpoints(struct cli *cli, int count, char **words)
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
-static const struct setting_row *row_of_member(const char *member)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(endpoint_settings); i++)
-        if (strcmp(endpoint_settings[i].member, member) == 0)
-            return &endpoint_settings[i];
-    return NULL;
-}
-
-static void add_value(struct buf *out, const struct setting_row *row, struct json_object *value)
+static void add_value(struct buf *out, struct json_object *value)
 {
     if (value == NULL)
         buf_add_str(out, "-");
-    else if (row != NULL && row->type == SETTING_MICROS)
-        show_micros(out, NULL, json_i64(value, 0));
     else if (json_is_str(value))
         buf_add_str(out, json_str(value, NULL));
     else
@@ -60,8 +48,7 @@ static void add_value(struct buf *out, const struct setting_row *row, struct jso
 static void print_setting(struct json_object *setting)
 {
     struct buf text = BUF_EMPTY;
-    const struct setting_row *row = row_of_member(json_get_str(setting, "name", ""));
-    add_value(&text, row, json_get(setting, "value"));
+    add_value(&text, json_get(setting, "value"));
     if (json_get(setting, "set_value") != NULL) {
         buf_add_str(&text, " (set by ");
         buf_add_str(&text, json_get_str(setting, "set_by", "?"));
@@ -72,10 +59,10 @@ static void print_setting(struct json_object *setting)
             show_time(&text, json_get_str(setting, "until", NULL));
         }
         buf_add_str(&text, "; the file has ");
-        add_value(&text, row, json_get(setting, "file_value"));
+        add_value(&text, json_get(setting, "file_value"));
         buf_add_char(&text, ')');
     }
-    out_line("  %-18s %s", row ? row->name : json_get_str(setting, "name", "?"), buf_text(&text));
+    out_line("  %-18s %s", json_get_str(setting, "name", "?"), buf_text(&text));
     buf_clear(&text);
 }
 
@@ -251,7 +238,7 @@ const struct verb endpoint_verbs[] = {
     {"list", "", "all endpoints", 0, 0, list_endpoints},
     {"show", "ENDPOINT", "its state, pace, counts and settings", 1, 1, show_endpoint},
     {"test", "ENDPOINT", "send one small request and tell what came back", 1, 1, test_endpoint},
-    {"set", "ENDPOINT NAME=VALUE...", "rpm, tpm, rpd, max_in_flight, price_in, price_cached_in, price_out (per million tokens), price_currency", 2, -1,
+    {"set", "ENDPOINT NAME=VALUE...", "rpm, tpm, rpd, max_in_flight, max_output_tokens, request_timeout", 2, -1,
      set_endpoint},
     {"unset", "ENDPOINT NAME...", "the configuration file's value again", 2, -1, unset_endpoint},
     {"resume", "ENDPOINT", "use it again after its key, bill or model was put right", 1, 1, resume_endpoint},

@@ -97,6 +97,10 @@ static void print_run(const struct cli *cli, struct json_object *run)
     buf_add_fmt(&text, "%" PRId64 " transient, %" PRId64 " throttled, %" PRId64 " invalid answers, %" PRId64 " lost (possibly billed)",
                 json_get_i64(retries, "transient", 0), json_get_i64(retries, "throttled", 0), json_get_i64(retries, "invalid_answer", 0),
                 json_get_i64(retries, "lost", 0));
+    if (json_get_i64(retries, "agent_full", 0) > 0)
+        buf_add_fmt(&text, ", %" PRId64 " for a full agent", json_get_i64(retries, "agent_full", 0));
+    if (json_get_i64(retries, "unavailable", 0) > 0)
+        buf_add_fmt(&text, ", %" PRId64 " unavailable", json_get_i64(retries, "unavailable", 0));
     print_field("retries", &text);
     show_count(&text, json_get_i64(json_get(run, "tokens"), "in", 0));
     buf_add_str(&text, " in, ");

@@ -60,7 +60,7 @@ static void tell_end(struct follower *follower, struct followed *followed)
         buf_add_str(&line, ", in ");
         show_seconds(&line, to - from);
     }
-    if (json_is_i64(json_at(run, "cost.micros"))) {
+    if (json_is_str(json_at(run, "cost.currency")) && json_is_i64(json_at(run, "cost.micros"))) {
         buf_add_str(&line, ", ");
         show_money(&line, json_get(run, "cost"));
     }

@@ -38,7 +38,7 @@ ENDPOINT = {
     "name": "gemini", "provider": "gemini", "model": "gemini-3.8-flash", "base_url": "http://127.0.0.1:1", "is_default": True, "state": "up",
     "reason": None, "text": None, "since": NOW,
     "settings": [{"name": "rpm", "value": 300, "file_value": 0, "set_value": 300, "set_at": NOW, "set_by": "root", "until": None},
-                 {"name": "price_in_micros", "value": 750000, "file_value": 750000, "set_value": None, "set_at": None, "set_by": None, "until": None}],
+                 {"name": "max_in_flight", "value": 64, "file_value": 64, "set_value": None, "set_at": None, "set_by": None, "until": None}],
     "in_flight": 3,
     "pacer": {"mode": "rate", "rate_per_min": 300.0, "window": None, "concurrency": 8, "limited_by": "rpm", "breaker": "closed", "next_at": None,
               "text": "300 a minute, set by root"},
@@ -182,7 +182,7 @@ class FakeDaemon:
             answer["accepted"] += 1
             run["rows"].append({"key": row["key"], "row": row["row"], "fields": row["fields"], "state": "pending", "agent_id": None,
                                 "text": text.decode()})
-        run["parts"].append({"n": n, "sha256": sha256, "bytes": len(body), "rows": body.count(b"\n"), "answer": check_shape("PartAnswer", answer)})
+        run["parts"].append({"n": n, "sha256": sha256, "rows": body.count(b"\n"), "answer": check_shape("PartAnswer", answer)})
         return 200, None, answer
 
     def assignment(self, row, with_fields):

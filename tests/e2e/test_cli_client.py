@@ -74,7 +74,7 @@ def test_every_command_answers(bench):
     for arguments in (["status"], ["status", "north"], ["runs"], ["list", "north"], ["show", "north", "L1", "--prompt"], ["attempts", "north", "L1"],
                       ["failures"], ["loads", "north"], ["results", "north"], ["pool", "import", "P", "agents.csv"], ["pool", "list"], ["pool", "show", "P"],
                       ["pool", "set", "P", "A1", "capacity=none", "available=no"], ["loads", "--pool", "P"], ["endpoint", "list"],
-                      ["endpoint", "show", "gemini"], ["endpoint", "set", "gemini", "rpm=30", "price_in=0.75", "--for", "2h"],
+                      ["endpoint", "show", "gemini"], ["endpoint", "set", "gemini", "rpm=30", "request_timeout=30s", "--for", "2h"],
                       ["endpoint", "unset", "gemini", "rpm"], ["profile", "list"], ["profile", "show", "adaptive"], ["template", "show"], ["health"],
                       ["doctor"], ["drain", "--wait"], ["undrain"], ["reload"], ["audit"], ["version"], ["retry", "north", "--state", "failed"],
                       ["cancel", "north", "--key", "L3"], ["set", "north", "priority=5"], ["pause", "north"], ["resume", "north"], ["events"]):
@@ -86,7 +86,7 @@ def test_every_command_answers(bench):
             assert ran.out or arguments[0] == "events", arguments
             if form == ["--json"]:
                 json.loads(ran.out)
-    assert bench.fake.audit[0] == {"settings": {"rpm": 30, "price_in_micros": 750000}, "for_ms": 7200000}
+    assert bench.fake.audit[0] == {"settings": {"rpm": 30, "request_timeout": "30s"}, "for_ms": 7200000}
     assert bench.ctl("endpoint", "test", "gemini").returncode == 1
 
 
