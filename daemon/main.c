@@ -22,6 +22,7 @@
 
 #define SOCKET_NAME "gallocd.sock"
 #define BEAT_MS 1000
+#define HURRY_MS 2000 /* after a second signal: as long as the store may take to write down what is lost */
 
 struct gallocd {
     struct options options;
@@ -34,10 +35,10 @@ struct gallocd {
     char *socket_path, *state_dir; /* owned; as in force */
     int lock_fd;
     bool owns_socket;              /* made by us, so taken away by us */
-    bool is_stopping;
+    int stops;                     /* signals to stop, so far */
     int exit_status;
     struct loop_signal term, interrupt, hangup;
-    struct loop_timer beat;
+    struct loop_timer beat, hurry;
     int64_t watchdog_ms, watchdog_due_mono_ms;
     int64_t engine_ticks, store_ticks; /* at the last sign of life */
     char status[256];
@@ -63,7 +64,7 @@ static void describe(struct gallocd *daemon, char *text, size_t size)
         open += run->info.state == RUN_IMPORTING || run->info.state == RUN_RUNNING;
         running += run->info.state == RUN_RUNNING;
     }
-    int len = snprintf(text, size, "%s%d open runs (%d running), %" PRId64 " calls in flight", daemon->is_stopping ? "stopping: " : "", open, running,
+    int len = snprintf(text, size, "%s%d open runs (%d running), %" PRId64 " calls in flight", daemon->stops > 0 ? "stopping: " : "", open, running,
                        engine_in_flight(daemon->engine));
     for (const struct endpoint *endpoint = registry->endpoints; endpoint != NULL && len > 0 && (size_t)len < size; endpoint = endpoint->next)
         if (endpoint_is_down(endpoint))
@@ -113,17 +114,20 @@ static void on_drained(void *arg)
     loop_stop(daemon->loop);
 }
 
+/* The first signal: what is in flight may end. The second: calls under way are cut, and recorded as lost. The third: now. */
 static void on_stop(int signal, void *arg)
 {
     struct gallocd *daemon = arg;
-    if (daemon->is_stopping) {
-        log_event(LOG_LEVEL_NOTICE, "stopping_now", "signal=%d in_flight=%" PRId64, signal, engine_in_flight(daemon->engine));
+    int64_t timeout_ms = daemon->stops == 0 ? engine_configuration(daemon->engine)->drain_timeout_ms : 0;
+    log_event(LOG_LEVEL_NOTICE, daemon->stops == 0 ? "stopping" : "stopping_now", "signal=%d in_flight=%" PRId64 " drain_timeout_ms=%" PRId64, signal,
+              engine_in_flight(daemon->engine), timeout_ms);
+    daemon->stops++;
+    if (daemon->stops > 2) {
         loop_stop(daemon->loop);
         return;
     }
-    daemon->is_stopping = true;
-    int64_t timeout_ms = engine_configuration(daemon->engine)->drain_timeout_ms;
-    log_event(LOG_LEVEL_NOTICE, "stopping", "signal=%d in_flight=%" PRId64 " drain_timeout_ms=%" PRId64, signal, engine_in_flight(daemon->engine), timeout_ms);
+    if (daemon->stops == 2)
+        loop_timer_set_ms(&daemon->hurry, HURRY_MS);
     notify_stopping("stopping: calls in flight may end");
     api_set_stopping(daemon->api);
     engine_drain(daemon->engine, timeout_ms, on_drained, daemon);
@@ -238,6 +242,7 @@ static int start(struct gallocd *daemon, struct config *config, struct galloc_er
     if (rc < 0)
         return rc;
     loop_timer_init(&daemon->beat, daemon->loop, on_beat, daemon);
+    loop_timer_init(&daemon->hurry, daemon->loop, on_drained, daemon);
     loop_timer_set_ms(&daemon->beat, BEAT_MS);
     daemon->watchdog_ms = notify_watchdog_ms();
     describe(daemon, daemon->status, sizeof daemon->status);
@@ -251,6 +256,7 @@ static int start(struct gallocd *daemon, struct config *config, struct galloc_er
 static void stop(struct gallocd *daemon)
 {
     loop_timer_clear(&daemon->beat);
+    loop_timer_clear(&daemon->hurry);
     api_close(daemon->api);
     if (daemon->owns_socket)
         unlink(daemon->socket_path);

@@ -15,6 +15,23 @@ struct part_target {
     enum import_duplicate on_duplicate;
 };
 
+/* An object without its members that are null: a problem's errors have only what applies. */
+static void add_without_nulls(struct buf *out, struct json_span object)
+{
+    struct json_span name, value;
+    const char *before = "{";
+    for (const char *at = NULL; json_next(object, &at, &name, &value);) {
+        if (json_span_kind(value) == JSON_NULL)
+            continue;
+        buf_add_str(out, before);
+        buf_add(out, name.at, name.len);
+        buf_add_char(out, ':');
+        buf_add(out, value.at, value.len);
+        before = ",";
+    }
+    buf_add_str(out, before[0] == '{' ? "{}" : "}");
+}
+
 /* With on_duplicate = error: the problem names the repeated rows. */
 static void fail_with_rows(struct request *request, struct store_import *import)
 {
@@ -27,7 +44,7 @@ static void fail_with_rows(struct request *request, struct store_import *import)
             continue;
         for (const char *in = NULL; count < ERRORS_MAX && json_next(value, &in, &name, &row); count++) {
             buf_add_str(&members, count ? "," : "");
-            buf_add(&members, row.at, row.len);
+            add_without_nulls(&members, row);
         }
         break;
     }

@@ -327,14 +327,48 @@ void handle_reload(struct request *request)
 
 /* ---- doctor and audit ---- */
 
+static int check_member(const char *name, struct json_object *value, void *arg)
+{
+    struct json_out *out = arg;
+    struct buf text = BUF_EMPTY;
+    json_to_text(value, &text);
+    json_out_name(out, strcmp(name, "detail") == 0 ? "text" : name);
+    json_out_raw(out, text.data, text.len);
+    buf_clear(&text);
+    return 0;
+}
+
+/* The store's report as the API has it. */
+static void report_json(struct json_out *out, struct json_object *report)
+{
+    struct json_object *checks = json_get(report, "checks");
+    json_out_begin(out, '{');
+    json_out_member_bool(out, "ok", json_get_bool(report, "ok", false));
+    json_out_name(out, "checks");
+    json_out_begin(out, '[');
+    for (size_t i = 0; i < json_array_len(checks); i++) {
+        json_out_begin(out, '{');
+        json_each(json_array_at(checks, i), check_member, out);
+        json_out_end(out, '}');
+    }
+    json_out_end(out, ']');
+    json_out_end(out, '}');
+}
+
 static void on_examined(struct store_op *op)
 {
     struct request *request = op->arg;
     const struct store_doctor *doctor = (const struct store_doctor *)op;
+    struct json_object *report = NULL;
+    struct galloc_error error;
     if (op->code < 0) {
         request_fail_op(request, op);
+    } else if (json_parse(buf_text(&doctor->ret_report), doctor->ret_report.len, &report, &error) < 0) {
+        request_fail(request, &error);
     } else {
-        buf_add(&request->out, doctor->ret_report.data, doctor->ret_report.len);
+        struct json_out out = JSON_OUT(&request->out);
+        report_json(&out, report);
+        json_free(report);
         request_reply(request, 200);
     }
     store_op_free(op);
@@ -342,6 +376,10 @@ static void on_examined(struct store_op *op)
 
 void handle_doctor(struct request *request)
 {
+    if (json_get_bool(request->json, "repair", false)) {
+        request_fail_fmt(request, GALLOC_NOT_IMPLEMENTED, "this store cannot put counters right while it runs; look without \"repair\" what is off");
+        return;
+    }
     struct store_doctor *doctor = handler_op(request, OP_DOCTOR, on_examined);
     doctor->is_full = json_get_bool(request->json, "full", false);
     handler_submit(request, &doctor->op);
