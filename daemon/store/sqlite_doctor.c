@@ -290,6 +290,7 @@ void sqlite_reader_check(struct store_reader *reader, struct store_doctor *docto
     int rc = 0;
     reader->op = &doctor->op;
     reader->snapshot_end_us = 0;
+    reader->is_log_long = false;
     doctor->op.code = 0;
     json_out_begin(&out, '[');
     for (size_t i = 0; i < ARRAY_COUNT(checks) && rc == 0; i++) {

@@ -155,6 +155,8 @@ int sqlite_apply_pool_put(struct sqlite_store *store, struct store_op *op, bool 
     struct store_pool_put *put = CONTAINER_OF(op, struct store_pool_put, op);
     struct store_pool pool = {0};
     int64_t id = 0, ledger = 0;
+    if (put->name == NULL || put->name[0] == '\0')
+        return sqlite_refuse(op, GALLOC_INVALID_VALUE, "a pool needs a name");
     int rc = sqlite_pool_by_name(store, put->name, &id);
     size_t before = 0;
     if (rc > 0) {

@@ -218,6 +218,7 @@ bool sqlite_reader_read(struct store_reader *reader, struct store_read *read)
     read->limit = (int32_t)clamp_i64(read->limit, 1, LIMIT_PAGE_ROWS);
     read->op.code = 0;
     reader->op = &read->op;
+    reader->is_log_long = false;
     reader->snapshot_end_us = clock_mono_us() + READ_SNAPSHOT_MS * 1000;
     page_begin(&page, read);
     int rc = read_check_ending(reader);

@@ -7,7 +7,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
+#define LOG_LOOK_US 250000
 #define STEPS_A_LOOK 4000 /* instructions of SQLite between two looks at the clock: well under a millisecond */
 
 static const char *const statement_sql[READ_STATEMENT_COUNT] = {
@@ -16,12 +18,24 @@ static const char *const statement_sql[READ_STATEMENT_COUNT] = {
 #undef X
 };
 
+/* Has the log grown too long behind a reader that may take its time? Looked at now and then. */
+static bool is_log_long(struct store_reader *reader)
+{
+    int64_t now_us = clock_mono_us();
+    if (now_us - reader->looked_us < LOG_LOOK_US)
+        return false;
+    struct stat st;
+    reader->looked_us = now_us;
+    reader->is_log_long = stat(reader->wal_path, &st) == 0 && st.st_size > READ_WAL_BYTES;
+    return reader->is_log_long;
+}
+
 static int look(void *arg)
 {
-    const struct store_reader *reader = arg;
+    struct store_reader *reader = arg;
     if (atomic_load_explicit(&reader->is_interrupted, memory_order_relaxed))
         return 1;
-    return reader->snapshot_end_us != 0 && clock_mono_us() >= reader->snapshot_end_us;
+    return reader->snapshot_end_us != 0 ? clock_mono_us() >= reader->snapshot_end_us : is_log_long(reader);
 }
 
 int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struct galloc_error *error)
@@ -33,6 +47,7 @@ int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struc
     struct store_reader *reader = xcalloc(1, sizeof(*reader));
     reader->db = db;
     reader->path = path;
+    reader->wal_path = xasprintf("%s-wal", path);
     sqlite3_progress_handler(db, STEPS_A_LOOK, look, reader);
     *ret_reader = reader;
     return 0;
@@ -46,6 +61,7 @@ void sqlite_reader_close(struct store_reader *reader)
     for (size_t i = 0; i < READ_STATEMENT_COUNT; i++)
         sqlite3_finalize(reader->statements[i]);
     sqlite3_close(reader->db);
+    free(reader->wal_path);
     free(reader);
 }
 
@@ -78,6 +94,11 @@ int read_fault(struct store_reader *reader, int sqlite_code, const char *doing)
     int code = sqlite_code & 0xff;
     if (code == SQLITE_INTERRUPT && read_check_ending(reader) < 0)
         return reader->op->code;
+    if (code == SQLITE_INTERRUPT && reader->is_log_long)
+        return read_refuse(reader, GALLOC_BUSY,
+                           "the store's log grew to %lld MiB meanwhile: it was ended so that the log can be emptied; "
+                           "try again when less is written",
+                           READ_WAL_BYTES >> 20);
     if (code == SQLITE_INTERRUPT)
         return read_refuse(reader, GALLOC_BUSY, "reading took longer than %d s and was ended; ask for less at once",
                            READ_SNAPSHOT_MS / 1000);

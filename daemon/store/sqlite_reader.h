@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #define READ_SNAPSHOT_MS 2000 /* a read that holds its snapshot for longer is ended: the log cannot be emptied meanwhile */
+#define READ_WAL_BYTES (256LL << 20) /* what may take longer (the doctor) is ended when the log has grown to this */
 
 /* clang-format off */
 #define READ_STATEMENTS(X)                                                                                                                       \
@@ -41,7 +42,7 @@
     X(READ_LEDGER_OF_RUN, "SELECT coalesce(ledger, 0) FROM run WHERE id = ?1")                                                                 \
     X(READ_LEDGER_OF_POOL, "SELECT min(id) FROM ledger WHERE pool = ?1")                                                                       \
     X(READ_LEDGER_RUNS, "SELECT count(*) FROM (SELECT 1 FROM run WHERE ledger = ?1 LIMIT 2)")                                                  \
-    X(READ_TAKEN, "SELECT id, agent FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id > ?2 AND agent IS NOT NULL ORDER BY id")   \
+    X(READ_TAKEN, "SELECT id, agent FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id > ?2 ORDER BY id")                         \
     X(READ_FAILURE, "SELECT a.class, a.key, r.body, r.sha256, r.finished_at_ms FROM assignment a LEFT JOIN result r ON r.assignment = a.id "   \
                     "WHERE a.id = ?1 AND a.state = 3")                                                                                         \
     X(READ_AUDIT, "SELECT id, at_ms, uid, pid, verb, target, detail, seq FROM audit WHERE id < ?1 ORDER BY id DESC")                           \
@@ -61,7 +62,10 @@ struct store_reader {
     const char *path; /* borrowed */
     sqlite3_stmt *statements[READ_STATEMENT_COUNT]; /* owned; prepared at first use */
     struct store_op *op;      /* borrowed: what is being done */
-    int64_t snapshot_end_us;  /* clock_mono_us() at which a read is ended; 0: never (the doctor) */
+    int64_t snapshot_end_us;  /* clock_mono_us() at which a read is ended; 0: not by time (the doctor) */
+    char *wal_path;           /* owned */
+    int64_t looked_us;        /* when the log's size was last looked at */
+    bool is_log_long;
     atomic_bool is_interrupted;
     struct tally *tallies;    /* owned list: reads that take several turns */
 };

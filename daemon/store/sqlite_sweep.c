@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define PIECE_ROWS 256    /* rows chosen at once; the clock is looked at between pieces */
+#define KEYED_ROWS 1000   /* changed in a step at least where keys are named: looking those up may take all its time */
 #define AUDITED_ITEMS 100 /* of a list in the audit row */
 
 struct sweeping {
@@ -251,7 +252,7 @@ static int rows_change(struct sweeping *s)
                                 &s->is_end);
         for (size_t i = 0; i < count && chosen == SQLITE_OK && rc == 0; i++)
             rc = row_change(s, ids[i]);
-        has_time = !sqlite_is_late(s->store);
+        has_time = !sqlite_is_late(s->store) || (selection.has_keys && s->step_changed < KEYED_ROWS);
     }
     selection_close(&selection);
     return chosen > 0 ? sqlite_fault(s->store, chosen, "choosing the rows of a sweep") : rc < 0 ? rc : 0;

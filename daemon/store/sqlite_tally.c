@@ -273,7 +273,8 @@ static int load_turn(struct store_reader *reader, struct page *page, struct tall
     int rc = read_find(reader, READ_TAKEN, &row, "ii", page->read->run, tally->after);
     for (; rc > 0; rc = read_next(reader, row)) {
         tally->after = sqlite3_column_int64(row, 0);
-        taken_add(tally, sqlite3_column_int64(row, 1));
+        if (sqlite3_column_type(row, 1) != SQLITE_NULL)
+            taken_add(tally, sqlite3_column_int64(row, 1));
         if (++seen % 256 == 0 && page_is_late(page)) {
             sqlite3_reset(row);
             return 1;

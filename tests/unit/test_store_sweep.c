@@ -155,6 +155,20 @@ static void test_selectors(void **state)
     assert_int_equal(sweep_all(rig, run, SWEEP_CANCEL), -GALLOC_WRONG_STATE);
 }
 
+/* Thousands of keys, in any order and some twice: in steps, each row once. */
+static void test_many_keys(void **state)
+{
+    struct rig *rig = *state;
+    int64_t run = rig_full_run(rig, "one", 1, -1, 5000);
+    struct store_sweep *sweep = sweep_op(run, SWEEP_CANCEL);
+    sweep->selector.keys = xcalloc(4001, sizeof(char *));
+    for (int i = 0; i < 4000; i++)
+        sweep->selector.keys[i] = xasprintf("K01-%06d", i * 7 % 3500);
+    assert_int_equal(swept(rig, sweep), 3500);
+    assert_counts(rig, run, 1500, 0, 0, 0, 3500);
+    assert_int_equal(rig_number(rig, "SELECT count(*) FROM assignment WHERE state = 4 AND row <= 3500"), 3500);
+}
+
 static void test_retry(void **state)
 {
     struct rig *rig = *state;
@@ -353,11 +367,17 @@ static void test_selector_survives(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RIG_TEST(test_cancel_all),    RIG_TEST(test_marked_first),
-        RIG_TEST(test_selectors),     RIG_TEST(test_retry),
-        RIG_TEST(test_retry_refused), RIG_TEST(test_expire),
-        RIG_TEST(test_fail_held),     RIG_TEST(test_one_after_the_other),
-        RIG_TEST(test_crash),         RIG_TEST(test_selector_survives),
+        RIG_TEST(test_cancel_all),
+        RIG_TEST(test_marked_first),
+        RIG_TEST(test_selectors),
+        RIG_TEST(test_many_keys),
+        RIG_TEST(test_retry),
+        RIG_TEST(test_retry_refused),
+        RIG_TEST(test_expire),
+        RIG_TEST(test_fail_held),
+        RIG_TEST(test_one_after_the_other),
+        RIG_TEST(test_crash),
+        RIG_TEST(test_selector_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
