@@ -163,7 +163,7 @@ static void test_many_keys(void **state)
     struct store_sweep *sweep = sweep_op(run, SWEEP_CANCEL);
     sweep->selector.keys = xcalloc(4001, sizeof(char *));
     for (int i = 0; i < 4000; i++)
-        sweep->selector.keys[i] = xasprintf("K01-%06d", i * 7 % 3500);
+        sweep->selector.keys[i] = xasprintf("K01-%06d", i * 11 % 3500);
     assert_int_equal(swept(rig, sweep), 3500);
     assert_counts(rig, run, 1500, 0, 0, 0, 3500);
     assert_int_equal(rig_number(rig, "SELECT count(*) FROM assignment WHERE state = 4 AND row <= 3500"), 3500);
