@@ -10,9 +10,7 @@
  *                   commands and imports are answered `outcome_unknown`. It stands: all is answered as done. It does not: as before COMMIT.
  * A full disk is tried again for ever, new work being refused meanwhile. Three other failures in a row, or a failed medium, end the store: all is
  * answered, nothing is tried again, and the daemon is told to end. */
-#include "store/writer.h"
-
-#include "store/writer_list.h"
+#include "store/writer_inside.h"
 
 #include "base/clock.h"
 #include "core/limits.h"
@@ -20,63 +18,24 @@
 #define TURN_US 25000        /* work of a transaction, imports and sweeps apart */
 #define STEP_LEAST_US 5000   /* what a step of an import or sweep gets even when the turn is used up, so that it is never starved */
 #define IDLE_MS 500          /* without mail: a sign of life, and housekeeping */
-#define RETRY_FIRST_MS 50    /* after a failure; doubles */
-#define RETRY_MOST_MS 1000
-#define FAILURES_MOST 3      /* in a row, of what is not a full disk */
 #define SIZES_US 250000      /* between two looks at the files' sizes */
 #define RESERVE_BYTES (32 << 20) /* of the file system: below it new work is refused, so that every result that is owed finds room */
 
-struct writer {
-    const struct store_ops *ops;
-    struct store_engine *engine; /* borrowed */
-    struct writer_report report;
-    struct mailbox box;
-    pthread_t thread;
-    pthread_mutex_t stats_lock; /* over stats */
-    struct store_stats stats;
-    /* The thread's own: */
-    struct op_list kept;       /* settles to be done anew, before all others */
-    struct op_list group;      /* done in this transaction, to be answered with it */
-    struct op_list sweeps;     /* in order: the first is being stepped, or waits behind one of its run */
-    struct store_op *import;   /* between two steps */
-    bool is_import_stepped;    /* in this transaction */
-    bool is_unknown;           /* a commit failed: the group waits for reopen() */
-    enum store_health health;
-    int failures;              /* in a row */
-    int64_t retry_ms, retry_mono_us, sizes_mono_us;
-    bool acks_early;           /* the broken promise that the crash tests have to notice */
-};
-
-static struct store_sweep *sweep_of(struct store_op *op)
-{
-    return CONTAINER_OF(op, struct store_sweep, op);
-}
-
-/* ---- answers ---- */
-static void answer(struct writer *writer, struct store_op *op)
+/* ---- answers and stats ---- */
+void writer_answer(struct writer *writer, struct store_op *op)
 {
     writer->report.on_answer(op, writer->report.arg);
 }
 
-static void answer_fault(struct writer *writer, struct store_op *op, int code, const struct galloc_error *error)
-{
-    op->code = code;
-    op->seq_first = 0;
-    op->error = *error;
-    op->error.code = -code;
-    answer(writer, op);
-}
-
-static void answer_group(struct writer *writer, const struct store_commit *commit)
+void writer_answer_group(struct writer *writer, const struct store_commit *commit)
 {
     if (commit != NULL && commit->run_count > 0)
         writer->report.on_commit(commit, writer->report.arg);
     for (struct store_op *op; (op = op_list_take(&writer->group)) != NULL;)
-        answer(writer, op);
+        writer_answer(writer, op);
     writer->report.on_turn(writer->report.arg);
 }
 
-/* ---- stats and health ---- */
 static void stats_turn(struct writer *writer, int64_t commit_us, int64_t ops)
 {
     struct store_sizes sizes;
@@ -102,73 +61,6 @@ static void stats_turn(struct writer *writer, int64_t commit_us, int64_t ops)
     pthread_mutex_unlock(&writer->stats_lock);
 }
 
-static void health_set(struct writer *writer, enum store_health health, const char *text)
-{
-    if (writer->health == health)
-        return;
-    writer->health = health;
-    pthread_mutex_lock(&writer->stats_lock);
-    writer->stats.health = health;
-    pthread_mutex_unlock(&writer->stats_lock);
-    writer->report.on_health(health, text, writer->report.arg);
-    writer->report.on_turn(writer->report.arg);
-}
-
-static void failure_note(struct writer *writer, int code, const struct galloc_error *error)
-{
-    if (code == -GALLOC_DISK_FULL)
-        health_set(writer, STORE_DISK_FULL, error->message);
-    else if (code == -GALLOC_D_STORE_IO || (code != -GALLOC_BUSY && ++writer->failures >= FAILURES_MOST))
-        health_set(writer, STORE_FAILED, error->message);
-    writer->retry_ms = writer->retry_ms == 0 ? RETRY_FIRST_MS : min_i64(writer->retry_ms * 2, RETRY_MOST_MS);
-    writer->retry_mono_us = clock_mono_us() + writer->retry_ms * 1000;
-}
-
-static void success_note(struct writer *writer)
-{
-    writer->failures = 0;
-    writer->retry_ms = 0;
-    health_set(writer, STORE_WELL, "");
-}
-
-/* What an operation is told of a fault: a failed medium is, to it, a store that cannot be written. */
-static int code_for_ops(int fault)
-{
-    return fault == -GALLOC_DISK_FULL ? fault : -GALLOC_STORE_UNAVAILABLE;
-}
-
-/* ---- a group that did not happen ---- */
-/* Nothing of this transaction stands. `current` (may be NULL) is the operation that met the fault. */
-static void group_undo(struct writer *writer, struct store_op *current, int fault, const struct galloc_error *error)
-{
-    int code = code_for_ops(fault);
-    struct op_list undone = writer->group, settles = {0}, sweeps = {0}, waiting = writer->sweeps;
-    writer->group = writer->sweeps = (struct op_list){0};
-    if (current != NULL)
-        op_list_add(&undone, current);
-    for (struct store_op *op; (op = op_list_take(&undone)) != NULL;) {
-        if (store_op_lane(op->kind) == STORE_SETTLE)
-            op_list_add(&settles, op);
-        else if (op->kind == OP_SWEEP && sweep_of(op)->phase == SWEEP_BEGUN)
-            op_list_add(&sweeps, op);
-        else
-            answer_fault(writer, op, code, error);
-    }
-    for (struct store_op *op; (op = op_list_take(&waiting)) != NULL;) {
-        if (sweep_of(op)->phase == SWEEP_STEPPED)
-            answer_fault(writer, op, code, error);
-        else
-            op_list_add(&sweeps, op);
-    }
-    writer->sweeps = sweeps;
-    op_list_prepend(&writer->kept, &settles);
-    if (writer->import != NULL && writer->is_import_stepped) {
-        answer_fault(writer, writer->import, code, error);
-        writer->import = NULL;
-    }
-    writer->report.on_turn(writer->report.arg);
-}
-
 /* ---- a turn ---- */
 /* New work is refused while there is still room for what is owed. */
 static bool is_refused_for_space(const struct writer *writer, struct store_op *op)
@@ -189,8 +81,8 @@ static int op_apply(struct writer *writer, struct store_op *op)
     int fault = is_refused_for_space(writer, op) ? 0 : writer->ops->apply(writer->engine, op, &has_more, &error);
     if (fault < 0) {
         writer->ops->rollback(writer->engine);
-        group_undo(writer, op, fault, &error);
-        failure_note(writer, fault, &error);
+        writer_group_undo(writer, op, fault, &error);
+        writer_failure(writer, fault, &error);
         return fault;
     }
     if (!has_more)
@@ -282,21 +174,11 @@ static int64_t group_count(const struct writer *writer)
     return count;
 }
 
-static void group_landed(struct writer *writer, const struct store_commit *commit)
-{
-    for (struct mail *mail = writer->sweeps.first; mail != NULL; mail = mail->next)
-        if (sweep_of(op_of_mail(mail))->phase == SWEEP_STEPPED)
-            sweep_of(op_of_mail(mail))->phase = SWEEP_BEGUN;
-    writer->is_import_stepped = false;
-    success_note(writer);
-    answer_group(writer, commit);
-}
-
 /* The broken promise: answers go out, and the commit comes a while later. */
 static void ack_early(struct writer *writer)
 {
-    answer_group(writer, NULL);
-    nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+    writer_answer_group(writer, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL); /* lint: poll */
 }
 
 static void group_commit(struct writer *writer)
@@ -309,15 +191,15 @@ static void group_commit(struct writer *writer)
     int fault = writer->ops->commit(writer->engine, &commit, &error);
     if (fault < 0) {
         writer->is_unknown = true;
-        failure_note(writer, fault, &error);
+        writer_failure(writer, fault, &error);
         writer->retry_mono_us = 0; /* ask at once whether it stands */
         return;
     }
     stats_turn(writer, clock_mono_us() - began_us, max_i64(count, 1));
-    group_landed(writer, &commit);
+    writer_group_landed(writer, &commit);
     fault = writer->ops->tidy(writer->engine, false, &error);
     if (fault < 0)
-        failure_note(writer, fault, &error);
+        writer_failure(writer, fault, &error);
 }
 
 static void turn(struct writer *writer)
@@ -327,7 +209,7 @@ static void turn(struct writer *writer)
     writer->is_import_stepped = false;
     int fault = writer->ops->begin(writer->engine, deadline_us + STEP_LEAST_US, &error);
     if (fault < 0) {
-        failure_note(writer, fault, &error);
+        writer_failure(writer, fault, &error);
         return;
     }
     int rc = quick_lanes(writer, deadline_us);
@@ -339,118 +221,34 @@ static void turn(struct writer *writer)
         group_commit(writer);
 }
 
-/* ---- while the store fails ---- */
-/* Settles are taken in and kept; all else is refused at once. */
-static void mail_refuse(struct writer *writer, int code, const char *text)
-{
-    struct galloc_error error;
-    galloc_fail(&error, -code, "%s", text);
-    int lane = 0;
-    bool has_answered = false;
-    for (struct mail *mail; (mail = mailbox_take(&writer->box, STORE_IMPORT, &lane)) != NULL;) {
-        struct store_op *op = op_of_mail(mail);
-        if (lane == STORE_SETTLE && writer->health != STORE_FAILED) {
-            op_list_add(&writer->kept, op);
-            continue;
-        }
-        answer_fault(writer, op, code, &error);
-        has_answered = true;
-    }
-    if (has_answered)
-        writer->report.on_turn(writer->report.arg);
-}
-
-/* Commands and imports of a group of unknown outcome are told so; what has to be known stays. */
-static void unknown_answer(struct writer *writer, const struct galloc_error *error)
-{
-    struct op_list group = writer->group, stays = {0};
-    writer->group = (struct op_list){0};
-    if (writer->import != NULL && writer->is_import_stepped) {
-        answer_fault(writer, writer->import, -GALLOC_OUTCOME_UNKNOWN, error);
-        writer->import = NULL;
-    }
-    for (struct store_op *op; (op = op_list_take(&group)) != NULL;) {
-        enum store_lane lane = store_op_lane(op->kind);
-        if (lane == STORE_SETTLE || lane == STORE_LEASE || op->kind == OP_SWEEP)
-            op_list_add(&stays, op);
-        else
-            answer_fault(writer, op, -GALLOC_OUTCOME_UNKNOWN, error);
-    }
-    op_list_append(&writer->group, &stays);
-    writer->report.on_turn(writer->report.arg);
-}
-
-static void unknown_resolve(struct writer *writer)
-{
-    struct galloc_error error = {0};
-    struct store_commit commit;
-    bool has_landed = false;
-    int fault = writer->ops->reopen(writer->engine, &has_landed, &commit, &error);
-    if (fault < 0) {
-        failure_note(writer, fault, &error);
-        unknown_answer(writer, &error);
-        return;
-    }
-    writer->is_unknown = false;
-    if (has_landed) {
-        group_landed(writer, &commit);
-        return;
-    }
-    int code = writer->health == STORE_DISK_FULL ? -GALLOC_DISK_FULL : -GALLOC_STORE_UNAVAILABLE;
-    galloc_fail(&error, -code, "the commit failed, and nothing of it stands");
-    group_undo(writer, NULL, code, &error);
-}
-
-/* Nothing more is tried: everything that waits is told. */
-static void give_up(struct writer *writer, const char *text)
-{
-    struct galloc_error error;
-    struct op_list *lists[] = {&writer->group, &writer->kept, &writer->sweeps};
-    int code = writer->is_unknown ? -GALLOC_OUTCOME_UNKNOWN : -GALLOC_STORE_UNAVAILABLE;
-    galloc_fail(&error, -code, "%s", text);
-    for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
-        for (struct store_op *op; (op = op_list_take(lists[i])) != NULL;)
-            answer_fault(writer, op, code, &error);
-    if (writer->import != NULL)
-        answer_fault(writer, writer->import, code, &error);
-    writer->import = NULL;
-    mail_refuse(writer, -GALLOC_STORE_UNAVAILABLE, text);
-    writer->report.on_turn(writer->report.arg);
-}
-
 /* ---- the thread ---- */
 static bool has_work(struct writer *writer)
 {
     return writer->kept.first != NULL || writer->sweeps.first != NULL || writer->import != NULL || mailbox_count(&writer->box) > 0;
 }
 
-static bool is_failing(const struct writer *writer)
-{
-    return writer->health != STORE_WELL || writer->is_unknown || writer->retry_ms > 0;
-}
-
 /* One round while something is wrong. False: the box is closed, and the last try failed too. */
 static bool round_failing(struct writer *writer)
 {
     if (writer->health == STORE_FAILED) {
-        give_up(writer, "the store has failed: the daemon has to be started anew");
+        writer_give_up(writer, "the store has failed: the daemon has to be started anew");
         return mailbox_wait(&writer->box, IDLE_MS);
     }
     bool is_full = writer->health == STORE_DISK_FULL, is_open = true;
     int64_t wait_us = writer->retry_mono_us - clock_mono_us();
     if (wait_us > 0) {
-        mail_refuse(writer, is_full ? -GALLOC_DISK_FULL : -GALLOC_STORE_UNAVAILABLE,
+        writer_refuse_mail(writer, is_full ? -GALLOC_DISK_FULL : -GALLOC_STORE_UNAVAILABLE,
                     is_full ? "the disk is full: make room, and it goes on by itself" : "the store failed and is being tried again");
         is_open = mailbox_wait(&writer->box, wait_us / 1000 + 1);
         if (is_open)
             return true;
     }
     if (writer->is_unknown)
-        unknown_resolve(writer);
+        writer_resolve_unknown(writer);
     else
         turn(writer);
-    if (!is_open && is_failing(writer))
-        give_up(writer, "the store failed to the end");
+    if (!is_open && writer_is_failing(writer))
+        writer_give_up(writer, "the store failed to the end");
     return is_open || has_work(writer);
 }
 
@@ -459,7 +257,7 @@ static void round_idle(struct writer *writer)
     struct galloc_error error;
     int fault = writer->ops->tidy(writer->engine, true, &error);
     if (fault < 0)
-        failure_note(writer, fault, &error);
+        writer_failure(writer, fault, &error);
 }
 
 static void *writer_main(void *arg)
@@ -468,7 +266,7 @@ static void *writer_main(void *arg)
     bool goes_on = true;
     while (goes_on) {
         stats_turn(writer, 0, 0);
-        if (is_failing(writer)) {
+        if (writer_is_failing(writer)) {
             goes_on = round_failing(writer);
         } else if (has_work(writer)) {
             turn(writer);
