@@ -151,7 +151,7 @@ wait_for() { # NAME PROGRAM COMMAND...: until the command succeeds, while the pr
     local name=$1 program=$2 tries=0
     shift 2
     until "$@" >/dev/null 2>&1; do
-        if ! is_ours "$(cat "$DIR/$program.pid")" "$program" || [ $tries -ge 600 ]; then
+        if ! kill -0 "$(cat "$DIR/$program.pid")" 2>/dev/null || [ $tries -ge 600 ]; then # it may still be on its way to exec
             say "$name did not start" >&2
             return 1
         fi
@@ -227,8 +227,8 @@ people_time() { # SECONDS
     awk -v s="$1" 'BEGIN { if (s < 90) printf "%d s", s + .5; else if (s < 5400) printf "%d min", s / 60 + .5; else printf "%.1f h", s / 3600 }'
 }
 
-demo_cost_and_time() { # RESULTS.ndjson IS_REAL, with took_s set
-    local mean_ms old_loop_s did=would\ have\ cost
+demo_cost_and_time() { # RESULTS.ndjson IS_REAL TOOK_S
+    local took_s=$3 mean_ms old_loop_s did=would\ have\ cost
     [ "$2" = no ] || did=cost
     mean_ms=$(grep -oE '"latency_ms":[0-9]+' "$1" | awk -F: '{ sum += $2; n++ } END { printf "%d", n ? sum / n : 0 }')
     old_loop_s=$(awk -v n="$total" -v ms="$mean_ms" -v delay=$OLD_LOOP_DELAY_S 'BEGIN { printf "%d", n * (ms / 1000 + delay) }')
