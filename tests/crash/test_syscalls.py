@@ -16,7 +16,7 @@ import harness
 from harness import wait_until
 
 SEED = int(os.environ["GALLOC_TEST_SEED"])
-POINTS = int(os.environ.get("GALLOC_TEST_POINTS", "10"))
+POINTS = int(os.environ.get("GALLOC_TEST_POINTS", "6"))
 ROWS = 40
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
