@@ -283,7 +283,8 @@ static void tell_pacer(struct attempt *attempt, const struct net_response *respo
     struct pacer_outcome outcome = {.class = class,
                                     .sent_us = attempt->sent_us,
                                     .latency_us = response->latency_us,
-                                    .local_port = response->local_port,
+                                    /* Calls that die with one connection are one failure; answers on it are each their own. */
+                                    .local_port = response->status == 0 ? response->local_port : 0,
                                     .is_first_attempt = attempt->n == 1,
                                     .failed_before = attempt->budget.failures > 0,
                                     .was_full = attempt->was_full,
@@ -368,7 +369,8 @@ static void fill_call(struct attempt *attempt, struct settle_item *item, const s
     item->http_status = response->status;
     item->local_port = response->local_port;
     item->latency_ms = response->latency_us / 1000;
-    memcpy(item->tokens, verdict->tokens, sizeof item->tokens);
+    for (int i = 0; i < TOKEN_COUNT; i++) /* a count of zero is left out of the usage: told as a whole or not at all */
+        item->tokens[i] = verdict->tokens[TOKEN_IN] >= 0 ? max_i64(verdict->tokens[i], 0) : -1;
     const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
     item->cost_micros = price_of_call(attempt->engine, endpoint, model, item->tokens, item->currency);
     for (int i = 0; i < TOKEN_COUNT; i++)

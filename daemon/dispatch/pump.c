@@ -176,7 +176,7 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     }
     count = min_i64(count, 512);
     if (engine->is_one_at_a_time)
-        count = engine->in_flight == 0 ? min_i64(count, 1) : 0;
+        count = engine->in_flight == 0 && engine->settles_pending == 0 ? min_i64(count, 1) : 0;
     if (count > 0 && run->pool != NULL)
         count = min_i64(count, ledger_room(run, now.mono_us, now.wall_ms));
     if (count > 0)
