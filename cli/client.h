@@ -53,6 +53,8 @@ char *client_segment(const char *text);
 struct transfer;
 struct transfer *transfer_start(struct client *client, const struct request *request);
 void transfer_pump(struct transfer *transfer); /* moves bytes, never waits */
+/* Waits until the request's body is on its way, or the transfer ended. 0, or the error of a deadline or of Ctrl-C. */
+int transfer_wait_sent(struct transfer *transfer, struct galloc_error *error) MUST_CHECK;
 int transfer_wait(struct transfer *transfer, struct response *ret, struct galloc_error *error) MUST_CHECK; /* frees the transfer */
 void transfer_drop(struct transfer *transfer); /* gives it up; NULL is fine */
 

@@ -17,17 +17,17 @@ void import_init(struct import *import, struct cli *cli, struct rejects *rejects
 
 void import_clear(struct import *import)
 {
-    transfer_drop(import->transfer);
     for (size_t i = 0; i < import->standing_page_count; i++)
         response_clear(&import->standing_pages[i]);
     free(import->standing_pages);
     free(import->standing);
     for (size_t i = 0; i < ARRAY_COUNT(import->parts); i++) {
+        transfer_drop(import->parts[i].transfer);
+        free(import->parts[i].path);
         buf_clear(&import->parts[i].body);
         buf_clear(&import->parts[i].raw);
         free(import->parts[i].lines);
     }
-    free(import->path);
     free(import->run_id);
     *import = (struct import){.cli = NULL};
 }
@@ -102,10 +102,10 @@ static void reset_part(struct import_part *part)
     part->n = 0;
 }
 
-static struct request part_request(const struct import *import, const struct import_part *part)
+static struct request part_request(const struct import_part *part)
 {
     return (struct request){.method = "PUT",
-                            .path = import->path,
+                            .path = part->path,
                             .body = part->body.data,
                             .body_len = part->body.len,
                             .content_type = "application/x-ndjson",
@@ -121,19 +121,20 @@ static void name_line(const struct import *import, struct import_part *part, con
         galloc_prefix(error, "%s:%" PRId64, import->rejects->source_name, line->line);
 }
 
-/* Waits for the part under way, if there is one. */
-static int settle(struct import *import, struct galloc_error *error)
+/* Waits for a part that is with the daemon; those before it are settled. One that came out of order, because a part before it failed
+ * at first, is sent again. */
+static int settle(struct import *import, struct import_part *part, struct galloc_error *error)
 {
-    if (import->transfer == NULL)
-        return 0;
-    struct import_part *part = &import->parts[!import->filling];
     struct response response = RESPONSE_EMPTY;
-    struct transfer *transfer = import->transfer;
-    import->transfer = NULL;
+    struct transfer *transfer = part->transfer;
+    part->transfer = NULL;
+    if (transfer == NULL)
+        return 0;
     int rc = transfer_wait(transfer, &response, error);
-    if (rc < 0 && client_is_passing(rc)) {
-        struct request again = part_request(import, part);
-        say(import->cli, "%s; waiting for the daemon (Ctrl-C ends)", error->message);
+    if (rc < 0 && (client_is_passing(rc) || rc == -GALLOC_PART_OUT_OF_ORDER)) {
+        struct request again = part_request(part);
+        if (rc != -GALLOC_PART_OUT_OF_ORDER)
+            say(import->cli, "%s; waiting for the daemon (Ctrl-C ends)", error->message);
         rc = client_call(import->cli->client, &again, &response, error);
     }
     if (rc == 0)
@@ -142,6 +143,15 @@ static int settle(struct import *import, struct galloc_error *error)
         name_line(import, part, &response, error);
     response_clear(&response);
     reset_part(part);
+    return rc;
+}
+
+/* Settles all that are with the daemon, the oldest first. */
+static int settle_all(struct import *import, struct galloc_error *error)
+{
+    int rc = 0;
+    for (int i = 1; rc == 0 && i < IMPORT_PARTS; i++)
+        rc = settle(import, &import->parts[(import->filling + i) % IMPORT_PARTS], error);
     return rc;
 }
 
@@ -163,23 +173,24 @@ static int take_standing(struct import *import, struct import_part *part, struct
     return rc;
 }
 
-/* Sends the part that is full, after the one before it is answered. */
+/* Sends the part that is full, and makes room for the next: the daemon has the bodies of those before it, and all but one answered. */
 static int give_out(struct import *import, struct galloc_error *error)
 {
-    int rc = settle(import, error);
-    if (rc < 0)
-        return rc;
     struct import_part *part = &import->parts[import->filling];
+    struct import_part *before = &import->parts[(import->filling + IMPORT_PARTS - 1) % IMPORT_PARTS];
     part->n = ++import->part_count;
     if ((size_t)part->n <= import->standing_count)
         return take_standing(import, part, error);
-    free(import->path);
-    import->path = xasprintf("/v1/runs/%s/parts/%" PRId64, import->run_id, part->n);
-    struct request request = part_request(import, part);
-    import->transfer = transfer_start(import->cli->client, &request);
-    transfer_pump(import->transfer);
-    import->filling = !import->filling;
-    return 0;
+    int rc = before->transfer != NULL ? transfer_wait_sent(before->transfer, error) : 0;
+    if (rc < 0)
+        return rc;
+    free(part->path);
+    part->path = xasprintf("/v1/runs/%s/parts/%" PRId64, import->run_id, part->n);
+    struct request request = part_request(part);
+    part->transfer = transfer_start(import->cli->client, &request);
+    transfer_pump(part->transfer);
+    import->filling = (import->filling + 1) % IMPORT_PARTS;
+    return settle(import, &import->parts[import->filling], error);
 }
 
 void import_write_row(struct buf *out, const struct input_row *row)
@@ -204,8 +215,9 @@ int import_add(struct import *import, const struct input_row *row, struct galloc
     buf_add(&part->raw, row->raw.at, row->raw.len);
     import_write_row(&part->body, row);
     import->sent_rows++;
-    if (import->transfer != NULL && import->sent_rows % PUMP_EVERY_ROWS == 0)
-        transfer_pump(import->transfer);
+    struct transfer *transfer = import->parts[(import->filling + IMPORT_PARTS - 1) % IMPORT_PARTS].transfer;
+    if (transfer != NULL && import->sent_rows % PUMP_EVERY_ROWS == 0)
+        transfer_pump(transfer); /* moves all that are under way */
     if (part->body.len >= PART_BYTES || part->line_count >= PART_ROWS_MAX)
         return give_out(import, error);
     return 0;
@@ -214,5 +226,5 @@ int import_add(struct import *import, const struct input_row *row, struct galloc
 int import_finish(struct import *import, struct galloc_error *error)
 {
     int rc = import->parts[import->filling].line_count > 0 ? give_out(import, error) : 0;
-    return rc < 0 ? rc : settle(import, error);
+    return rc < 0 ? rc : settle_all(import, error);
 }

@@ -1,6 +1,6 @@
-/* Sends rows to a run as numbered parts of about 1 MiB: while one part is on its way, the next is gathered, so that reading and the
- * daemon's commit overlap and memory stays at two parts. A part that stands already (an import that is continued) is not sent again:
- * its stored answer counts. A daemon that restarts is waited for and gets the part once more. One thread. */
+/* Sends rows to a run as numbered parts of about 1 MiB: while two parts are with the daemon, in order, the next is gathered, so that
+ * reading, the daemon's checks and its commits overlap and memory stays at three parts. A part that stands already (an import that is
+ * continued) is not sent again: its stored answer counts. A daemon that restarts is waited for and gets the part once more. One thread. */
 #ifndef GALLOC_CLI_IMPORT_H
 #define GALLOC_CLI_IMPORT_H
 
@@ -13,12 +13,16 @@ struct import_line {
     size_t raw_at, raw_len;
 };
 
+enum { IMPORT_PARTS = 3 };
+
 struct import_part {
     struct buf body; /* NDJSON as it is sent */
     struct buf raw;  /* the rows as they came, for the file of rejects */
     struct import_line *lines;
     size_t line_count, line_cap, hint;
-    int64_t n; /* number of the part; 0: nothing in it */
+    int64_t n;                 /* number of the part; 0: nothing in it */
+    char *path;                /* the request's; owned */
+    struct transfer *transfer; /* while it is with the daemon, else NULL */
 };
 
 struct import {
@@ -29,11 +33,9 @@ struct import {
     size_t standing_count;
     struct response *standing_pages;
     size_t standing_page_count;
-    struct import_part parts[2];
-    int filling;               /* which of the two gathers rows */
-    struct transfer *transfer; /* of the other one, or NULL */
-    char *path;                /* the transfer's */
-    int64_t part_count;        /* parts given out so far */
+    struct import_part parts[IMPORT_PARTS]; /* a ring: behind the one that gathers rows come those that are with the daemon */
+    int filling;
+    int64_t part_count; /* parts given out so far */
     int64_t sent_rows, accepted, repeated, replaced;
 };
 

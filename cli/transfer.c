@@ -23,6 +23,7 @@ struct transfer {
     char *url;
     struct buf body; /* came in, from `taken` on not yet read by the caller */
     size_t taken;
+    size_t request_bytes; /* of the body that goes out */
     bool is_done;
     CURLcode result;
 };
@@ -80,6 +81,7 @@ struct transfer *transfer_start(struct client *client, const struct request *req
 {
     struct transfer *transfer = xcalloc(1, sizeof *transfer);
     transfer->client = client;
+    transfer->request_bytes = request->body_len;
     transfer->url = xasprintf("http://localhost%s", request->path);
     transfer->easy = curl_easy_init();
     if (transfer->easy == NULL)
@@ -203,6 +205,20 @@ static int conclude(struct transfer *transfer, struct response *ret, struct gall
         return -GALLOC_INTERNAL;
     }
     return ret->status >= 400 ? fail_by_problem(ret->status, ret->json, error) : 0;
+}
+
+int transfer_wait_sent(struct transfer *transfer, struct galloc_error *error)
+{
+    curl_off_t sent = 0;
+    int rc = 0;
+    while (rc == 0 && !transfer->is_done) {
+        transfer_pump(transfer);
+        curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+        if (sent >= (curl_off_t)transfer->request_bytes)
+            return 0;
+        rc = transfer->is_done ? 0 : wait_for_bytes(transfer, POLL_MS, error);
+    }
+    return rc;
 }
 
 int transfer_wait(struct transfer *transfer, struct response *ret, struct galloc_error *error)

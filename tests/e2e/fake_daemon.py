@@ -59,10 +59,19 @@ class FakeDaemon:
         self.fail_keys = set()       # keys that fail when a run is finished
         self.hostile = None          # text put into reasons
         self.server = None
+        self.is_up = False
         self.start()
 
     # ---- life ----
     def start(self):
+        """Listens again with what stood before; nothing where it listens already."""
+        with self.lock:
+            if self.is_up:
+                return
+            self.is_up = True
+            self.listen()
+
+    def listen(self):
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         daemon = self
@@ -81,6 +90,9 @@ class FakeDaemon:
     def stop(self):
         """As kill -9: the socket stays, nobody listens, connections are cut."""
         with self.changed:
+            if not self.is_up:
+                return
+            self.is_up = False
             self.server.shutdown()
             self.server.server_close()
             for connection in self.connections:

@@ -141,8 +141,8 @@ def test_import_goes_on_after_a_kill_of_the_client(bench):
 def test_a_restart_in_the_middle_is_followed(bench, where):
     """The daemon dies with a request in its hands, once before and once after it did the work."""
     def die(handler):
-        threading_restart(bench)
-        handler.cut()
+        bench.fake.stop()
+        threading.Timer(0.2, bench.fake.start).start()
 
     def die_after(handler):
         body = bench.fake.requests[-1][2]
@@ -157,12 +157,6 @@ def test_a_restart_in_the_middle_is_followed(bench, where):
     ran = bench.enqueue("in.csv", big())
     assert ran.returncode == 0, ran.err
     assert len(bench.rows()) == 60000 and bench.fake.the_run()["state"] == "running"
-
-
-def threading_restart(bench):
-    threading.Timer(0.2, bench.fake.start).start()
-    bench.fake.server.shutdown()
-    bench.fake.server.server_close()
 
 
 def test_a_full_disk_ends_the_import_and_keeps_it(bench):
