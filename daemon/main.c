@@ -182,26 +182,33 @@ static char *absolute(const char *path)
     return xasprintf("%s/%s", here, strncmp(path, "./", 2) == 0 ? path + 2 : path);
 }
 
+/* Makes the socket; the manager, where there is one, keeps it through our restarts, and then its name stays too. */
+static int make_socket(struct gallocd *daemon, int *ret_fd, struct galloc_error *error)
+{
+    const struct config *config = engine_configuration(daemon->engine);
+    int rc = start_make_socket_folder(daemon->socket_path, config->socket_group, error);
+    if (rc == 0)
+        rc = listener_open(daemon->socket_path, config->socket_mode, config->socket_group, ret_fd, error);
+    if (rc == 0)
+        daemon->owns_socket = !notify_keep_socket(*ret_fd, SOCKET_NAME);
+    return rc;
+}
+
 /* Takes what the manager left us, else makes the socket. */
 static int open_socket(struct gallocd *daemon, struct galloc_error *error)
 {
-    const struct config *config = engine_configuration(daemon->engine);
-    int fd = notify_take_socket(SOCKET_NAME);
-    if (fd >= 0) {
-        int rc = listener_adopt(fd, error);
-        if (rc < 0)
-            return rc;
-    } else {
-        int rc = start_make_socket_folder(daemon->socket_path, config->socket_group, error);
-        if (rc == 0)
-            rc = listener_open(daemon->socket_path, config->socket_mode, config->socket_group, &fd, error);
-        if (rc < 0)
-            return rc;
-        daemon->owns_socket = true;
-        notify_keep_socket(fd, SOCKET_NAME);
+    int fd = notify_take_socket(SOCKET_NAME), rc = 0;
+    if (fd >= 0)
+        rc = listener_adopt(fd, error);
+    if (rc == 0 && fd >= 0 && !listener_is_reachable(fd)) {
+        close(fd);
+        fd = -1;
     }
-    api_listen(daemon->api, fd, ROLE_OPERATOR);
-    return 0;
+    if (rc == 0 && fd < 0)
+        rc = make_socket(daemon, &fd, error);
+    if (rc == 0)
+        api_listen(daemon->api, fd, ROLE_OPERATOR);
+    return rc;
 }
 
 static int open_store(struct gallocd *daemon, struct store_image *image, struct galloc_error *error)

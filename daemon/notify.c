@@ -23,11 +23,12 @@ int notify_take_socket(const char *name)
     return found;
 }
 
-void notify_keep_socket(int fd, const char *name)
+bool notify_keep_socket(int fd, const char *name)
 {
     char *text = xasprintf("FDSTORE=1\nFDNAME=%s", name);
-    sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+    bool is_kept = sd_pid_notify_with_fds(0, 0, text, &fd, 1) > 0;
     free(text);
+    return is_kept;
 }
 
 void notify_status(const char *text)
@@ -69,10 +70,11 @@ int notify_take_socket(const char *name)
     return -1;
 }
 
-void notify_keep_socket(int fd, const char *name)
+bool notify_keep_socket(int fd, const char *name)
 {
     (void)fd;
     (void)name;
+    return false;
 }
 
 void notify_status(const char *text)

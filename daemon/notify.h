@@ -6,8 +6,8 @@
 
 /* The listening socket handed over under the name; -1: none. Once, at start. */
 int notify_take_socket(const char *name);
-/* Leaves a listening socket with the manager, so that a crash does not lose it. */
-void notify_keep_socket(int fd, const char *name);
+/* Leaves a listening socket with the manager, so that neither a crash nor a restart loses it. True: the manager has it now. */
+bool notify_keep_socket(int fd, const char *name);
 
 void notify_status(const char *text);
 void notify_ready(const char *text);

@@ -121,7 +121,17 @@ int listener_adopt(int fd, struct galloc_error *error)
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || listens == 0)
         return galloc_fail(error, GALLOC_D_CONFIG, "the socket handed over (descriptor %d) does not listen", fd);
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
         return galloc_fail(error, GALLOC_D_CONFIG, "the socket handed over (descriptor %d): %s", fd, strerror(errno));
     return 0;
+}
+
+bool listener_is_reachable(int fd)
+{
+    struct sockaddr_un address = {0};
+    socklen_t len = sizeof address - 1;
+    struct stat st;
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0 || address.sun_family != AF_UNIX)
+        return true; /* not ours to judge */
+    return lstat(address.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
 }
