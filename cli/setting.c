@@ -40,7 +40,6 @@ static int write_value(struct json_out *out, const struct setting_row *row, cons
     }
     switch (row->type) {
     case SETTING_NUMBER: rc = parse_i64(value, row->low, row->high, &number, error); break;
-    case SETTING_MICROS: rc = parse_micros(value, &number, error); break;
     case SETTING_YES:
         rc = parse_bool(value, &is_yes, error);
         if (rc == 0)

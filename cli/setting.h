@@ -5,7 +5,7 @@
 #include "base/code.h"
 #include "base/json_out.h"
 
-enum setting_type { SETTING_NUMBER, SETTING_MICROS, SETTING_YES, SETTING_TIME, SETTING_TEXT };
+enum setting_type { SETTING_NUMBER, SETTING_YES, SETTING_TIME, SETTING_TEXT };
 
 struct setting_row {
     const char *name;   /* on the command line */

@@ -145,7 +145,7 @@ def test_a_restart_in_the_middle_is_followed(bench, where):
         threading.Timer(0.2, bench.fake.start).start()
 
     def die_after(handler):
-        body = bench.fake.requests[-1][2]
+        body = [body for _, path, body in bench.fake.requests if path == handler.path][-1]
         names = handler.path.split("/")[1:]
         with bench.fake.lock:
             handler.route(handler.command, names, {}, body)

@@ -142,17 +142,17 @@ static void test_csv_cells(void **state)
 static void test_settings(void **state)
 {
     (void)state;
-    static const struct setting_row rows[] = {{"capacity", "capacity", SETTING_NUMBER, 0, 10, "none"}, {"price", "price_micros", SETTING_MICROS, 0, 0, NULL},
+    static const struct setting_row rows[] = {{"capacity", "capacity", SETTING_NUMBER, 0, 10, "none"}, {"until", "until", SETTING_TIME, 0, 0, NULL},
                                               {"open", "is_open", SETTING_YES, 0, 0, NULL}};
     struct buf text = BUF_EMPTY;
     struct json_out out = JSON_OUT(&text);
     struct galloc_error error = {0};
     json_out_begin(&out, '{');
     assert_int_equal(setting_write(&out, rows, 3, "capacity=7", "an agent", &error), 0);
-    assert_int_equal(setting_write(&out, rows, 3, "price=0.75", "an agent", &error), 0);
+    assert_int_equal(setting_write(&out, rows, 3, "until=2026-12-24", "an agent", &error), 0);
     assert_int_equal(setting_write(&out, rows, 3, "open=no", "an agent", &error), 0);
     json_out_end(&out, '}');
-    expect(&text, "{\"capacity\":7,\"price_micros\":750000,\"is_open\":false}");
+    expect(&text, "{\"capacity\":7,\"until\":\"2026-12-24T00:00:00.000Z\",\"is_open\":false}");
     out = JSON_OUT(&text);
     assert_int_equal(setting_write(&out, rows, 3, "capacity=none", "an agent", &error), 0);
     expect(&text, "\"capacity\":null");

@@ -1,0 +1,92 @@
+"""gallocctl and gallocd together: an import through kills of the daemon, a watch through one, every decision out again."""
+import csv
+import json
+import signal
+import subprocess
+
+import harness
+from harness import check_allocation, make_agents, make_loans, wait_until, write_csv
+
+
+def start(daemon, *arguments):
+    return subprocess.Popen([harness.program("gallocctl"), "-S", daemon.socket, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def wide(path, count):
+    return write_csv(path, [{"lan": f"L{number:07}", "text": "x" * 200} for number in range(count)])
+
+
+def parts(daemon):
+    """Parts that stand of the run created last; 0 while there is no run."""
+    answer = daemon.api("GET", "/v1/runs/@last/parts?limit=1000")
+    return len(answer.json["items"]) if answer.status == 200 else 0
+
+
+def test_an_import_through_kills(daemon, tmp_path):
+    agents = write_csv(tmp_path / "agents.csv", make_agents(2, 100000))
+    client = start(daemon, "enqueue", wide(tmp_path / "in.csv", 60000), "--agents", agents, "--paused")
+    for goal in (2, 5, 8):
+        wait_until(lambda: client.poll() is not None or parts(daemon) >= goal, 60, "parts arrive")
+        daemon.kill()
+        daemon.start()
+    out, err = client.communicate(timeout=120 * harness.SLOWNESS)
+    assert client.returncode == 0, err
+    assert "accepted  60,000" in out and "rejected  0" in out and "repeated  0" in out
+    assert daemon.counts()["total"] == 60000
+    rows = daemon.results(state="pending")
+    assert [row["key"] for row in rows] == [f"L{number:07}" for number in range(60000)]
+
+
+def test_an_interrupted_import_goes_on(daemon, tmp_path):
+    agents = write_csv(tmp_path / "agents.csv", make_agents(2, 100000))
+    path = wide(tmp_path / "in.csv", 60000)
+    client = start(daemon, "enqueue", path, "--agents", agents, "--paused")
+    wait_until(lambda: client.poll() is not None or parts(daemon) >= 3, 60, "parts arrive")
+    client.send_signal(signal.SIGINT)
+    _, err = client.communicate(timeout=30)
+    assert client.returncode == -signal.SIGINT and "the same command goes on" in err, err
+    assert daemon.run()["started_at"] is None
+    ran = daemon.ctl("enqueue", path, "--agents", agents, "--paused")
+    assert "parts stand" in ran.stderr and "accepted  60,000" in ran.stdout
+    assert daemon.counts()["total"] == 60000
+    again = daemon.ctl("enqueue", path, "--agents", agents, "--paused", check=False)
+    assert again.returncode == 6 and "--again" in again.stderr
+
+
+def test_a_watch_through_a_kill(make_daemon, make_sim, tmp_path):
+    sim = make_sim("--latency_ms", "100")
+    daemon = make_daemon(sim.url, endpoint="  max_in_flight = 8").start()
+    loans, agents = make_loans(150), make_agents(8, 30)
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", loans), "--agents", write_csv(tmp_path / "agents.csv", agents))
+    client = start(daemon, "wait", "@last")
+    wait_until(lambda: daemon.counts()["succeeded"] >= 20, 60, "some are settled")
+    daemon.kill()
+    daemon.start()
+    out, err = client.communicate(timeout=120 * harness.SLOWNESS)
+    assert client.returncode == 0, (out, err)
+    assert "waiting for it" in err and "150 allocated" in err
+    target = tmp_path / "out.csv"
+    daemon.ctl("results", "@last", "-o", target)
+    with open(target, encoding="utf-8", newline="") as file:
+        check_allocation([{**row, "error": None} for row in csv.DictReader(file)], [loan["lan"] for loan in loans], agents)
+    daemon.ctl("results", "@last", "-o", tmp_path / "out.json")
+    assert len(json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))) == 150
+    daemon.ctl("results", "@last", "-o", tmp_path / "out.xlsx")
+    assert (tmp_path / "out.xlsx").read_bytes().startswith(b"PK")
+
+
+def test_a_wrong_key_is_told_and_put_right(make_daemon, make_sim, tmp_path):
+    sim = make_sim("--api_key", harness.KEY)
+    daemon = make_daemon(sim.url)
+    daemon.set_key("AQ.a-key-that-is-wrong")
+    daemon.start()
+    agents = write_csv(tmp_path / "agents.csv", make_agents(4, 30))
+    ran = daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", make_loans(20)), "--agents", agents, "--wait", check=False)
+    assert ran.returncode == 9 and "credentials" in ran.stderr and "endpoint resume" in ran.stderr, ran.stderr
+    status = daemon.ctl("status", "@last").stdout
+    assert "credentials" in status
+    daemon.set_key(harness.KEY)
+    daemon.ctl("endpoint", "resume", "gemini")
+    assert daemon.ctl("wait", "@last").returncode == 0
+    assert daemon.counts()["succeeded"] == 20 and daemon.counts()["failed"] == 0
