@@ -33,6 +33,11 @@ void client_free(struct client *client)
     free(client);
 }
 
+void client_set_verbose(struct client *client)
+{
+    client->is_verbose = true;
+}
+
 const char *client_socket(const struct client *client)
 {
     return client->socket_path;

@@ -8,7 +8,7 @@ const struct option_row global_options[] = {
     {"json", 0, OPTION_FLAG, NULL, "the API's object as it is; short for --format json", NULL, 0, 0},
     {"format", 0, OPTION_CHOICE, "FORMAT", "table, json, ndjson or csv", "table|json|ndjson|csv", 0, 0},
     {"quiet", 'q', OPTION_FLAG, NULL, "only data, only errors", NULL, 0, 0},
-    {"verbose", 'v', OPTION_FLAG, NULL, "tell more", NULL, 0, 0},
+    {"verbose", 'v', OPTION_FLAG, NULL, "tell every request to the daemon on stderr", NULL, 0, 0},
     {"yes", 'y', OPTION_FLAG, NULL, "yes to every question", NULL, 0, 0},
     {"no-input", 0, OPTION_FLAG, NULL, "never ask", NULL, 0, 0},
     {"color", 0, OPTION_CHOICE, "WHEN", "auto, always or never", "auto|always|never", 0, 0},

@@ -97,6 +97,8 @@ static int run_command(struct cli *cli, const struct command *command)
     if (count < least || (most >= 0 && count > most))
         return fail_words(cli, command, verb, count, most);
     cli->client = client_new(args_text(&cli->args, "socket"), args_number(&cli->args, "timeout", 0));
+    if (cli->is_verbose)
+        client_set_verbose(cli->client);
     int status = (verb ? verb->run : command->run)(cli, count, words);
     client_free(cli->client);
     return status;

@@ -3,6 +3,7 @@
 #include "cli/transfer.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/interrupt.h"
 #include "cli/socket.h"
 
@@ -24,6 +25,8 @@ struct transfer {
     struct buf body; /* came in, from `taken` on not yet read by the caller */
     size_t taken;
     size_t request_bytes; /* of the body that goes out */
+    char method[16];
+    int64_t started_mono_ms;
     bool is_done;
     CURLcode result;
 };
@@ -82,6 +85,8 @@ struct transfer *transfer_start(struct client *client, const struct request *req
     struct transfer *transfer = xcalloc(1, sizeof *transfer);
     transfer->client = client;
     transfer->request_bytes = request->body_len;
+    transfer->started_mono_ms = clock_mono_ms();
+    snprintf(transfer->method, sizeof transfer->method, "%s", request->method);
     transfer->url = xasprintf("http://localhost%s", request->path);
     transfer->easy = curl_easy_init();
     if (transfer->easy == NULL)
@@ -103,23 +108,36 @@ void transfer_pump(struct transfer *transfer)
     }
 }
 
+static long http_status(const struct transfer *transfer)
+{
+    long status = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static void tell(const struct transfer *transfer)
+{
+    struct buf line = BUF_EMPTY;
+    const char *path = transfer->url + strlen("http://localhost");
+    buf_add_fmt(&line, "%s ", transfer->method);
+    text_escape(&line, path, strlen(path));
+    buf_add_fmt(&line, ": HTTP %ld after %lld ms\n", http_status(transfer), (long long)(clock_mono_ms() - transfer->started_mono_ms));
+    fwrite(line.data, 1, line.len, stderr);
+    buf_clear(&line);
+}
+
 void transfer_drop(struct transfer *transfer)
 {
     if (transfer == NULL)
         return;
+    if (transfer->client->is_verbose)
+        tell(transfer);
     curl_multi_remove_handle(transfer->client->multi, transfer->easy);
     curl_easy_cleanup(transfer->easy);
     curl_slist_free_all(transfer->headers);
     buf_clear(&transfer->body);
     free(transfer->url);
     free(transfer);
-}
-
-static long http_status(const struct transfer *transfer)
-{
-    long status = 0;
-    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    return status;
 }
 
 /* Waits for bytes, or for wait_ms at most. 0, or the error of a deadline or of Ctrl-C. */

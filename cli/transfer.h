@@ -11,6 +11,7 @@ struct client {
     CURLM *multi;
     int64_t deadline_mono_ms;
     bool has_spoken; /* an answer came */
+    bool is_verbose;
 };
 
 #endif

@@ -96,6 +96,11 @@ def test_quiet_prints_the_id_alone(bench):
     assert bench.ctl("-q", "runs").out.split() == [bench.fake.the_run()["id"]]
 
 
+def test_verbose_tells_requests(bench):
+    ran = bench.ctl("-v", "status")
+    assert re.search(r"GET /v1/status: HTTP 200 after \d+ ms", ran.err), ran.err
+
+
 def test_the_same_file_again(bench):
     assert bench.enqueue("in.csv", LOANS).returncode == 0
     ran = bench.enqueue("in.csv", LOANS)
