@@ -8,7 +8,6 @@
 
 #include "store/sqlite_open.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -165,7 +164,6 @@ static int engine_commit(struct store_engine *engine, struct store_commit *ret_c
     for (size_t i = 0; rc == 0 && i < SQLITE_STATEMENT_COUNT; i++)
         if (store->statements[i] != NULL && sqlite3_stmt_busy(store->statements[i]))
             sqlite3_reset(store->statements[i]);
-    errno = 0; /* of an older failure; see sqlite_error.c */
     if (rc == 0)
         rc = sqlite_do(store, STMT_COMMIT, "");
     if (rc < 0) {

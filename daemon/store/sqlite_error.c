@@ -27,12 +27,25 @@ static bool is_bug(int sqlite_code)
            code == SQLITE_TOOBIG;
 }
 
-/* SQLite remembers errno for most failures, but not for that of a COMMIT: there it still stands in errno itself. */
+static int last_errno_of(sqlite3 *db, int which_file)
+{
+    sqlite3_file *file = NULL;
+    int number = 0;
+    if (sqlite3_file_control(db, "main", which_file, &file) != SQLITE_OK || file == NULL || file->pMethods == NULL ||
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number) != SQLITE_OK)
+        return 0;
+    return number;
+}
+
+/* SQLite remembers errno for most failures, but not for that of a COMMIT: there each file remembers its own. */
 static int os_error_of(sqlite3 *db)
 {
-    int now = errno;
-    int kept = db == NULL ? 0 : sqlite3_system_errno(db);
-    return kept != 0 ? kept : now;
+    int number = db == NULL ? 0 : sqlite3_system_errno(db);
+    if (number == 0 && db != NULL)
+        number = last_errno_of(db, SQLITE_FCNTL_JOURNAL_POINTER); /* the log */
+    if (number == 0 && db != NULL)
+        number = last_errno_of(db, SQLITE_FCNTL_FILE_POINTER);
+    return number;
 }
 
 int sqlite_code_of(sqlite3 *db, const char *path, int sqlite_code)

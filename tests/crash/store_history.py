@@ -35,27 +35,29 @@ def one(db, sql, *values):
     return db.execute(sql, values).fetchone()[0]
 
 
+def table(db, sql):
+    """A query's rows as a dictionary: its last column by those before it."""
+    return {row[:-1]: row[-1] for row in db.execute(sql)}
+
+
 def check_promises(db, log, history):
+    runs = table(db, "SELECT r.id, i.key, r.state FROM run r JOIN idempotency i ON i.run = r.id")
     for run, index in log.get("run", []):
-        if one(db, "SELECT count(*) FROM run r JOIN idempotency i ON i.run = r.id WHERE r.id = ? AND i.key = ?", run, f"run-{index}") != 1:
+        if (run, f"run-{index}") not in runs:
             history.lost.append(f"run {run}")
-    for run, part in log.get("part", []):
-        stands = one(db, "SELECT count(*) FROM import_part WHERE run = ? AND part = ?", run, part)
-        rows = one(db, "SELECT count(*) FROM assignment a JOIN payload p ON p.assignment = a.id WHERE run = ? AND part = ?", run, part)
-        if not stands or rows < PART_ROWS:
-            history.lost.append(f"part {part} of run {run}: {rows} rows")
-        if rows > PART_ROWS:
-            history.duplicated.append(f"part {part} of run {run}: {rows} rows")
-    for (run,) in log.get("commit", []):
-        if one(db, "SELECT state FROM run WHERE id = ?", run) not in (1, 2):
-            history.lost.append(f"commit of run {run}")
-    for assignment, n, lease in log.get("attempt", []):
-        if one(db, "SELECT count(*) FROM attempt WHERE assignment = ? AND n = ? AND lease = ?", assignment, n, lease) != 1:
-            history.lost.append(f"attempt {n} of {assignment}")
-    for assignment, agent in log.get("settle", []):
-        found = db.execute("SELECT state, agent FROM assignment JOIN result ON assignment = id WHERE id = ?", (assignment,)).fetchone()
-        if found != (2, agent):
-            history.lost.append(f"decision of {assignment}: {found}")
+    parts = table(db, "SELECT run, part, 1 FROM import_part")
+    rows = table(db, "SELECT a.run, a.part, count(*) FROM assignment a JOIN payload p ON p.assignment = a.id GROUP BY a.run, a.part")
+    for part in log.get("part", []):
+        if part not in parts or rows.get(part, 0) < PART_ROWS:
+            history.lost.append(f"part {part}: {rows.get(part, 0)} rows")
+        if rows.get(part, 0) > PART_ROWS:
+            history.duplicated.append(f"part {part}: {rows[part]} rows")
+    states = table(db, "SELECT id, state FROM run")
+    history.lost += [f"commit of run {run}" for run in log.get("commit", []) if states.get(run) not in (1, 2)]
+    attempts = table(db, "SELECT assignment, n, lease, 1 FROM attempt")
+    history.lost += [f"attempt {attempt}" for attempt in log.get("attempt", []) if attempt not in attempts]
+    decided = table(db, "SELECT a.id, a.agent, 1 FROM assignment a JOIN result r ON r.assignment = a.id WHERE a.state = 2")
+    history.lost += [f"decision {decision}" for decision in log.get("settle", []) if decision not in decided]
 
 
 def check_nothing_else(db, log, history):
@@ -74,19 +76,16 @@ def check_books(db, history):
     history.duplicated += [f"two decisions of {assignment}" for assignment in settled]
     leases = [row[0] for row in db.execute("SELECT min(lease) FROM attempt GROUP BY assignment, lease HAVING count(*) > 1")]
     history.duplicated += [f"lease {lease} given twice" for lease in leases]
-    for run, state, counted in db.execute("SELECT run, kind, value FROM run_count WHERE kind < 5"):
-        rows = one(db, "SELECT count(*) FROM assignment WHERE run = ? AND state = ?", run, state)
-        if rows != counted:
-            history.duplicated.append(f"run {run}: {counted} counted in state {state}, {rows} there")
-    for run, calls in db.execute("SELECT run, value FROM run_count WHERE kind = 92"):
-        ended = one(db, "SELECT count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment "
-                        "WHERE a.run = ? AND c.state IN (1, 2)", run)
-        if ended != calls:
-            history.duplicated.append(f"run {run}: {calls} calls counted, {ended} there")
-    for ledger, agent, held, base in db.execute("SELECT ledger, agent, held, base FROM ledger_agent"):
-        rows = one(db, "SELECT count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE r.ledger = ? AND a.agent = ?", ledger, agent)
-        if held != base + rows:
-            history.duplicated.append(f"ledger {ledger}, agent {agent}: holds {held}, not {base} + {rows}")
+    counted = table(db, "SELECT run, kind, value FROM run_count WHERE kind < 5 AND value <> 0")
+    there = table(db, "SELECT run, state, count(*) FROM assignment GROUP BY run, state")
+    calls = table(db, "SELECT run, value FROM run_count WHERE kind = 92 AND value <> 0")
+    ended = table(db, "SELECT a.run, count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment "
+                      "WHERE c.state IN (1, 2) GROUP BY a.run")
+    held = table(db, "SELECT ledger, agent, held - base FROM ledger_agent WHERE held <> base")
+    taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2")
+    for name, books, rows in (("state", counted, there), ("calls", calls, ended), ("held", held, taken)):
+        history.duplicated += [f"{name} {key}: {books.get(key)} in the books, {rows.get(key)} there"
+                               for key in books.keys() | rows.keys() if books.get(key) != rows.get(key)]
 
 
 def check(db_path, log_path):

@@ -13,6 +13,7 @@
 struct fault_file {
     sqlite3_file base;
     const char *name; /* borrowed: SQLite's, lives as long as the file */
+    int last_errno;   /* of what we failed on purpose */
     sqlite3_file real[]; /* the system's */
 };
 
@@ -37,7 +38,7 @@ static bool ends_with(const char *name, const char *suffix)
 }
 
 /* 0, or the errno that the call has to fail with. */
-static int fault_of(const struct fault_file *file, enum fault_call call)
+static int fault_of(struct fault_file *file, enum fault_call call)
 {
     pthread_mutex_lock(&lock);
     int number = 0;
@@ -51,6 +52,8 @@ static int fault_of(const struct fault_file *file, enum fault_call call)
         }
     }
     pthread_mutex_unlock(&lock);
+    if (number != 0)
+        file->last_errno = errno = number;
     return number;
 }
 
@@ -66,7 +69,6 @@ static int file_write(sqlite3_file *file, const void *data, int bytes, sqlite3_i
     int number = fault_of(self(file), FAULT_WRITE);
     if (number == 0)
         return CALL(file, xWrite, data, bytes, at);
-    errno = number;
     return number == ENOSPC ? SQLITE_FULL : SQLITE_IOERR_WRITE;
 }
 
@@ -82,7 +84,6 @@ static int file_sync(sqlite3_file *file, int flags)
     int number = fault_of(self(file), FAULT_SYNC);
     if (number == 0)
         return CALL(file, xSync, flags);
-    errno = number;
     return SQLITE_IOERR_FSYNC;
 }
 
@@ -91,7 +92,6 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 bytes)
     int number = fault_of(self(file), FAULT_TRUNCATE);
     if (number == 0)
         return CALL(file, xTruncate, bytes);
-    errno = number;
     return SQLITE_IOERR_TRUNCATE;
 }
 
@@ -121,6 +121,10 @@ static int file_is_reserved(sqlite3_file *file, int *is_reserved)
 }
 static int file_control(sqlite3_file *file, int op, void *arg)
 {
+    if (op == SQLITE_FCNTL_LAST_ERRNO && self(file)->last_errno != 0) {
+        *(int *)arg = self(file)->last_errno;
+        return SQLITE_OK;
+    }
     return CALL(file, xFileControl, op, arg);
 }
 static int file_sector(sqlite3_file *file)
@@ -159,17 +163,10 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 {
     (void)vfs;
     self(file)->name = name;
+    self(file)->last_errno = 0;
     int rc = system_vfs->xOpen(system_vfs, name, REAL(file), flags, out_flags);
     file->pMethods = rc == SQLITE_OK ? &methods : NULL;
     return rc;
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int bytes, char *text)
-{
-    (void)vfs;
-    (void)bytes;
-    (void)text;
-    return errno;
 }
 
 void fault_vfs_register(void)
@@ -184,7 +181,6 @@ void fault_vfs_register(void)
     fault_vfs.zName = "fault";
     fault_vfs.szOsFile = (int)sizeof(struct fault_file) + system_vfs->szOsFile;
     fault_vfs.xOpen = vfs_open;
-    fault_vfs.xGetLastError = vfs_last_error;
     fault_vfs.pNext = NULL;
     sqlite3_vfs_register(&fault_vfs, 1);
 }
