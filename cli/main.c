@@ -145,7 +145,7 @@ int main(int argc, char **argv)
     if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
         setlocale(LC_CTYPE, "C.UTF-8"); /* widths of text that is always UTF-8 */
     setlocale(LC_NUMERIC, "C");
-    curl_global_init(CURL_GLOBAL_DEFAULT);
+    curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: the socket is local */
     struct cli cli = {.is_stdout_terminal = isatty(STDOUT_FILENO), .is_stderr_terminal = isatty(STDERR_FILENO)};
     int status = read_and_run(&cli, argc, argv);
     int output = out_finish(&cli);
