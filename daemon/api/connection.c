@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -67,12 +68,11 @@ void connection_kill(struct connection *connection)
     api->connection_count--;
     struct request *request = connection->request;
     connection->request = NULL;
-    struct client *client = connection->client;
     if (request != NULL && (connection->phase == PHASE_WORK || connection->phase == PHASE_STREAM))
         request_gone(request);
     else
         request_free(request);
-    client_drop_if_idle(api, client);
+    client_drop_if_idle(api, connection->peer.uid);
     if (!connection->is_busy)
         connection_free(connection);
 }
@@ -127,7 +127,7 @@ void connection_answer(struct connection *connection, int status, const char *co
     bool was_busy = connection->is_busy;
     connection->is_busy = true;
     connection->request = NULL;
-    connection->closes = connection->closes || connection->is_eof || connection->api->is_closing;
+    connection->closes = connection->closes || connection->api->is_closing;
     add_head(connection, status, content_type, more_headers);
     evbuffer_add_printf(connection->out, "Content-Length: %zu\r\n\r\n", body->len);
     size_t len = body->len;
@@ -149,7 +149,6 @@ void connection_answer(struct connection *connection, int status, const char *co
 
 void connection_begin_stream(struct connection *connection, int status, const char *content_type)
 {
-    connection->closes = connection->closes || connection->is_eof;
     add_head(connection, status, content_type, "");
     evbuffer_add_printf(connection->out, "Transfer-Encoding: chunked\r\n\r\n");
     enter_phase(connection, PHASE_STREAM, SEND_MS);
@@ -362,11 +361,15 @@ void connection_pump(struct connection *connection)
         return;
     connection->is_busy = true;
     int served = 0;
+    bool is_put_off = false;
     while (!connection->is_dead && advance(connection))
         if (connection->phase == PHASE_IDLE && ++served == REQUESTS_PER_TURN && connection->in_at < connection->in.len) {
             event_active(connection->readable, EV_READ, 0);
+            is_put_off = true;
             break;
         }
+    if (connection->is_eof && (connection->phase == PHASE_IDLE || connection->phase == PHASE_HEAD || connection->phase == PHASE_BODY) && !is_put_off)
+        connection_kill(connection);
     connection->is_busy = false;
     if (connection->is_dead) {
         connection_free(connection);
@@ -386,13 +389,19 @@ void connection_pump(struct connection *connection)
         event_del(connection->readable);
 }
 
-/* The other end has closed, or said that it will send no more. */
+/* Has the other end closed both ways? A Unix socket tells; one that only sends no more still wants its answers. */
+static bool is_gone(int fd)
+{
+    struct pollfd look = {.fd = fd};
+    return poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+/* Nothing more comes in. What came before is still served; the pump ends the connection when there is no whole request left. */
 static void take_eof(struct connection *connection)
 {
     connection->is_eof = true;
     event_del(connection->readable);
-    bool is_answering = connection->phase == PHASE_SEND || (connection->phase == PHASE_WORK && !connection->request->route->is_stream);
-    if (!is_answering)
+    if (connection->phase == PHASE_LINGER || is_gone(connection->fd))
         connection_kill(connection);
 }
 

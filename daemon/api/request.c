@@ -23,10 +23,9 @@ struct request *request_new(struct connection *connection, struct http_head *hea
 static void give_back(struct request *request)
 {
     if (request->is_counted) {
-        struct client *client = client_of(request->api, request->peer.uid);
-        client->request_count--;
+        client_of(request->api, request->peer.uid)->request_count--; /* he is there: this request keeps him */
         request->is_counted = false;
-        client_drop_if_idle(request->api, client);
+        client_drop_if_idle(request->api, request->peer.uid);
     }
     request->api->bodies_bytes -= request->charged_bytes;
     request->charged_bytes = 0;
@@ -84,7 +83,7 @@ static void answer(struct request *request, int status, const char *content_type
 {
     struct connection *connection = request->connection;
     server_count(request->api, request->route, status, request->began_mono_us);
-    log_event(status >= 500 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "api_request", "method=%s route=%s status=%d uid=%u pid=%d took_us=%" PRId64,
+    log_event(status == 500 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "api_request", "method=%s route=%s status=%d uid=%u pid=%d took_us=%" PRId64,
               request->head.method_name, request->route->pattern, status, (unsigned)request->peer.uid, (int)request->peer.pid,
               clock_mono_us() - request->began_mono_us);
     struct buf out = request->out;

@@ -53,16 +53,18 @@ struct client *client_of(struct api *api, uint32_t uid)
     return client;
 }
 
-void client_drop_if_idle(struct api *api, struct client *client)
+void client_drop_if_idle(struct api *api, uint32_t uid)
 {
-    if (client->connection_count > 0 || client->request_count > 0)
-        return;
-    for (struct client **at = &api->clients; *at != NULL; at = &(*at)->next)
-        if (*at == client) {
+    for (struct client **at = &api->clients; *at != NULL; at = &(*at)->next) {
+        struct client *client = *at;
+        if (client->uid != uid)
+            continue;
+        if (client->connection_count == 0 && client->request_count == 0) {
             *at = client->next;
             free(client);
-            return;
         }
+        return;
+    }
 }
 
 /* Whom the socket belongs to. Anything but a Unix socket has no credentials, whatever getsockopt says. */
@@ -101,9 +103,9 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4((int)listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            static struct log_gate gate;
-            if (log_gate_open(&gate, 10000, NULL))
-                log_event(LOG_LEVEL_WARNING, "api_descriptors_exhausted", "connections=%lld", (long long)api->connection_count);
+            int64_t suppressed;
+            if (log_gate_open(&api->descriptors_gate, 10000, &suppressed))
+                log_event(LOG_LEVEL_WARNING, "api_descriptors_exhausted", "connections=%lld suppressed=%lld", (long long)api->connection_count, (long long)suppressed);
             event_del(listener->event);
             loop_timer_set_ms(&api->accept_again, ACCEPT_PAUSE_MS);
             return;

@@ -4,6 +4,7 @@
 
 #include "api/request.h"
 
+#include "base/log.h"
 #include "loop/loop.h"
 
 struct evbuffer;
@@ -42,6 +43,7 @@ struct api {
     struct client *clients;
     struct route_stat *stats;
     struct loop_timer accept_again; /* after the descriptors ran out */
+    struct log_gate descriptors_gate;
     int64_t bodies_bytes;           /* of all requests */
     int64_t connection_count, stream_count, dropped_count;
     int64_t started_at_ms;
@@ -78,7 +80,7 @@ struct connection {
 
 /* server.c */
 struct client *client_of(struct api *api, uint32_t uid); /* finds or makes */
-void client_drop_if_idle(struct api *api, struct client *client);
+void client_drop_if_idle(struct api *api, uint32_t uid); /* what was his is forgotten once he has nothing open */
 void server_count(struct api *api, const struct route *route, int status, int64_t began_mono_us);
 
 /* connection.c */

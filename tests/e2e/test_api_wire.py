@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import resource
 import socket
 import time
 
@@ -182,6 +183,28 @@ def test_half_closed_client_gets_its_answer(daemon):
         sock.sendall(b"GET /v1/runs HTTP/1.1\r\nHost: x\r\n\r\n")
         sock.shutdown(socket.SHUT_WR)
         assert receive(sock)[0] == 200
+
+
+def test_half_closed_client_gets_all_its_pipelined_answers(daemon):
+    with connect(daemon) as sock:
+        sock.sendall(b"GET /v1/runs?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n" * 200 + b"GET /v1/events?follow=0 HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /cut")
+        sock.shutdown(socket.SHUT_WR)
+        data = receive(sock, until_closed=True)
+    assert data.count(b"HTTP/1.1 200 OK") == 201 and data.endswith(b"0\r\n\r\n"), data[-300:]
+
+
+def test_descriptors_that_run_out_come_back():
+    daemon = Daemon("http://127.0.0.1:9")
+    try:
+        daemon.start()
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (60, 60))
+        socks = [connect(daemon) for _ in range(80)]
+        wait_until(lambda: "api_descriptors_exhausted" in daemon.log, 20, "the descriptors ran out")
+        for sock in socks:
+            sock.close()
+        wait_until(lambda: ask_quietly(daemon) == 200, 20, "it accepts again")
+    finally:
+        daemon.remove()
 
 
 def test_a_header_that_drips_is_cut_at_its_total_deadline(daemon):
