@@ -207,7 +207,7 @@ static bool attempt_row(struct request *request, struct json_out *out, const str
     json_out_member_str(out, "lease", lease);
     json_out_member_bool(out, "is_possibly_billed", read_int(read, row, ATTEMPT_IS_POSSIBLY_BILLED, 0) != 0);
     if (with_raw)
-        json_out_member_null(out, "raw"); /* answers are not kept: what of them stands is in `message` and the result */
+        json_out_member_str(out, "raw", read_text(read, row, ATTEMPT_RAW)); /* of answers that were not valid; the others stand in the result */
     json_out_end(out, '}');
     return true;
 }

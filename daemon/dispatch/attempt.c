@@ -4,6 +4,7 @@
 
 #include "base/json_out.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "core/limits.h"
 
 #include <inttypes.h>
@@ -425,8 +426,11 @@ static void on_response(const struct net_response *response, void *arg)
     item->class = verdict.class;
     if (verdict.class == OUTCOME_SUCCEEDED) {
         item->class = validate(attempt, verdict.answer, &decision, item, &error);
-        if (item->class != OUTCOME_SUCCEEDED)
+        if (item->class != OUTCOME_SUCCEEDED) {
             item->message = xstrdup(error.message);
+            size_t len = strlen(verdict.answer);
+            item->raw = xstrndup(verdict.answer, text_utf8_span(verdict.answer, len > LIMIT_MESSAGE_BYTES ? LIMIT_MESSAGE_BYTES : len));
+        }
     } else {
         item->message = xstrdup(verdict.message ? verdict.message : outcome_row(verdict.class)->text);
     }

@@ -213,9 +213,8 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
     view_cost(run, view);
     if (run->endpoint != NULL)
         memcpy(view->currency, run->endpoint->currency, sizeof view->currency);
-    bool is_over = run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED;
-    if (view->reason_count > 0 && !is_over)
-        view->state = "paused";
+    if (view->reason_count > 0 && run->info.state == RUN_RUNNING)
+        view->state = "paused"; /* one that is importing shows so until its commit, with the pause among its reasons */
     if (run->info.state != RUN_RUNNING || view->reason_count > 0 || run->endpoint == NULL || run->dispatch == NULL)
         return;
     view_waiting(run, view, run->endpoint->dispatch->engine, now);

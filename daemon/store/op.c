@@ -23,6 +23,7 @@ static void settle_clear(struct store_op *op)
     for (size_t i = 0; i < settle->count; i++) {
         free(settle->items[i].result);
         free(settle->items[i].message);
+        free(settle->items[i].raw);
     }
     free(settle->items);
     free(settle->endpoint);

@@ -63,6 +63,7 @@ struct settle_item {
     int64_t excluded;               /* the agent that was full; 0: none */
     char *result;                   /* owned JSON body of MOVE_SUCCEED and MOVE_FAIL; NULL else */
     char *message;                  /* owned; the provider's or our words; NULL: none */
+    char *raw;                      /* owned; the model's words of an answer that was not valid, at most LIMIT_MESSAGE_BYTES; NULL: none */
     bool has_call_result;           /* the call's own row is filled from what follows */
     bool is_call_lost;              /* the call ends as lost: maybe sent, no answer */
     int32_t http_status, local_port;

@@ -24,11 +24,13 @@ static const char *const attempt_names[] = {
     "n",          "class",          "started_at",  "ended_at",    "agent_id",  "excluded",
     "message",    "token_cap",      "lease",       "worker",      "call",      "endpoint",
     "sent_at",    "http_status",    "latency_ms",  "local_port",  "tokens_in", "tokens_cached",
-    "tokens_out", "tokens_thought", "tokens_tool", "cost_micros", "currency",  "is_possibly_billed"};
+    "tokens_out", "tokens_thought", "tokens_tool", "cost_micros", "currency",  "is_possibly_billed",
+    "raw"};
 static const enum cell_kind attempt_kinds[] = {CELL_INT,  CELL_TEXT, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_TEXT,
                                                CELL_TEXT, CELL_INT,  CELL_INT,  CELL_TEXT, CELL_INT,  CELL_TEXT,
                                                CELL_TIME, CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,
-                                               CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_TEXT, CELL_BOOL};
+                                               CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_TEXT, CELL_BOOL,
+                                               CELL_TEXT};
 _Static_assert(ARRAY_COUNT(attempt_names) == ATTEMPT_COLUMN_COUNT && ARRAY_COUNT(attempt_kinds) == ATTEMPT_COLUMN_COUNT,
                "a name and a kind for each column");
 

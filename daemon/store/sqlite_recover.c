@@ -36,8 +36,8 @@ static int attempt_lose(struct sqlite_store *store, const struct left_attempt *l
     int rc = books_run(store, left->run, &entry);
     if (rc <= 0)
         return rc;
-    rc = sqlite_do(store, STMT_ATTEMPT_END, "iiiizzmmmti", left->assignment, left->n, left->lease, (int64_t)OUTCOME_LOST, (int64_t)0, (int64_t)0,
-                   (int64_t)-1, (int64_t)-1, (int64_t)-1, "the daemon ended before the answer came", store->wall_ms);
+    rc = sqlite_do(store, STMT_ATTEMPT_END, "iiiizzmmmtit", left->assignment, left->n, left->lease, (int64_t)OUTCOME_LOST, (int64_t)0, (int64_t)0,
+                   (int64_t)-1, (int64_t)-1, (int64_t)-1, "the daemon ended before the answer came", store->wall_ms, NULL);
     if (rc == 0)
         books_count(store, entry, COUNT_CLASS + OUTCOME_LOST, 1);
     if (rc == 0 && left->call != 0) {

@@ -107,9 +107,9 @@ static int attempt_end(struct settling *s)
     const struct settle_item *item = s->item;
     bool has_tokens = item->has_call_result && item->tokens[TOKEN_IN] >= 0;
     int64_t tokens_out = max_i64(item->tokens[TOKEN_OUT], 0) + max_i64(item->tokens[TOKEN_THOUGHT], 0);
-    int rc = sqlite_do(s->store, STMT_ATTEMPT_END, "iiiizzmmmti", item->assignment, (int64_t)item->n, item->lease, (int64_t)s->class, item->agent,
+    int rc = sqlite_do(s->store, STMT_ATTEMPT_END, "iiiizzmmmtit", item->assignment, (int64_t)item->n, item->lease, (int64_t)s->class, item->agent,
                        s->excluded, has_tokens ? item->tokens[TOKEN_IN] : -1, has_tokens ? tokens_out : -1,
-                       item->has_call_result ? item->cost_micros : -1, item->message, s->store->wall_ms);
+                       item->has_call_result ? item->cost_micros : -1, item->message, s->store->wall_ms, item->raw);
     if (rc < 0 || sqlite3_changes(s->store->db) == 0)
         return rc;
     books_count(s->store, s->entry, COUNT_CLASS + (int)s->class, 1);

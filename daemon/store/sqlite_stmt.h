@@ -66,7 +66,7 @@
     X(STMT_ATTEMPT_INSERT, "INSERT INTO attempt(assignment, n, lease, call, token_cap, started_at_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                     \
     X(STMT_ATTEMPT_END,                                                                                                                                    \
       "UPDATE attempt SET class = ?4, agent = ?5, excluded = ?6, tokens_in = ?7, tokens_out = ?8, cost_micros = ?9, message = ?10, "                       \
-      "ended_at_ms = ?11 WHERE assignment = ?1 AND n = ?2 AND lease = ?3 AND class IS NULL")                                                               \
+      "ended_at_ms = ?11, raw = ?12 WHERE assignment = ?1 AND n = ?2 AND lease = ?3 AND class IS NULL")                                                  \
     X(STMT_CALL_INSERT, "INSERT INTO call(endpoint, state, is_test, node, sent_at_ms) VALUES(?1, 0, ?2, ?3, ?4)")                                          \
     X(STMT_CALL_END,                                                                                                                                       \
       "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4, http_status = ?5, tokens_in = ?6, tokens_cached = ?7, tokens_out = ?8, "                  \

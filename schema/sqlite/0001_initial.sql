@@ -174,6 +174,7 @@ CREATE TABLE attempt (              -- one try for one assignment
   tokens_out   INTEGER,                                                   -- candidates and thoughts
   cost_micros  INTEGER,
   message      TEXT,                                                      -- why it was not well, in the provider's or our words
+  raw          TEXT,                                                      -- what the model said, of an answer that was not valid; cut
   started_at_ms INTEGER NOT NULL,
   ended_at_ms  INTEGER,
   PRIMARY KEY (assignment, n)

@@ -268,3 +268,12 @@ def test_a_cancelled_answer_is_paid_recorded_and_dropped(world):
     found = daemon.run(run)
     assert found["state"] == "cancelled" and found["counts"]["cancelled"] == 10 and found["counts"]["succeeded"] == 0
     assert found["tokens"]["in"] > 0
+
+
+def test_what_the_model_said_is_kept_of_an_answer_that_was_not_valid(world):
+    sim, daemon = world("--malformed_next", "1")
+    run = enqueue(daemon, 1)
+    daemon.wait_done(run)
+    first, second = daemon.api("GET", f"/v1/runs/{run}/assignments/K0000/attempts?raw=1").json["items"]
+    assert first["class"] == "invalid_answer" and first["raw"]
+    assert second["class"] == "succeeded" and second["raw"] is None
