@@ -236,7 +236,7 @@ demo_cost_and_time() { # RESULTS.ndjson IS_REAL TOOK_S
         awk -v m="$cost_micros" -v model="$MODEL" -v did="$did" -v n="$total" \
             'BEGIN { printf "Cost        it %s %.4f USD with %s (list price), %.6f USD an assignment\n", did, m / 1e6, model, m / 1e6 / n }'
     else
-        say "Cost        unknown: no price is set for $MODEL (gallocctl endpoint set gemini price_in_micros=…)"
+        say "Cost        unknown: no price is set for $MODEL; see price in gallocd.conf(5)"
     fi
     say "Time        $(people_time "$took_s"); the old loop, one by one with $OLD_LOOP_DELAY_S s between, $(people_time "$old_loop_s")"
     say "Repeated    $lost calls were in flight when the daemon was killed and were sent again; $agent_full met a full agent"
