@@ -347,8 +347,20 @@ void handle_endpoint_resume(struct request *request)
     if (endpoint == NULL)
         return;
     struct galloc_error error;
-    if (engine_endpoint_resume(request->api->config.engine, endpoint, &request->peer, &error) < 0)
+    struct buf detail = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&detail);
+    json_out_begin(&out, '{');
+    json_out_name(&out, "before");
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "state", endpoint_is_down(endpoint) ? "down" : "up");
+    json_out_member_str(&out, "text", endpoint->state.down_text);
+    json_out_end(&out, '}');
+    json_out_end(&out, '}');
+    if (engine_endpoint_resume(request->api->config.engine, endpoint, &request->peer, &error) < 0) {
         request_fail(request, &error);
-    else
+    } else {
+        handler_audit(request, "endpoint_resume", endpoint->config->name, detail.data);
         reply_endpoint(request, request->params[0]);
+    }
+    buf_clear(&detail);
 }

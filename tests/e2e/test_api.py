@@ -363,6 +363,9 @@ def test_endpoint_settings(daemon):
     tested = call(daemon, "POST", "/v1/endpoints/gemini/test", status=200).json
     assert tested["ok"] and tested["class"] == "succeeded"
     assert call(daemon, "POST", "/v1/endpoints/gemini/resume", status=200).json["state"] == "up"
+    done = wait_until(lambda: [row for row in call(daemon, "GET", "/v1/audit").json["items"] if row["action"] == "endpoint_resume"], 5, "the audit row")
+    assert done[0]["object"] == "gemini" and done[0]["before"]["state"] == "up"
+    assert any(row["action"] == "endpoint_set" for row in call(daemon, "GET", "/v1/audit").json["items"])
 
 
 # ---- the daemon ----

@@ -249,7 +249,10 @@ def test_what_the_service_manager_hears(make):
                 heard.append(notify.recv(4096).decode())
             return True
 
-        assert hear("READY=1") and hear("STATUS=") and hear("WATCHDOG=1")
+        assert hear("READY=1") and hear("STATUS=")
+        while sum("WATCHDOG=1" in text for text in heard) < 4:  # an idle daemon lives too
+            heard.append(notify.recv(4096).decode())
+        assert "watchdog_withheld" not in daemon.log
         daemon.process.send_signal(signal.SIGHUP)
         assert hear("RELOADING=1")
         daemon.process.send_signal(signal.SIGTERM)
