@@ -142,8 +142,14 @@ void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t token
         add_credit(pace, now_us);
         pace->credit = fmax(pace->credit - 1, 0);
     }
-    if (pace->needs_canary)
+    if (pace->needs_canary && now_us >= pace->blocked_until_us) /* a test request that was sent within the block is none: it ends nothing */
         pace->has_canary = true;
+}
+
+void pace_canary_failed(struct pace *pace, int64_t sent_us)
+{
+    if (pace->needs_canary && sent_us >= pace->blocked_until_us)
+        pace->has_canary = false;
 }
 
 void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens)

@@ -44,6 +44,7 @@ void pace_set_limits(struct pace *pace, int64_t rpm, int64_t tpm, int64_t rpd);
 enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate, int64_t *ret_wait_us);
 void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens);
 void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens); /* the answer's usage corrects the estimate */
+void pace_canary_failed(struct pace *pace, int64_t sent_us); /* a call ended and told nothing of the quota: the next one may go */
 void pace_accepted(struct pace *pace, int64_t now_us, int64_t sent_us);
 
 /* A refusal. retry_after_ms -1: no hint; quota_value -1: not printed. is_day: a day's quota, asleep until the next midnight Pacific. */

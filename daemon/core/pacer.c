@@ -69,20 +69,30 @@ struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t
     return answer;
 }
 
+int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now)
+{
+    int64_t wait_us;
+    return pace_ask(&pacer->pace, now.mono_us, now.wall_ms, 0, false, &wait_us) == PACE_FREE ? 0 : wait_us;
+}
+
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens)
 {
     pace_sent(&pacer->pace, now.mono_us, now.wall_ms, tokens);
 }
 
-static void on_success(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
+/* The endpoint answered: it is up. True when that ended an outage. */
+static bool on_answer(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {
     change->closed = breaker_success(&pacer->breaker, now.mono_us / 1000, outcome->sent_us / 1000, outcome->is_test, &change->strikes_full);
-    pace_accepted(&pacer->pace, now.mono_us, outcome->sent_us);
-    if (change->closed) { /* ramp up after an outage */
+    if (change->closed) /* ramp up after an outage */
         pacer->in_flight = pacer->in_flight / 2 < 4 ? 4 : pacer->in_flight / 2;
-        return;
-    }
-    if (outcome->is_test)
+    return change->closed;
+}
+
+static void on_success(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
+{
+    pace_accepted(&pacer->pace, now.mono_us, outcome->sent_us);
+    if (on_answer(pacer, now, outcome, change) || outcome->is_test)
         return;
     pacer->latencies_us[pacer->latency_count++ % LATENCIES] = outcome->latency_us;
     if (outcome->was_full && pacer->in_flight < (double)pacer->limits.max_in_flight)
@@ -116,13 +126,15 @@ static void on_failure(struct pacer *pacer, struct pacer_now now, const struct p
 /* A test request tells whether the endpoint is well: an answer does, and so does a refusal, which blocks besides. */
 static void on_test(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {
-    bool is_refused = outcome->class == OUTCOME_THROTTLED || outcome->class == OUTCOME_QUOTA_DAY;
-    if (outcome->class == OUTCOME_SUCCEEDED || outcome->class == OUTCOME_INVALID_ANSWER || outcome->class == OUTCOME_REJECTED || is_refused)
-        on_success(pacer, now, outcome, change);
-    else
-        change->opened = breaker_test_failure(&pacer->breaker, now.mono_us / 1000, &pacer->rng);
-    if (is_refused)
+    if (outcome->class == OUTCOME_THROTTLED || outcome->class == OUTCOME_QUOTA_DAY) {
+        on_answer(pacer, now, outcome, change);
         on_refusal(pacer, now, outcome, change);
+    } else if (outcome->class == OUTCOME_SUCCEEDED || outcome->class == OUTCOME_INVALID_ANSWER || outcome->class == OUTCOME_REJECTED) {
+        on_success(pacer, now, outcome, change);
+    } else {
+        change->opened = breaker_test_failure(&pacer->breaker, now.mono_us / 1000, &pacer->rng);
+        pace_canary_failed(&pacer->pace, outcome->sent_us);
+    }
 }
 
 void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *ret_change)
@@ -141,9 +153,7 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
         return;
     case OUTCOME_TRANSIENT:
     case OUTCOME_UNAVAILABLE:
-        /* A canary that ended so tells nothing of the quota: the next one may go. */
-        if (pacer->pace.needs_canary && outcome->sent_us >= pacer->pace.blocked_until_us)
-            pacer->pace.has_canary = false;
+        pace_canary_failed(&pacer->pace, outcome->sent_us);
         on_failure(pacer, now, outcome, ret_change);
         return;
     case OUTCOME_SUCCEEDED:
@@ -170,8 +180,7 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     case OUTCOME_POISON:
     case OUTCOME_CLASS_COUNT:
     default:
-        if (pacer->pace.needs_canary && outcome->sent_us >= pacer->pace.blocked_until_us)
-            pacer->pace.has_canary = false;
+        pace_canary_failed(&pacer->pace, outcome->sent_us);
         return;
     }
 }

@@ -196,7 +196,11 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint)
     if (endpoint_is_down(endpoint) || !is_wanted(engine, endpoint))
         return;
     if ((wants_probe || wants_judge) && endpoint->provider->has_test_request) {
-        send_probe(engine, endpoint, NULL, NULL);
+        int64_t refused_us = pacer_ask_test(endpoint->pacer, now); /* a test request counts in the quotas like any other */
+        if (refused_us == 0)
+            send_probe(engine, endpoint, NULL, NULL);
+        else if (refused_us > 0)
+            pump_wake_at(endpoint, refused_us);
         return;
     }
     if (probe_us >= 0)

@@ -231,6 +231,57 @@ static void test_hint_and_canary(void **state)
     pacer_free(pacer);
 }
 
+/* The endpoint's own test request is held to the block like any call, is the canary after it, and never leaves the block without one. */
+static void test_test_request_and_block(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 3);
+    struct pacer_change change;
+    assert_int_equal(pacer_ask_test(pacer, at(500000)), 0);
+    pacer_sent(pacer, at(1000000), 10);
+    struct pacer_outcome refused = outcome_of(OUTCOME_THROTTLED, 1000000);
+    pacer_outcome(pacer, at(1100000), &refused, &change);
+    assert_true(pacer_ask_test(pacer, at(1200000)) > 500000);
+    /* One that an operator sends all the same changes nothing, however it ends. */
+    static const enum outcome_class ends[] = {OUTCOME_THROTTLED, OUTCOME_UNAVAILABLE, OUTCOME_LOST};
+    for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
+        int64_t sent_us = 1300000 + (int64_t)i;
+        pacer_sent(pacer, at(sent_us), 10);
+        struct pacer_outcome test = outcome_of(ends[i], sent_us);
+        test.is_test = true;
+        pacer_outcome(pacer, at(sent_us + 1000), &test, &change);
+    }
+    assert_true(pacer_is_open(pacer)); /* the failed ones opened the breaker; its probe answers */
+    struct pacer_outcome probe = outcome_of(OUTCOME_THROTTLED, 1350000);
+    probe.is_test = true;
+    pacer_outcome(pacer, at(1351000), &probe, &change);
+    assert_true(change.closed);
+    int64_t now_us = 2400000;
+    assert_int_equal(pacer_ask(pacer, at(now_us), 10, 0, false, false).wait, PACER_GO);
+    /* Refused again and again, each block is longer than the one before. */
+    int64_t last_us = 0;
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(pacer_ask_test(pacer, at(now_us)), 0);
+        pacer_sent(pacer, at(now_us), 10);
+        assert_int_equal(pacer_ask_test(pacer, at(now_us + 1)), -1);
+        struct pacer_outcome test = outcome_of(OUTCOME_THROTTLED, now_us);
+        test.is_test = true;
+        pacer_outcome(pacer, at(now_us + 1000), &test, &change);
+        int64_t wait_us = pacer_ask_test(pacer, at(now_us + 1000));
+        assert_true(wait_us > last_us + last_us / 2);
+        last_us = wait_us;
+        now_us += 1000 + wait_us;
+    }
+    /* A canary that tells nothing lets the next one go. */
+    pacer_sent(pacer, at(now_us), 10);
+    struct pacer_outcome lost = outcome_of(OUTCOME_LOST, now_us);
+    lost.is_test = true;
+    pacer_outcome(pacer, at(now_us + 1000), &lost, &change);
+    assert_int_equal(pacer_ask_test(pacer, at(now_us + 1000)), 0);
+    pacer_free(pacer);
+}
+
 static void test_quota_day(void **state)
 {
     (void)state;
@@ -363,7 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_states),           cmocka_unit_test(test_budgets),     cmocka_unit_test(test_budgets_run_out),
         cmocka_unit_test(test_breaker),          cmocka_unit_test(test_breaker_strikes_and_brownout),
-        cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_quota_day),
+        cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_test_request_and_block), cmocka_unit_test(test_quota_day),
         cmocka_unit_test(test_concurrency),      cmocka_unit_test(test_rooms),       cmocka_unit_test(test_match),
         cmocka_unit_test(test_answers),          cmocka_unit_test(test_prices),      cmocka_unit_test(test_eta),
     };
