@@ -346,7 +346,7 @@ int main(int argc, char **argv)
         return print_what(action);
     set_log_level(&daemon.options);
     struct config *config = NULL;
-    if (config_load(daemon.options.config, &config, &error) < 0) {
+    if (endpoint_load_config(daemon.options.config, &config, &error) < 0) {
         fprintf(stderr, "gallocd: %s\n", error.message);
         notify_status(error.message);
         return galloc_code_row(error.code)->exit_status;

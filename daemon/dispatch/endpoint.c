@@ -22,6 +22,34 @@ const struct endpoint_setting_row *endpoint_setting_rows(void)
     return rows;
 }
 
+static int check_addresses(const struct endpoint_config *endpoint, struct galloc_error *error)
+{
+    if (provider_by_name(endpoint->provider) == NULL)
+        return galloc_fail(error, GALLOC_D_CONFIG, "provider: \"%s\" is not known; gemini is", endpoint->provider);
+    if (net_check_url(endpoint->base_url, endpoint->allow_plain_http, error) < 0)
+        return galloc_prefix(error, "base_url");
+    return net_check_proxy(endpoint->proxy, error) < 0 ? galloc_prefix(error, "proxy") : 0;
+}
+
+int endpoint_load_config(const char *path, struct config **ret_config, struct galloc_error *error)
+{
+    struct config *config = NULL;
+    int rc = config_load(path, &config, error);
+    for (size_t i = 0; rc == 0 && i < config->endpoint_count; i++) {
+        rc = check_addresses(&config->endpoints[i], error);
+        if (rc < 0)
+            galloc_prefix(error, "%s: endpoint \"%s\"", config->path ? config->path : "defaults", config->endpoints[i].name);
+    }
+    if (rc < 0) {
+        config_free(config);
+        if (error != NULL)
+            error->code = GALLOC_D_CONFIG;
+        return -GALLOC_D_CONFIG;
+    }
+    *ret_config = config;
+    return 0;
+}
+
 struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_config *config)
 {
     struct endpoint *endpoint = xcalloc(1, sizeof *endpoint);

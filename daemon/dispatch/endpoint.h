@@ -39,6 +39,8 @@ struct endpoint {
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
 };
 
+/* config_load(), and besides every endpoint has a known provider and addresses that may be called. 0, or -GALLOC_D_CONFIG naming endpoint and setting. */
+int endpoint_load_config(const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
 bool endpoint_is_down(const struct endpoint *endpoint);
 /* In words: what limits, what it waits for, and until when (wall; 0: not known). */
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);

@@ -227,7 +227,7 @@ int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, con
 int engine_reload(struct engine *engine, struct galloc_error *error)
 {
     struct config *fresh = NULL;
-    int rc = config_load(engine->cfg.config_path, &fresh, error);
+    int rc = endpoint_load_config(engine->cfg.config_path, &fresh, error);
     if (rc < 0)
         return rc;
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {

@@ -269,3 +269,15 @@ def test_the_process_gives_its_rights_up(make):
     status = open(f"/proc/{daemon.process.pid}/status", encoding="ascii").read()
     assert "NoNewPrivs:\t1" in status and "Umask:\t0077" in status
     assert "AQ.test-key" not in open(f"/proc/{daemon.process.pid}/cmdline", encoding="ascii").read()
+
+
+@pytest.mark.parametrize("lines, words", [('base_url = "http://example.com"', "in the open"), ('base_url = "ftp://example.com"', "only https"),
+                                          ('base_url = "https://me:secret@example.com"', "user or password"), ('base_url = "nonsense"', "not a URL"),
+                                          ('provider = "carrier-pigeon"', "provider"), ('proxy = "socks5://127.0.0.1:1"', "proxy")])
+def test_addresses_that_may_not_be_called_are_refused_at_the_start(tmp_path, lines, words):
+    config = tmp_path / "gallocd.conf"
+    config.write_text('endpoint "gemini" {\n  %s\n}\n' % lines)
+    for arguments in (["--check-config"], []):
+        ran = gallocd("-c", config, "--socket", tmp_path / "s", "--state-dir", tmp_path / "state", *arguments)
+        assert ran.returncode == 78 and words in ran.stderr and "secret" not in ran.stderr, ran
+    assert not (tmp_path / "state").exists()
