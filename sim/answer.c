@@ -41,7 +41,7 @@ void answer_maker_clear(struct answer_maker *maker)
 
 double answer_tokens(const struct sim_request *request)
 {
-    return (double)((request->text_bytes + request->schema_bytes) / BYTES_PER_TOKEN + 1);
+    return (double)((request->said_bytes + request->schema_bytes) / BYTES_PER_TOKEN + 1);
 }
 
 static const char *date_now(struct answer_maker *maker)
@@ -276,7 +276,7 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
     int64_t system_tokens = 0;
     for (size_t i = 0; i < request->part_count; i++)
         if (request->is_system[i])
-            system_tokens += (int64_t)(request->parts[i].len / BYTES_PER_TOKEN);
+            system_tokens += (int64_t)(walk_decoded_bytes(request->parts[i]) / BYTES_PER_TOKEN);
     if (prompt->is_roster_known && maker->settings->cache_min_tokens > 0 &&
         system_tokens >= maker->settings->cache_min_tokens)
         usage.cached = system_tokens;

@@ -153,6 +153,7 @@ static bool read_part_text(struct request_reader *reader, const struct field_rul
     request->is_system[request->part_count] = is_in_system(reader);
     request->parts[request->part_count++] = text;
     request->text_bytes += text.len;
+    request->said_bytes += walk_decoded_bytes(text);
     return true;
 }
 

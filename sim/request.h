@@ -18,6 +18,7 @@ struct sim_request {
     bool is_system[REQUEST_PARTS_MAX];
     size_t part_count;
     size_t text_bytes;   /* of all texts, as they stand in the body */
+    size_t said_bytes;   /* of all texts, decoded: what tokens are counted by */
     size_t schema_bytes; /* of the schema's source */
     bool has_contents, has_schema, has_json_schema, is_json, is_enum;
     bool has_thinking_budget, has_thinking_level, includes_thoughts;

@@ -313,6 +313,19 @@ void walk_decode(struct walk_string string, struct buf *out)
     out->data[out->len] = '\0';
 }
 
+size_t walk_decoded_bytes(struct walk_string string)
+{
+    size_t bytes = string.len;
+    const char *end = string.at + string.len;
+    for (const char *at = string.at; string.has_escape && (at = memchr(at, '\\', (size_t)(end - at))) != NULL;) {
+        char text[8], *to = text;
+        const char *next = at[1] == 'u' ? decode_unicode(at, end, &to) : at + 2;
+        bytes -= (size_t)(next - at) - (at[1] == 'u' ? (size_t)(to - text) : 1);
+        at = next;
+    }
+    return bytes;
+}
+
 bool walk_is_name(struct walk_string string, const char *camel)
 {
     size_t i = 0;

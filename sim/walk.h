@@ -43,6 +43,7 @@ bool walk_fail(struct walk *walk, const char *problem);
 
 /* Decodes a string and adds it to `out`. A lone surrogate becomes U+FFFD. */
 void walk_decode(struct walk_string string, struct buf *out);
+size_t walk_decoded_bytes(struct walk_string string); /* how long that would be */
 
 /* True when the string stands for this name, in camelCase as here, or in snake_case. Names are plain ASCII. */
 bool walk_is_name(struct walk_string string, const char *camel);

@@ -657,3 +657,13 @@ def test_taken_port_and_summary(sim):
     assert process.returncode == 0
     helped = subprocess.run([program("gallocsim"), "--help"], capture_output=True, text=True, timeout=30, check=True).stdout
     assert "latency_ms" in helped and "drop_reused" in helped and "NAME_next" in helped
+
+
+def test_tokens_are_counted_of_the_text_and_not_of_its_escapes(make_sim):
+    sim = make_sim()
+
+    def tokens(text):
+        return call(sim, {"contents": [{"role": "user", "parts": [{"text": text}]}]}).json["usageMetadata"]["promptTokenCount"]
+
+    assert tokens('"' * 4000) == tokens("x" * 4000)
+    assert tokens("\u0001" * 400) == tokens("x" * 400)
