@@ -15,6 +15,7 @@
 #define OUT_TOKENS_HIGH 200      /* with some thinking */
 #define LATENCY_LOW_S 0.5
 #define LATENCY_HIGH_S 4.0
+#define SCHEMA_BYTES 256         /* of the answer's schema without the candidates' names; it is part of what is asked, and so counted */
 #define SPREAD_LOW 0.9
 #define SPREAD_HIGH 1.2          /* re-asks and texts longer than the sample */
 
@@ -46,9 +47,24 @@ static double prompt_bytes(const struct estimate *estimate)
     return (double)(estimate->constant_bytes + ROW_BYTES_GUESS);
 }
 
+/* How many assignments lead to a call: not those for which no place is free or no agent matches. */
+static int64_t called(const struct estimate *estimate)
+{
+    int64_t count = estimate->assignments;
+    if (estimate->unmatched_count > 0)
+        count -= (int64_t)((double)count * (double)estimate->unmatched_count / (double)estimate->rendered_count);
+    return estimate->totals.free >= 0 ? min_i64(count, estimate->totals.free) : count;
+}
+
+static double asked_bytes(const struct estimate *estimate)
+{
+    double choice_bytes = estimate->rendered_count > 0 ? (double)estimate->choice_bytes / (double)estimate->rendered_count : 0;
+    return prompt_bytes(estimate) + SCHEMA_BYTES + choice_bytes;
+}
+
 static struct range tokens_in(const struct estimate *estimate)
 {
-    return scaled(prompt_bytes(estimate) / BYTES_PER_TOKEN * (double)estimate->assignments);
+    return scaled(asked_bytes(estimate) / BYTES_PER_TOKEN * (double)called(estimate));
 }
 
 static struct range tokens_out(const struct estimate *estimate)
@@ -56,8 +72,8 @@ static struct range tokens_out(const struct estimate *estimate)
     const struct endpoint *endpoint = estimate->endpoint;
     int64_t seen = endpoint->counts[OUTCOME_SUCCEEDED];
     if (seen >= 10)
-        return scaled((double)(endpoint->tokens[TOKEN_OUT] + endpoint->tokens[TOKEN_THOUGHT]) / (double)seen * (double)estimate->assignments);
-    return (struct range){.low = OUT_TOKENS_LOW * estimate->assignments, .high = OUT_TOKENS_HIGH * estimate->assignments};
+        return scaled((double)(endpoint->tokens[TOKEN_OUT] + endpoint->tokens[TOKEN_THOUGHT]) / (double)seen * (double)called(estimate));
+    return (struct range){.low = OUT_TOKENS_LOW * called(estimate), .high = OUT_TOKENS_HIGH * called(estimate)};
 }
 
 static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
@@ -130,7 +146,7 @@ static double seconds_of(const struct estimate_pace *pace, double calls, double 
 static void time_json(struct json_out *out, const struct estimate *estimate)
 {
     struct estimate_pace pace = pace_of(estimate);
-    double calls = (double)estimate->assignments;
+    double calls = (double)called(estimate);
     double low_s = seconds_of(&pace, calls, pace.latency_low_s), high_s = seconds_of(&pace, calls, pace.latency_high_s);
     if (pace.rate_s > 0) {
         double by_rate_s = calls / pace.rate_s;
@@ -214,7 +230,7 @@ static void write_known(struct json_out *out, const struct estimate *estimate)
     json_out_member_str(out, "endpoint", estimate->plan.endpoint);
     json_out_member_str(out, "model", estimate->endpoint->config->model);
     json_out_member_str(out, "profile", estimate->plan.profile);
-    json_out_member_int(out, "calls", estimate->assignments);
+    json_out_member_int(out, "calls", called(estimate));
     range_json(out, "tokens_in", "low", "high", in);
     range_json(out, "tokens_out", "low", "high", reply);
     cost_json(out, estimate, in, reply);

@@ -17,6 +17,9 @@ struct estimate {
     int64_t assignments, prompts_wanted, prompts_kept;
     int64_t constant_bytes, named_agents;
     int64_t rendered_count, rendered_bytes, rendered_max_bytes, failed_count;
+    int64_t choice_bytes;           /* of the candidates' names in the answers' schemas, of all that were rendered */
+    int64_t unmatched_count;        /* of those rendered: no agent matches, so no call is made */
+    const char *unmatched_key;      /* one of them; borrowed from the sample */
     char **columns;                 /* owned */
     size_t column_count;
     struct buf problems, prompts;   /* owned: items of their lists */

@@ -77,10 +77,14 @@ static void render(struct estimate *estimate, struct json_object *row)
     const char *key = json_get_str(row, "key", "");
     struct galloc_error error;
     json_to_text(json_get(row, "fields"), &fields);
-    int rc = engine_prompt(estimate->engine, &estimate->plan, estimate->pool, key, fields.data, fields.len, &system, &user, &error);
+    struct prompt_choice choice;
+    int rc = engine_prompt(estimate->engine, &estimate->plan, estimate->pool, key, fields.data, fields.len, &system, &user, &choice, &error);
     if (rc == 0) {
         int64_t bytes = (int64_t)(system.len + user.len);
         estimate->rendered_count++;
+        estimate->choice_bytes += (int64_t)choice.choice_bytes;
+        if (!choice.is_matched && estimate->unmatched_count++ == 0)
+            estimate->unmatched_key = key;
         estimate->rendered_bytes += bytes;
         estimate->rendered_max_bytes = max_i64(estimate->rendered_max_bytes, bytes);
         if (estimate->prompts_kept < estimate->prompts_wanted)
@@ -143,6 +147,18 @@ static void check_places(struct estimate *estimate)
     snprintf(message, sizeof message, "%lld places are free for %lld assignments: %lld would fail with no_capacity; raise capacities, or add agents",
              (long long)totals->free, (long long)estimate->assignments, (long long)(estimate->assignments - totals->free));
     estimate_problem(estimate, false, outcome_row(OUTCOME_NO_CAPACITY)->name, message);
+}
+
+/* Of the rows tried, those that would fail because no agent has what --match asks for. */
+static void check_matches(struct estimate *estimate)
+{
+    char message[512];
+    if (estimate->unmatched_count == 0)
+        return;
+    snprintf(message, sizeof message, "no agent matches %lld of the %lld assignments that were tried, for example %.200s: such assignments fail with no_candidate, without a call; "
+             "compare the assignments' field with the agents' attribute (--match)",
+             (long long)estimate->unmatched_count, (long long)estimate->rendered_count, estimate->unmatched_key);
+    estimate_problem(estimate, false, outcome_row(OUTCOME_NO_CANDIDATE)->name, message);
 }
 
 static void check_endpoint(struct estimate *estimate)
@@ -215,6 +231,7 @@ void handle_estimate(struct request *request)
         find_columns(&estimate);
         render_sample(&estimate);
         check_places(&estimate);
+        check_matches(&estimate);
         check_endpoint(&estimate);
     }
     estimate_write(&estimate, &request->out);

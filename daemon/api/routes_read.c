@@ -98,7 +98,7 @@ static void prompt_json(struct request *request, struct json_out *out, const str
     struct galloc_error error;
     int rc = run == NULL || !run->has_plan || run->pool == NULL || fields == NULL
                  ? galloc_fail(&error, GALLOC_WRONG_STATE, "the run has ended: its agents are no longer at hand")
-                 : engine_prompt(engine, &run->plan, run->pool, request->params[1], fields, strlen(fields), &system, &user, &error);
+                 : engine_prompt(engine, &run->plan, run->pool, request->params[1], fields, strlen(fields), &system, &user, NULL, &error);
     json_out_name(out, "prompt");
     json_out_begin(out, '{');
     json_out_member_str(out, "system", rc == 0 ? buf_text(&system) : "");

@@ -60,9 +60,15 @@ void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void
 /* Clears "down", reads the key again, and tries. 0, or a code when there still is no key. */
 int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, const struct store_peer *peer, struct galloc_error *error);
 
-/* What one assignment's prompt would be, for `check --show-prompt` and estimates. */
+/* Whom a prompt would name. */
+struct prompt_choice {
+    size_t candidate_count; /* 0: the assignment could go to nobody now */
+    bool is_matched;        /* somebody would be a candidate if he had room */
+    size_t choice_bytes;    /* of the candidates' names in the answer's schema; 0 where they are too many to stand there */
+};
+/* What one assignment's prompt would be, for `check --show-prompt` and estimates. `ret_choice` may be NULL. */
 int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_entry *pool, const char *key, const char *fields, size_t fields_len,
-                  struct buf *ret_system, struct buf *ret_user, struct galloc_error *error) MUST_CHECK;
+                  struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice, struct galloc_error *error) MUST_CHECK;
 
 /* A pool for an estimate that is not stored: made from agents, freed by pool_entry_free(). */
 struct pool_entry *pool_entry_from_agents(const struct store_agents *agents);

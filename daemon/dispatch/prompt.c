@@ -4,6 +4,8 @@
 
 #include "base/json_out.h"
 
+#include "core/limits.h"
+
 #include <string.h>
 
 /* {"agent_id":…, then the attributes' members as they came. */
@@ -76,7 +78,7 @@ static bool is_sent(const char *column, void *arg)
 }
 
 int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_entry *pool, const char *key, const char *fields, size_t fields_len,
-                  struct buf *ret_system, struct buf *ret_user, struct galloc_error *error)
+                  struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice, struct galloc_error *error)
 {
     const char *text = plan->template != NULL ? plan->template : template_builtin();
     struct template *template = NULL;
@@ -85,7 +87,12 @@ int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_en
         return rc;
     struct run_entry run = {.plan = *plan};
     struct candidates candidates;
-    candidates_find(&run, pool, (struct json_span){fields, fields_len}, 0, engine_now().wall_ms, &candidates);
+    enum candidates_found found = candidates_find(&run, pool, (struct json_span){fields, fields_len}, 0, engine_now().wall_ms, &candidates);
+    if (ret_choice != NULL) {
+        *ret_choice = (struct prompt_choice){.candidate_count = candidates.count, .is_matched = found != CANDIDATES_NONE_MATCHES};
+        for (size_t i = 0; candidates.count <= LIMIT_SCHEMA_ENUM && i < candidates.count; i++)
+            ret_choice->choice_bytes += strlen(candidates.agents[i]->info.agent_id) + strlen("\"\",");
+    }
     struct buf loads = BUF_EMPTY;
     bool is_short = plan_is_short_list(plan);
     prompt_loads(&candidates, is_short, &loads);

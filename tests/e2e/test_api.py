@@ -387,6 +387,10 @@ def test_estimate_tells_what_would_happen(daemon):
     assert found["prompt_bytes"]["max"] >= found["prompt_bytes"]["average"] > 0 and found["time"]["high_s"] >= found["time"]["low_s"]
     short = call(daemon, "POST", "/v1/estimate", {"agents": [{"agent_id": "A", "capacity": 3}], "assignments": 10}, status=200).json
     assert any(problem["code"] == "no_capacity" and not problem["is_fatal"] for problem in short["problems"])
+    assert short["calls"] == 3 # an assignment without a place costs no call
+    body = {"agents": AGENTS, "assignments": 1000, "sample": sample, "options": {"match": ["region=regoin"]}}
+    nobody = call(daemon, "POST", "/v1/estimate", body, status=200).json
+    assert nobody["calls"] == 0 and any(problem["code"] == "no_candidate" and "K0" in problem["message"] for problem in nobody["problems"])
     wrong = call(daemon, "POST", "/v1/estimate", {"agents": AGENTS, "assignments": 1, "template": "{{loads}}{{regoin}}", "columns": ["region"]}, status=200).json
     assert wrong["problems"][0]["is_fatal"]
     for bad in ({"agents": AGENTS}, {"agents": AGENTS, "assignments": -1}, {"agents": AGENTS, "assignments": 1, "sample": [{"key": 1}]}, {"assignments": 1, "agents": AGENTS, "nme": 1}):
