@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct options {
-    int64_t row_count, line_bytes, part_bytes, step_rows;
+    int64_t row_count, line_bytes, part_bytes, step_ms;
     bool is_random;
     const char *csv_path, *schema_path, *database_path;
 };
@@ -111,6 +111,32 @@ static void run_sql(sqlite3 *db, const char *sql)
         die(sql, message);
 }
 
+/* The daemon's own rule for checkpoints: passive, when so many pages wait in the log, and not more often than that. */
+#define CHECKPOINT_PAGES 4096
+#define CHECKPOINT_LEAST_US INT64_C(100000)
+static int wal_pages;
+static int64_t checkpoint_us;
+
+static int note_pages(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    (void)db;
+    (void)name;
+    *(int *)arg = pages;
+    return SQLITE_OK;
+}
+
+static void tidy(sqlite3 *db)
+{
+    int log_pages = 0, done_pages = 0;
+    if (wal_pages < CHECKPOINT_PAGES || clock_mono_us() - checkpoint_us < CHECKPOINT_LEAST_US)
+        return;
+    if (sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log_pages, &done_pages) != SQLITE_OK)
+        die("checkpoint", sqlite3_errmsg(db));
+    checkpoint_us = clock_mono_us();
+    if (log_pages == done_pages)
+        wal_pages = 0;
+}
+
 static sqlite3 *open_database(const struct options *options)
 {
     sqlite3 *db = NULL;
@@ -124,8 +150,10 @@ static sqlite3 *open_database(const struct options *options)
     unlink(options->database_path);
     if (sqlite3_open(options->database_path, &db) != SQLITE_OK)
         die(options->database_path, "cannot be opened");
-    run_sql(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
-                "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0;");
+    run_sql(db, "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                "PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;"
+                "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-16384; PRAGMA journal_size_limit=67108864;");
+    sqlite3_wal_hook(db, note_pages, &wal_pages);
     run_sql(db, buf_text(&schema));
     run_sql(db, "INSERT INTO meta VALUES ('batch', 0), ('event_seq', 0), ('now_ms', 0), ('boot_ms', 0);"
                 "INSERT INTO pool VALUES (1, NULL, 0); INSERT INTO ledger VALUES (1, 1);"
@@ -164,7 +192,7 @@ static void insert_row(sqlite3 *db, sqlite3_stmt *assignment, sqlite3_stmt *payl
     step(db, payload);
 }
 
-/* A part is the rows of about a MiB; a transaction holds at most step_rows of them, and the part's own row comes with its last. */
+/* A part is the rows of about a MiB; a transaction works for at most step_ms, as the daemon's do, and the part's own row comes with its last. */
 static void write_rows(sqlite3 *db, const struct options *options, const struct row *rows)
 {
     sqlite3_stmt *assignment = prepare(db, "INSERT INTO assignment (id, run, key, part, row, state) VALUES (?1, 1, ?2, ?3, ?4, 0)");
@@ -172,10 +200,12 @@ static void write_rows(sqlite3 *db, const struct options *options, const struct 
     sqlite3_stmt *count = prepare(db, "UPDATE run_count SET value = value + ?1 WHERE run = 1 AND kind IN (0, 93)");
     sqlite3_stmt *batch = prepare(db, "UPDATE meta SET value = value + 1 WHERE name IN ('batch', 'event_seq', 'now_ms', 'boot_ms')");
     sqlite3_stmt *part_row = prepare(db, "INSERT INTO import_part VALUES (1, ?1, ?2, ?3, '{\"accepted\":0,\"duplicates\":0,\"rejected\":[]}')");
-    int64_t part = 1, part_bytes = 0, part_rows = 0, step_rows = 0;
+    int64_t part = 1, part_bytes = 0, part_rows = 0, step_rows = 0, step_us = 0;
     for (int64_t i = 0; i < options->row_count; i++) {
-        if (step_rows == 0)
+        if (step_rows == 0) {
             run_sql(db, "BEGIN IMMEDIATE");
+            step_us = clock_mono_us();
+        }
         insert_row(db, assignment, payload, &rows[i], i + 1, part);
         step_rows++;
         part_rows++;
@@ -188,11 +218,12 @@ static void write_rows(sqlite3 *db, const struct options *options, const struct 
             step(db, part_row);
             part_bytes = part_rows = 0;
         }
-        if (is_part_done || step_rows >= options->step_rows) {
+        if (is_part_done || (step_rows % 32 == 0 && clock_mono_us() - step_us >= options->step_ms * 1000)) {
             sqlite3_bind_int64(count, 1, step_rows);
             step(db, count);
             step(db, batch);
             run_sql(db, "COMMIT");
+            tidy(db);
             step_rows = 0;
         }
     }
@@ -203,7 +234,7 @@ static void write_rows(sqlite3 *db, const struct options *options, const struct 
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-rows N] --schema FILE DATABASE\n"
+    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-ms N] --schema FILE DATABASE\n"
                     "       bare [--rows N] [--bytes N] [--random] --csv FILE\n");
     exit(2);
 }
@@ -212,7 +243,7 @@ static void read_options(int argc, char **argv, struct options *options)
 {
     struct { const char *name; int64_t *number; const char **text; } names[] = {
         {"--rows", &options->row_count, NULL},         {"--bytes", &options->line_bytes, NULL}, {"--part-bytes", &options->part_bytes, NULL},
-        {"--step-rows", &options->step_rows, NULL},    {"--csv", NULL, &options->csv_path},     {"--schema", NULL, &options->schema_path},
+        {"--step-ms", &options->step_ms, NULL},    {"--csv", NULL, &options->csv_path},     {"--schema", NULL, &options->schema_path},
     };
     for (int i = 1; i < argc; i++) {
         size_t n = 0;
@@ -235,7 +266,7 @@ static void read_options(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.row_count = 200000, .line_bytes = 300, .part_bytes = 1 << 20, .step_rows = 2000};
+    struct options options = {.row_count = 200000, .line_bytes = 300, .part_bytes = 1 << 20, .step_ms = 25};
     read_options(argc, argv, &options);
     if (options.csv_path != NULL) {
         write_csv(&options);
