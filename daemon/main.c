@@ -133,14 +133,31 @@ static void on_stop(int signal, void *arg)
     engine_drain(daemon->engine, timeout_ms, on_drained, daemon);
 }
 
+/* The settings, and of each endpoint's key its fingerprint: a key that was put in place is a change, too. */
+static struct settings_seen *look(struct gallocd *daemon)
+{
+    const struct config *config = engine_configuration(daemon->engine);
+    struct settings_seen *seen = settings_look(config);
+    for (size_t i = 0; i < config->endpoint_count; i++) {
+        const struct endpoint *endpoint = registry_endpoint(engine_registry(daemon->engine), config->endpoints[i].name);
+        char fingerprint[17] = "";
+        if (endpoint != NULL && endpoint->secret != NULL)
+            secret_fingerprint(endpoint->secret, fingerprint);
+        char *name = xasprintf("endpoint.%s.key", config->endpoints[i].name);
+        settings_see(seen, name, fingerprint);
+        free(name);
+    }
+    return seen;
+}
+
 static int reload(struct buf *changed, struct buf *needs_restart, struct galloc_error *error, void *arg)
 {
     struct gallocd *daemon = arg;
     notify_reloading();
-    struct settings_seen *before = settings_look(engine_configuration(daemon->engine));
+    struct settings_seen *before = look(daemon);
     int rc = engine_reload(daemon->engine, error);
     if (rc == 0) {
-        struct settings_seen *after = settings_look(engine_configuration(daemon->engine));
+        struct settings_seen *after = look(daemon);
         settings_compare(before, after, changed, needs_restart);
         settings_seen_free(after);
     }

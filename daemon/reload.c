@@ -94,6 +94,11 @@ struct settings_seen *settings_look(const struct config *config)
     return seen;
 }
 
+void settings_see(struct settings_seen *seen, const char *name, const char *value)
+{
+    add(seen, xstrdup(name), false, value);
+}
+
 void settings_seen_free(struct settings_seen *seen)
 {
     if (seen == NULL)

@@ -9,6 +9,8 @@
 struct settings_seen; /* the settings of a configuration, as "name" and "value" */
 
 struct settings_seen *settings_look(const struct config *config);
+/* Adds one that stands in no configuration: `name` and `value` are copied. */
+void settings_see(struct settings_seen *seen, const char *name, const char *value);
 void settings_seen_free(struct settings_seen *seen);
 
 /* Adds the names of what differs as JSON strings with commas between: to `changed` what is in force now, to `needs_restart` what waits for one. */

@@ -57,6 +57,11 @@ static int fail_missing(const struct endpoint_config *endpoint, const char *path
     const char *next = getenv("CREDENTIALS_DIRECTORY") != NULL && endpoint->api_key_file[0] == '\0'
                            ? "systemctl restart gallocd"
                            : NULL;
+    if (next == NULL && endpoint->api_key_file[0] == '\0' && geteuid() != 0 && (problem == ENOENT || problem == EACCES))
+        return galloc_fail(error, GALLOC_NOT_FOUND,
+                           "there is no key for the endpoint \"%s\": put it into a file of your own (mode 0600), name that in "
+                           "the configuration (endpoint \"%s\" { api_key_file = \"…\" }), then: gallocctl reload",
+                           endpoint->name, endpoint->name);
     if (problem == EACCES && next != NULL) /* the folder is root's; systemd hands its files over at the start */
         problem = ENOENT;
     if (problem == ENOENT || problem == ENOTDIR)
@@ -85,7 +90,7 @@ static int check_file(int fd, const struct key_place *place, struct galloc_error
     if (st.st_mode & place->too_open)
         return galloc_fail(
             error, GALLOC_NOT_PERMITTED,
-            "others can reach the key file %s (mode %04o); make a new key if they may have read it, and: chmod 600 %s",
+            "others can reach the key file %s (mode %04o): make a new key if they may have read it, and chmod 600 %s",
             place->path, (unsigned)(st.st_mode & 07777), place->path);
     if (st.st_size > SECRET_BYTES_MAX)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "the key file %s has more than %d bytes: it holds no key",

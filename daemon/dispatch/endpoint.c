@@ -199,10 +199,24 @@ void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const ch
     store_state(engine, endpoint);
 }
 
-void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms)
+/* Why it is down and what to do. A text that tells the next step itself is left as it is. */
+static void down_text(const struct endpoint *endpoint, char *ret_text, size_t size)
 {
     static const char *const next_steps[] = {
         [OUTCOME_CREDENTIALS] = "put the right key in place", [OUTCOME_BILLING] = "see to the account's billing or quota", [OUTCOME_CONFIG] = "mend the configuration"};
+    int class = endpoint->state.down_class >= 0 ? endpoint->state.down_class : OUTCOME_CREDENTIALS;
+    const char *text = endpoint->state.down_text ? endpoint->state.down_text : outcome_row((enum outcome_class)class)->text;
+    size_t len = strlen(text);
+    if (len > 0 && text[len - 1] == '.')
+        len--;
+    if (strstr(text, ", then: ") != NULL)
+        snprintf(ret_text, size, "%s", text);
+    else
+        snprintf(ret_text, size, "%.*s; %s, then: gallocctl endpoint resume %s", (int)len, text, next_steps[class], endpoint->config->name);
+}
+
+void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms)
+{
     struct pacer_now now = engine_now();
     struct pacer_view view;
     pacer_view(endpoint->pacer, now, &view);
@@ -210,9 +224,7 @@ void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size,
     char at[CLOCK_TEXT_MAX];
     *ret_until_at_ms = until;
     if (endpoint_is_down(endpoint)) {
-        int class = endpoint->state.down_class >= 0 ? endpoint->state.down_class : OUTCOME_CREDENTIALS;
-        snprintf(ret_text, size, "%s; %s, then: gallocctl endpoint resume %s", endpoint->state.down_text ? endpoint->state.down_text : outcome_row((enum outcome_class)class)->text,
-                 next_steps[class], endpoint->config->name);
+        down_text(endpoint, ret_text, size);
         *ret_until_at_ms = 0;
     } else if (pacer_is_open(endpoint->pacer)) {
         snprintf(ret_text, size, "the endpoint does not answer well; it is tried again with a small test request at %s", clock_rfc3339(until, at));

@@ -9,7 +9,7 @@ import socket
 import jsonschema
 import pytest
 import yaml
-from harness import ROOT, SLOWNESS, Daemon, Sim, make_agents, make_loans, program, wait_until
+from harness import KEY, ROOT, SLOWNESS, Daemon, Sim, make_agents, make_loans, program, wait_until
 
 SPEC = yaml.safe_load((ROOT / "schema/openapi.yaml").read_text())
 AGENTS = [{"agent_id": "A1", "capacity": 40, "attributes": {"region": "north"}}, {"agent_id": "A2", "capacity": None, "attributes": {"region": "south"}},
@@ -418,6 +418,10 @@ def test_reload_doctor_and_metrics(daemon, done_run):
     refused = call(daemon, "POST", "/v1/reload", status=422)
     assert "nonsense" in refused.json["errors"][0]["message"]
     daemon.config.write_text(before)
+    call(daemon, "POST", "/v1/reload", status=200)
+    daemon.set_key("AQ.another-key-of-the-harness")
+    assert call(daemon, "POST", "/v1/reload", status=200).json == {"changed": ["endpoint.gemini.key"], "needs_restart": []}
+    daemon.set_key(KEY)
     call(daemon, "POST", "/v1/reload", status=200)
     assert call(daemon, "POST", "/v1/doctor", status=200).json["ok"] is True
     assert call(daemon, "POST", "/v1/doctor", {"full": True}, status=200).json["ok"] is True

@@ -142,7 +142,7 @@ def test_wrong_key_takes_the_endpoint_down_until_resumed(world):
     assert paused["reason"] == "credentials" and paused["counts"]["failed"] == 0
     endpoint = daemon.api("GET", "/v1/endpoints/gemini").json
     assert endpoint["state"] == "down" and endpoint["reason"] == "credentials"
-    assert "endpoint resume" in endpoint["text"]
+    assert endpoint["text"].count("then: gallocctl endpoint resume gemini") == 1 and ".;" not in endpoint["text"]
     assert sim.stats()["received"] <= 64
     daemon.set_key("not a key: it has blanks")
     refused = daemon.api("POST", "/v1/endpoints/gemini/resume")
@@ -151,6 +151,16 @@ def test_wrong_key_takes_the_endpoint_down_until_resumed(world):
     assert daemon.api("POST", "/v1/endpoints/gemini/resume").status == 200
     done = daemon.wait_done(run)
     assert done["counts"]["succeeded"] == 20 and done["retries"]["transient"] == 0
+
+
+def test_missing_key_tells_one_next_step(world):
+    _, daemon = world()
+    daemon.stop()
+    daemon.key_file.unlink()
+    daemon.start()
+    endpoint = daemon.api("GET", "/v1/endpoints/gemini").json
+    assert endpoint["state"] == "down" and str(daemon.key_file) in endpoint["text"]
+    assert endpoint["text"].count("then: ") == 1, endpoint["text"]
 
 
 @pytest.mark.parametrize("fault, reason", [("error_402", "billing"), ("error_404", "config"), ("error_401", "credentials"), ("error_403", "credentials"),
