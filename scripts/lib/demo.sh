@@ -12,10 +12,14 @@ SIM_ARGS=$DEMO_SIM_ARGS
 has_ended_well=no
 
 say() { printf '%s\n' "$*"; }
-shown() { # PATH as the reader would type it from where they are
+shown() { # FOLDER, with a slash behind it, as the reader would type it from where they are
     local path
     path=$(realpath -m --relative-to="$PWD" "$1")
-    case $path in ../../*) realpath -m "$1" ;; *) printf '%s\n' "$path" ;; esac
+    case $path in
+        .) ;; # the folder itself: what follows it is enough
+        ../../*) printf '%s/' "$(realpath -m "$1")" ;;
+        *) printf '%s/' "$path" ;;
+    esac
 }
 seconds_since() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
 ctl() { GALLOC_SOCKET=$DIR/s "$BUILD/gallocctl" "$@"; }
@@ -80,7 +84,7 @@ demo_clean_up() {
     [ $status -eq 130 ] && say "" && say "interrupted" >&2
     for log in gallocd gallocsim build; do
         if [ -s "$DIR/$log.log" ] && [ $status -ne 130 ] && [ $status -ne 143 ]; then
-            say "---- the end of $(shown "$DIR")/$log.log" >&2
+            say "---- the end of $(shown "$DIR")$log.log" >&2
             tail -n 8 "$DIR/$log.log" >&2
         fi
     done

@@ -124,3 +124,10 @@ def test_an_exception_needs_its_reason(tmp_path):
     files["tests/lint/exceptions.txt"] = "sizes base/a.c one long table\n"
     tree = plant(tmp_path / "with", files)
     assert not tree.without_exceptions("sizes", RULES["sizes"](tree))
+    assert not tree.unused_exceptions(["sizes"])
+
+
+def test_an_exception_that_is_not_needed_is_told_of(tmp_path):
+    tree = plant(tmp_path, {"base/a.c": c("int x;\n"), "tests/lint/exceptions.txt": "sizes base/a.c one long table\n"})
+    tree.without_exceptions("sizes", RULES["sizes"](tree))
+    assert [str(finding).split(":")[1] for finding in tree.unused_exceptions(["sizes"])] == ["1"]

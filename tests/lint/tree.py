@@ -23,6 +23,7 @@ class Tree:
         self._files = None
         self._texts = {}
         self._outputs = {}
+        self.used_exceptions = set()
 
     def files(self, *patterns):
         """Paths, relative to the root, that match any of the patterns ("*.c" matches in every folder). Sorted."""
@@ -85,4 +86,15 @@ class Tree:
 
     def without_exceptions(self, rule, findings):
         excepted = {name for row_rule, name, reason, _ in self.exceptions() if row_rule == rule and reason}
-        return [finding for finding in findings if finding.name not in excepted]
+        left = []
+        for finding in findings:
+            if finding.name in excepted:
+                self.used_exceptions.add((rule, finding.name))
+            else:
+                left.append(finding)
+        return left
+
+    def unused_exceptions(self, rules):
+        """Rows for these rules that let nothing pass; after the rules were run through without_exceptions()."""
+        return [Finding("tests/lint/exceptions.txt", number, f"{rule} {name}: nothing is wrong there any more; take the line away")
+                for rule, name, _, number in self.exceptions() if rule in rules and (rule, name) not in self.used_exceptions]
