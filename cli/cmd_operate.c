@@ -33,8 +33,6 @@ static void print_checks(const struct cli *cli, struct json_object *checks)
         if (is_well && cli->is_quiet)
             continue;
         out_line("%-8s %-16s %s", is_well ? "ok" : is_warning ? "warning" : "PROBLEM", json_get_str(check, "name", "?"), json_get_str(check, "text", ""));
-        if (json_get_i64(check, "repaired", 0) > 0)
-            out_line("%-8s %-16s %" PRId64 " counters put right", "", "", json_get_i64(check, "repaired", 0));
     }
 }
 
@@ -49,7 +47,6 @@ int command_doctor(struct cli *cli, int count, char **words)
     struct json_out out = JSON_OUT(&body);
     json_out_begin(&out, '{');
     json_out_member_bool(&out, "full", args_has(&cli->args, "full"));
-    json_out_member_bool(&out, "repair", args_has(&cli->args, "repair"));
     json_out_end(&out, '}');
     int rc = client_post(cli->client, &body, &response, &error, "/v1/doctor");
     if (rc == 0) {

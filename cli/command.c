@@ -113,7 +113,6 @@ static const struct option_row health_options[] = {
 };
 static const struct option_row doctor_options[] = {
     {"full", 0, OPTION_FLAG, NULL, "the slow checks too: every page and every digest", NULL, 0, 0},
-    {"repair", 0, OPTION_FLAG, NULL, "put counters right that are wrong", NULL, 0, 0},
     {0},
 };
 static const struct option_row drain_options[] = {

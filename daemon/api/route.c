@@ -37,7 +37,7 @@ static const struct json_field endpoint_fields[] = {
     {"settings", JSON_TYPE_OBJECT, true, 0, 0},
     {"for_ms", JSON_TYPE_I64, false, 1000, INT64_C(315360000000)},
 };
-static const struct json_field doctor_fields[] = {{"repair", JSON_TYPE_BOOL, false, 0, 0}, {"full", JSON_TYPE_BOOL, false, 0, 0}};
+static const struct json_field doctor_fields[] = {{"full", JSON_TYPE_BOOL, false, 0, 0}};
 static const struct json_field template_fields_of_body[] = {
     {"template", JSON_TYPE_STR, true, 0, 4 << 20},
     {"columns", JSON_TYPE_ARRAY, false, 0, 0},

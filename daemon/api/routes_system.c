@@ -376,10 +376,6 @@ static void on_examined(struct store_op *op)
 
 void handle_doctor(struct request *request)
 {
-    if (json_get_bool(request->json, "repair", false)) {
-        request_fail_fmt(request, GALLOC_NOT_IMPLEMENTED, "this store cannot put counters right while it runs; look without \"repair\" what is off");
-        return;
-    }
     struct store_doctor *doctor = handler_op(request, OP_DOCTOR, on_examined);
     doctor->is_full = json_get_bool(request->json, "full", false);
     handler_submit(request, &doctor->op);
