@@ -184,10 +184,20 @@ static void land(struct attempt *attempt)
 
 static const char *const no_room_words[] = {[CANDIDATES_NONE_MATCHES] = "no agent of the pool matches this assignment",
                                             [CANDIDATES_NO_CAPACITY] = "every agent who matches is full or away",
-                                            [CANDIDATES_WAIT] = "every place that is left is being decided upon; waits for it"};
+                                            [CANDIDATES_WAIT] = "every place that is left is being decided upon, or its agent is away until a date; waits for it"};
+
+/* How long an assignment waits for a place. A place that is being decided upon is known soon, an agent who is away may be so for days: each wait is twice the one
+ * before, so that a run that waits for long writes little. */
+static int64_t place_wait_ms(const struct attempt *attempt)
+{
+    const struct retry_budget *budget = &attempt->budget;
+    int64_t waits = attempt->n - 1 - budget->retries_spent - budget->reasks_spent - budget->fulls_spent;
+    return min_i64((int64_t)NO_PLACES_MS << max_i64(min_i64(waits, 10), 0), NO_PLACES_MS_MAX);
+}
 
 static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
 {
+    struct run_dispatch *d = attempt->run->dispatch;
     struct pool_entry *pool = attempt->run->pool;
     enum candidates_found found = candidates_find(attempt->run, pool, (struct json_span){attempt->fields, attempt->fields_len}, attempt->excluded,
                                                   engine_now().wall_ms, ret_candidates);
@@ -195,9 +205,11 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
         return true;
     free(ret_candidates->agents);
     if (found == CANDIDATES_WAIT) {
-        wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], 500);
-        attempt->run->dispatch->no_places_until_us = engine_now().mono_us + 500000;
-        attempt->run->dispatch->no_places_generation = pool->generation;
+        int64_t wait_ms = place_wait_ms(attempt), now_us = engine_now().mono_us;
+        d->no_places_until_us = now_us + 1000 * NO_PLACES_MS; /* not longer: others of the run may have their places */
+        d->no_places_told_us = now_us + 1000 * (wait_ms + NO_PLACES_MS);
+        d->no_places_generation = pool->generation;
+        wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], wait_ms);
     } else {
         fail_without_call(attempt, found == CANDIDATES_NONE_MATCHES ? OUTCOME_NO_CANDIDATE : OUTCOME_NO_CAPACITY, no_room_words[found]);
     }

@@ -145,7 +145,7 @@ static int64_t ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_m
     if (places - pool->in_flight > 0)
         return places - pool->in_flight;
     if (pool->in_flight > 0) {
-        d->no_places_until_us = now_us + 500000;
+        d->no_places_until_us = now_us + 1000 * NO_PLACES_MS;
         d->no_places_generation = pool->generation;
         return 0;
     }

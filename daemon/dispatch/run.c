@@ -177,7 +177,7 @@ static void view_waiting(const struct run_entry *run, struct run_view *view, con
         set_waiting(view, WAITING_QUOTA_DAY, until, text);
     else if (strcmp(pacer.mode, "blocked") == 0)
         set_waiting(view, WAITING_THROTTLED, until, text);
-    else if (d->no_places_until_us > now.mono_us && d->in_flight == 0) {
+    else if (max_i64(d->no_places_until_us, d->no_places_told_us) > now.mono_us && d->in_flight == 0) {
         snprintf(text, sizeof text, "all free places are taken or their agents are away; see: gallocctl loads %s", run->info.run_id);
         set_waiting(view, WAITING_NO_PLACES, 0, text);
     } else if (d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)

@@ -31,6 +31,9 @@ struct attempt {
     int64_t chosen;             /* agent claimed until the settle has committed; 0 */
 };
 
+#define NO_PLACES_MS 500       /* the first wait for a place, and how long a run claims nothing after one */
+#define NO_PLACES_MS_MAX 30000 /* a place that became free is seen after so long at most */
+
 /* A transient failure that is not yet judged. */
 enum held_judgement { HELD_OPEN, HELD_CONFIRMED, HELD_DROPPED };
 struct held {
@@ -56,6 +59,7 @@ struct run_dispatch {
     int64_t batch_next_us;      /* of batch profiles: the next batch may start */
     bool has_batch;
     int64_t no_places_until_us; /* waits for places; 0: does not */
+    int64_t no_places_told_us;  /* until then it is said that the run waits for places */
     int64_t no_places_generation;
     struct template *template;  /* owned; parsed */
     bool sends_all;             /* no column is kept back */
