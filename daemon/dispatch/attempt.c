@@ -87,7 +87,7 @@ static void fail_without_call(struct attempt *attempt, enum outcome_class class,
     item->result = result_json(NULL, NULL, message, 0, -1);
 }
 
-static void wait_without_call(struct attempt *attempt, enum outcome_class class, const char *message, int64_t delay_ms)
+static struct settle_item *wait_without_call(struct attempt *attempt, enum outcome_class class, const char *message, int64_t delay_ms)
 {
     attempt_take_slot(attempt);
     struct settle_item *item = settle_add(attempt);
@@ -96,6 +96,7 @@ static void wait_without_call(struct attempt *attempt, enum outcome_class class,
     item->is_late = attempt->budget.failures > 1;
     item->delay_ms = delay_ms;
     item->message = xstrdup(message);
+    return item;
 }
 
 static bool column_is_sent(const char *column, void *arg)
@@ -184,20 +185,11 @@ static void land(struct attempt *attempt)
 
 static const char *const no_room_words[] = {[CANDIDATES_NONE_MATCHES] = "no agent of the pool matches this assignment",
                                             [CANDIDATES_NO_CAPACITY] = "every agent who matches is full or away",
-                                            [CANDIDATES_WAIT] = "every place that is left is being decided upon, or its agent is away until a date; waits for it"};
-
-/* How long an assignment waits for a place. A place that is being decided upon is known soon, an agent who is away may be so for days: each wait is twice the one
- * before, so that a run that waits for long writes little. */
-static int64_t place_wait_ms(const struct attempt *attempt)
-{
-    const struct retry_budget *budget = &attempt->budget;
-    int64_t waits = attempt->n - 1 - budget->retries_spent - budget->reasks_spent - budget->fulls_spent;
-    return min_i64((int64_t)NO_PLACES_MS << max_i64(min_i64(waits, 10), 0), NO_PLACES_MS_MAX);
-}
+                                            [CANDIDATES_WAIT] = "every place that is left is being decided upon; waits for it",
+                                            [CANDIDATES_AWAY] = "who matches is full or away until a date; waits for it"};
 
 static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
 {
-    struct run_dispatch *d = attempt->run->dispatch;
     struct pool_entry *pool = attempt->run->pool;
     enum candidates_found found = candidates_find(attempt->run, pool, (struct json_span){attempt->fields, attempt->fields_len}, attempt->excluded,
                                                   engine_now().wall_ms, ret_candidates);
@@ -205,11 +197,13 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
         return true;
     free(ret_candidates->agents);
     if (found == CANDIDATES_WAIT) {
-        int64_t wait_ms = place_wait_ms(attempt), now_us = engine_now().mono_us;
-        d->no_places_until_us = now_us + 1000 * NO_PLACES_MS; /* not longer: others of the run may have their places */
-        d->no_places_told_us = now_us + 1000 * (wait_ms + NO_PLACES_MS);
-        d->no_places_generation = pool->generation;
-        wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], wait_ms);
+        wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], NO_PLACES_MS);
+    } else if (found == CANDIDATES_AWAY) {
+        struct settle_item *item = wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], 0);
+        item->move = MOVE_HOLD;
+        item->hold = HOLD_TRANSIENT;
+        attempt->away_changes = pool->changes;
+        attempt->away_until_at_ms = ret_candidates->away_until_at_ms;
     } else {
         fail_without_call(attempt, found == CANDIDATES_NONE_MATCHES ? OUTCOME_NO_CANDIDATE : OUTCOME_NO_CAPACITY, no_room_words[found]);
     }
@@ -322,7 +316,7 @@ static void count_rejection(struct attempt *attempt, int status, const char *mes
     mark += (uint64_t)status;
     d->reject_streak = mark == d->reject_mark ? d->reject_streak + 1 : 1;
     d->reject_mark = mark;
-    if (d->reject_streak < 5 || (attempt->run->info.pauses & PAUSE_BIT(PAUSE_REJECTED)))
+    if (d->reject_streak < 5 || ((attempt->run->info.pauses | d->pausing) & PAUSE_BIT(PAUSE_REJECTED)))
         return;
     d->reject_streak = 0;
     char text[400];
@@ -337,7 +331,7 @@ static void hold_transient(struct attempt *attempt, const struct retry_decision 
     *held = (struct held){.run = attempt->run->info.id, .assignment = attempt->assignment, .n = attempt->n, .sent_us = attempt->sent_us, .failed_us = now_us,
                           .due_us = now_us + decision->delay_ms * 1000, .is_first = attempt->n == 1, .retries_spent = attempt->budget.retries_spent,
                           .message = xstrdup(item->message), .http_status = item->http_status};
-    held_add(attempt->endpoint, held);
+    held_add(attempt->endpoint, attempt->run, held);
 }
 
 /* Turns the decision into the row's move. */

@@ -46,13 +46,16 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
     struct agent_entry **agents = xcalloc(pool->agent_count, sizeof *agents);
     size_t count = 0;
     bool some_match = false, some_wait = false;
+    int64_t away_until_at_ms = INT64_MAX;
     for (size_t i = 0; i < pool->agent_count; i++) {
         struct agent_entry *agent = &pool->agents[i];
         if (!agent->info.is_listed || !matches(plan, agent, fields))
             continue;
         some_match = true;
         enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, true, agent->info.is_available, agent->info.until_at_ms, wall_ms);
-        some_wait |= room == ROOM_COVERED || room == ROOM_AWAY_UNTIL;
+        some_wait |= room == ROOM_COVERED;
+        if (room == ROOM_AWAY_UNTIL)
+            away_until_at_ms = min_i64(away_until_at_ms, agent->info.until_at_ms);
         if (room == ROOM_FREE)
             agents[count++] = agent;
     }
@@ -68,6 +71,10 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
         count = (size_t)plan->max_candidates;
     }
     qsort(agents, count, sizeof(struct agent_entry *), by_id);
-    *ret_candidates = (struct candidates){agents, count};
-    return count > 0 ? CANDIDATES_SOME : some_wait ? CANDIDATES_WAIT : some_match ? CANDIDATES_NO_CAPACITY : CANDIDATES_NONE_MATCHES;
+    *ret_candidates = (struct candidates){agents, count, away_until_at_ms};
+    if (count > 0)
+        return CANDIDATES_SOME;
+    if (some_wait)
+        return CANDIDATES_WAIT;
+    return away_until_at_ms != INT64_MAX ? CANDIDATES_AWAY : some_match ? CANDIDATES_NO_CAPACITY : CANDIDATES_NONE_MATCHES;
 }

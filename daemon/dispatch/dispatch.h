@@ -4,6 +4,7 @@
  *   attempt.c   one attempt: candidates, prompt, request, response, validation, decision
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
+ *   away.c      rows that wait for an agent who is away until a date
  *   probe.c     the endpoint's own test request
  *   prompt.c    roster and loads; candidates.c: who may be named
  */
@@ -69,7 +70,8 @@ void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const ch
 /* run.c */
 bool run_is_runnable(const struct engine *engine, const struct run_entry *run);
 void run_begin(struct engine *engine, struct run_entry *run); /* gets what the dispatcher needs, once it runs */
-void run_end(struct run_entry *run);
+void run_end(struct run_entry *run); /* gives that back, unless something of it is still on its way */
+void run_clear(struct run_entry *run); /* whatever is on its way */
 void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause cause, const char *text);
 void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_verb verb);
 
@@ -91,22 +93,31 @@ void settle_flush(struct endpoint *endpoint);
 int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
 
 /* held.c */
-void held_add(struct endpoint *endpoint, struct held *held); /* takes it */
+void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *held); /* takes it */
 void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n);
 void held_confirm(struct endpoint *endpoint, int64_t success_sent_us);
 void held_drop_all(struct endpoint *endpoint);
 bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *ret_wait_us);
 void held_free_all(struct endpoint *endpoint);
 
+/* Judges rows under HOLD_TRANSIENT, again and again until the store has done it; then `done` is called. `items` are taken. */
+void judge_submit(struct engine *engine, struct judge_item *items, size_t count, void (*done)(struct engine *engine, const struct store_judge *judge));
+
+/* away.c */
+void away_add(const struct attempt *attempt); /* its row lies in the store under a hold */
+void away_release(struct engine *engine, struct run_entry *run, int64_t wall_ms); /* makes those due for whom something has changed */
+bool pool_is_away(const struct pool_entry *pool, int64_t wall_ms, int64_t *ret_until_at_ms); /* no place is free, and an agent comes back at a date */
+
 /* probe.c */
 void probe_if_due(struct engine *engine, struct endpoint *endpoint);
 
 /* prompt.c, candidates.c */
 const char *pool_roster(struct pool_entry *pool);
-enum candidates_found { CANDIDATES_SOME, CANDIDATES_NONE_MATCHES, CANDIDATES_NO_CAPACITY, CANDIDATES_WAIT };
+enum candidates_found { CANDIDATES_SOME, CANDIDATES_NONE_MATCHES, CANDIDATES_NO_CAPACITY, CANDIDATES_WAIT, CANDIDATES_AWAY };
 struct candidates {
     struct agent_entry **agents; /* owned array of borrowed entries, in the prompt's order */
     size_t count;
+    int64_t away_until_at_ms;    /* of CANDIDATES_AWAY: the first date at which one is back (wall) */
 };
 enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
                                       struct candidates *ret_candidates);

@@ -56,10 +56,12 @@ static void on_second(void *arg)
         endpoint_apply(endpoint, wall_ms);
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
         struct run_dispatch *d = run->dispatch;
+        if (run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED)
+            run_end(run); /* once the last that is on its way has come back */
         if (d == NULL || run->info.state != RUN_RUNNING)
             continue;
         d->rate_s = eta_rate_per_second(&run->eta, clock_mono_ms());
-        bool is_old = run->plan.max_age_ms > 0 && wall_ms - run->info.created_at_ms > run->plan.max_age_ms;
+        bool is_old = run->plan.max_age_ms > 0 && clock_mono_ms() - run->born_mono_ms > run->plan.max_age_ms;
         if (is_old && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->health == STORE_WELL)
             run_sweep(engine, run, SWEEP_EXPIRE);
     }

@@ -23,6 +23,7 @@ struct events {
     int64_t count;      /* ever added; the ring holds the last `cap` of them */
     int64_t last_seq;
     int64_t floor_seq;  /* what is not behind it is not known here */
+    bool is_begun;      /* the floor stands */
     struct events_reader *readers;
 };
 
@@ -52,8 +53,9 @@ int64_t events_last_seq(const struct events *events)
 void events_set_seq(struct events *events, int64_t seq)
 {
     events->last_seq = max_i64(events->last_seq, seq);
-    if (events->count == 0)
+    if (!events->is_begun) /* what was before this life is not known here; what comes is, from the first on */
         events->floor_seq = seq;
+    events->is_begun = true;
 }
 
 static void wake_readers(struct events *events)

@@ -22,8 +22,9 @@ void held_free_all(struct endpoint *endpoint)
     endpoint->dispatch->held = NULL;
 }
 
-void held_add(struct endpoint *endpoint, struct held *held)
+void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *held)
 {
+    run->dispatch->held_count++;
     held->next = endpoint->dispatch->held;
     endpoint->dispatch->held = held;
 }
@@ -51,16 +52,16 @@ static char *failed_result(const struct held *held)
 }
 
 /* A judgement on its way into the store. */
-struct verdict_flight {
-    struct engine *engine;
-    struct endpoint *endpoint;
-    struct store_op *op;
+struct judge_flight {
+    struct engine *engine; /* borrowed */
+    struct store_op *op;   /* while it waits to be submitted again */
     struct loop_timer again;
+    void (*done)(struct engine *engine, const struct store_judge *judge);
 };
 
 static void submit_again(void *arg)
 {
-    struct verdict_flight *flight = arg;
+    struct judge_flight *flight = arg;
     struct store_op *op = flight->op;
     op->code = 0;
     store_submit(flight->engine->store, op);
@@ -68,7 +69,7 @@ static void submit_again(void *arg)
 
 static void on_judged(struct store_op *op)
 {
-    struct verdict_flight *flight = op->arg;
+    struct judge_flight *flight = op->arg;
     struct engine *engine = flight->engine;
     struct store_judge *judge = (struct store_judge *)op;
     if (op->code < 0 && engine->health != STORE_FAILED) {
@@ -79,15 +80,34 @@ static void on_judged(struct store_op *op)
         return;
     }
     engine->settles_pending--;
-    for (size_t i = 0; i < judge->count; i++) {
-        struct run_entry *run = registry_run_by_id(&engine->registry, judge->items[i].run);
-        if (run != NULL && run->dispatch != NULL)
-            run->dispatch->dry_until_us = 0;
-    }
+    flight->done(engine, judge);
     loop_timer_clear(&flight->again);
     free(flight);
     store_op_free(op);
     engine_turn(engine);
+}
+
+void judge_submit(struct engine *engine, struct judge_item *items, size_t count, void (*done)(struct engine *engine, const struct store_judge *judge))
+{
+    struct judge_flight *flight = xcalloc(1, sizeof *flight);
+    flight->engine = engine;
+    flight->done = done;
+    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, flight);
+    op->items = items;
+    op->count = count;
+    engine->settles_pending++;
+    store_submit(engine->store, &op->op);
+}
+
+static void on_held_judged(struct engine *engine, const struct store_judge *judge)
+{
+    for (size_t i = 0; i < judge->count; i++) {
+        struct run_entry *run = registry_run_by_id(&engine->registry, judge->items[i].run);
+        if (run == NULL || run->dispatch == NULL)
+            continue;
+        run->dispatch->dry_until_us = 0;
+        run->dispatch->held_count--;
+    }
 }
 
 static struct judge_item judge(struct engine *engine, struct endpoint *endpoint, const struct held *held)
@@ -112,23 +132,19 @@ static void submit_judged(struct endpoint *endpoint)
         count += held->is_stored && held->judgement != HELD_OPEN;
     if (count == 0)
         return;
-    struct verdict_flight *flight = xcalloc(1, sizeof *flight);
-    flight->engine = engine;
-    flight->endpoint = endpoint;
-    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, flight);
-    op->items = xcalloc(count, sizeof *op->items);
+    struct judge_item *items = xcalloc(count, sizeof *items);
+    count = 0;
     for (struct held **at = &endpoint->dispatch->held; *at != NULL;) {
         struct held *held = *at;
         if (!held->is_stored || held->judgement == HELD_OPEN) {
             at = &held->next;
             continue;
         }
-        op->items[op->count++] = judge(engine, endpoint, held);
+        items[count++] = judge(engine, endpoint, held);
         *at = held->next;
         held_free(held);
     }
-    engine->settles_pending++;
-    store_submit(engine->store, &op->op);
+    judge_submit(engine, items, count, on_held_judged);
 }
 
 void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n)

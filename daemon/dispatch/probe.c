@@ -10,11 +10,20 @@
 struct probe {
     struct engine *engine;
     struct endpoint *endpoint;
+    struct provider_request request; /* owned */
     int64_t call, sent_us;
     int64_t timeout_ms;
     void (*done)(const struct endpoint_test_result *result, void *arg); /* NULL: the daemon's own */
     void *arg;
 };
+
+static void probe_free(struct probe *probe)
+{
+    if (probe->done == NULL)
+        probe->endpoint->dispatch->has_test = false;
+    provider_request_clear(&probe->request);
+    free(probe);
+}
 
 static void on_call_ended(struct store_op *op)
 {
@@ -55,12 +64,12 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
     struct endpoint *endpoint = probe->endpoint;
     enum outcome_class class = verdict->class;
     const char *words = verdict->message ? verdict->message : outcome_row(class)->text;
-    if (is_well(class))
+    if (is_well(class) || class == OUTCOME_REJECTED) /* it answered */
         held_confirm(endpoint, probe->sent_us);
-    else if (outcome_row(class)->puts_endpoint_down && probe->sent_us >= endpoint->dispatch->up_us)
-        endpoint_go_down(probe->engine, endpoint, class, words);
-    if (!is_well(class) && class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
+    else if (class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
         held_drop_all(endpoint);
+    if (outcome_row(class)->puts_endpoint_down && probe->sent_us >= endpoint->dispatch->up_us)
+        endpoint_go_down(probe->engine, endpoint, class, words);
     if (change->opened) {
         log_event(LOG_LEVEL_WARNING, "breaker_open", "endpoint=%s text=\"%.200s\"", endpoint->config->name, words);
         notice_endpoint(probe->engine, endpoint, words);
@@ -70,7 +79,7 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
         notice_endpoint(probe->engine, endpoint, "the endpoint answers again");
     }
     for (struct run_entry *run = probe->engine->registry.runs; change->strikes_full && run != NULL; run = run->next) {
-        if (run->endpoint != endpoint || run->dispatch == NULL || run->dispatch->spares_pause || run->dispatch->last_problem[0] == '\0')
+        if (run->endpoint != endpoint || !run_is_runnable(probe->engine, run) || run->dispatch->spares_pause || run->dispatch->last_problem[0] == '\0')
             continue;
         char text[400];
         snprintf(text, sizeof text, "the endpoint answers test requests, but none of this run's assignments: %.240s", run->dispatch->last_problem);
@@ -97,7 +106,6 @@ static void on_response(const struct net_response *response, void *arg)
         [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
     struct probe *probe = arg;
     struct endpoint *endpoint = probe->endpoint;
-    endpoint->dispatch->has_test = false;
     struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
     struct provider_verdict verdict = {0};
     endpoint->provider->classify(&answer, &verdict);
@@ -112,7 +120,7 @@ static void on_response(const struct net_response *response, void *arg)
     answer_caller(probe, response, &verdict);
     provider_verdict_clear(&verdict);
     engine_turn(probe->engine);
-    free(probe);
+    probe_free(probe);
 }
 
 static void fail_probe(struct probe *probe, enum outcome_class class, const char *message)
@@ -121,8 +129,7 @@ static void fail_probe(struct probe *probe, enum outcome_class class, const char
     struct provider_verdict verdict = {.class = class, .message = xstrdup(message), .retry_after_ms = -1, .quota_value = -1, .tokens = {-1, -1, -1, -1, -1}};
     answer_caller(probe, &none, &verdict);
     provider_verdict_clear(&verdict);
-    probe->endpoint->dispatch->has_test = false;
-    free(probe);
+    probe_free(probe);
 }
 
 static void on_call_begun(struct store_op *op)
@@ -130,39 +137,55 @@ static void on_call_begun(struct store_op *op)
     struct store_call_begin *begin = (struct store_call_begin *)op;
     struct probe *probe = op->arg;
     struct endpoint *endpoint = probe->endpoint;
-    struct galloc_error error;
-    struct provider_request request = {0};
-    struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, probe->timeout_ms};
+    struct provider_request *request = &probe->request;
     if (op->code < 0) {
         fail_probe(probe, OUTCOME_UNAVAILABLE, op->error.message);
-    } else if (endpoint->secret == NULL) {
-        fail_probe(probe, OUTCOME_CREDENTIALS, "the endpoint has no key");
-    } else if (endpoint->provider->build_test(&wire, &request, &error) < 0) {
-        fail_probe(probe, OUTCOME_CONFIG, error.message);
     } else {
-        struct net_request call = {.url = buf_text(&request.url), .method = request.method, .headers = request.headers, .secret_header = request.secret_header, .secret = secret_text(endpoint->secret),
-                                   .proxy = endpoint->config->proxy, .ca_file = endpoint->config->ca_file, .allow_plain_http = endpoint->config->allow_plain_http,
-                                   .connect_timeout_ms = min_i64(probe->timeout_ms, 10000), .total_timeout_ms = probe->timeout_ms,
-                                   .stall_timeout_ms = probe->timeout_ms, .answer_cap_bytes = LIMIT_ANSWER_BYTES, .done = on_response, .arg = probe};
+        struct net_request call = {.url = buf_text(&request->url),
+                                   .method = request->method,
+                                   .headers = request->headers,
+                                   .secret_header = request->secret_header,
+                                   .secret = secret_text(endpoint->secret),
+                                   .proxy = endpoint->config->proxy,
+                                   .ca_file = endpoint->config->ca_file,
+                                   .allow_plain_http = endpoint->config->allow_plain_http,
+                                   .wants_new_connection = true, /* the death of a reused one would tell nothing */
+                                   .connect_timeout_ms = min_i64(probe->timeout_ms, 10000),
+                                   .total_timeout_ms = probe->timeout_ms,
+                                   .stall_timeout_ms = probe->timeout_ms,
+                                   .answer_cap_bytes = LIMIT_ANSWER_BYTES,
+                                   .done = on_response,
+                                   .arg = probe};
         struct pacer_now now = engine_now();
-        call.body_len = request.body.len;
-        call.body = buf_take(&request.body);
+        call.body_len = request->body.len;
+        call.body = buf_take(&request->body);
         probe->call = begin->ret_call;
         probe->sent_us = now.mono_us;
         endpoint->test_calls++;
         pacer_sent(endpoint->pacer, now, (int64_t)call.body_len / 4);
         net_start(probe->engine->net, &call);
     }
-    provider_request_clear(&request);
     store_op_free(op);
 }
 
+/* What cannot be sent is told before a call is written down for it. */
 static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*done)(const struct endpoint_test_result *result, void *arg), void *arg)
 {
+    struct galloc_error error;
     struct probe *probe = xcalloc(1, sizeof *probe);
     *probe = (struct probe){.engine = engine, .endpoint = endpoint, .done = done, .arg = arg,
                             .timeout_ms = min_i64(pacer_probe_timeout_ms(endpoint->pacer), endpoint->values[SETTING_REQUEST_TIMEOUT])};
-    endpoint->dispatch->has_test = true;
+    struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, probe->timeout_ms};
+    if (endpoint->secret == NULL) {
+        fail_probe(probe, OUTCOME_CREDENTIALS, "the endpoint has no key");
+        return;
+    }
+    if (endpoint->provider->build_test(&wire, &probe->request, &error) < 0) {
+        fail_probe(probe, OUTCOME_CONFIG, error.message);
+        return;
+    }
+    if (done == NULL)
+        endpoint->dispatch->has_test = true;
     struct store_call_begin *begin = store_op_new(OP_CALL_BEGIN, on_call_begun, probe);
     begin->endpoint = xstrdup(endpoint->config->name);
     store_submit(engine->store, &begin->op);

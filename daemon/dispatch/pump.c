@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { SHORT_BLOCK_US = 2000000, CLAIM_WITHOUT_PLACES = 256 };
+enum { SHORT_BLOCK_US = 2000000, CLAIM_WITHOUT_PLACES = 256, LONGEST_LOOK_MS = 60000 };
 
 static void on_wake(void *arg)
 {
@@ -102,8 +102,9 @@ static void on_claimed(struct store_op *op)
         d->dry_until_us = claim->ret_next_due_ms < 0 ? INT64_MAX : now_us + max_i64(claim->ret_next_due_ms, 1) * 1000;
     if (op->code == 0 && claim->ret_count > 0)
         d->has_batch = true;
+    bool is_of_former = run->endpoint == NULL || strcmp(claim->endpoint, run->endpoint->config->name) != 0;
     store_op_free(op);
-    if (!run_is_runnable(engine, run) || run->endpoint == NULL)
+    if (is_of_former || !run_is_runnable(engine, run))
         pump_release_ready(run);
     engine_turn(engine);
 }
@@ -139,13 +140,18 @@ static int64_t ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_m
     if (d->no_places_until_us > now_us && d->no_places_generation == pool->generation)
         return 0;
     d->no_places_until_us = 0;
-    int64_t places = pool_free_places(pool, wall_ms);
+    int64_t places = pool_free_places(pool, wall_ms), until_at_ms;
     if (places == INT64_MAX)
         return places;
     if (places - pool->in_flight > 0)
         return places - pool->in_flight;
     if (pool->in_flight > 0) {
         d->no_places_until_us = now_us + 1000 * NO_PLACES_MS;
+        d->no_places_generation = pool->generation;
+        return 0;
+    }
+    if (run->plan.match_count == 0 && pool_is_away(pool, wall_ms, &until_at_ms)) { /* all rows wait for the same */
+        d->no_places_until_us = now_us + min_i64(until_at_ms - wall_ms, LONGEST_LOOK_MS) * 1000;
         d->no_places_generation = pool->generation;
         return 0;
     }
@@ -240,8 +246,8 @@ static int by_share(const void *a, const void *b)
 static void fail_held_if_alone(struct engine *engine, struct run_entry *run)
 {
     const struct run_dispatch *d = run->dispatch;
-    bool only_held = d->dry_until_us == INT64_MAX && d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && run->endpoint->dispatch->held == NULL;
-    if (only_held && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->settles_pending == 0)
+    bool only_held = d->dry_until_us == INT64_MAX && d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->held_count == 0 && d->away.count == 0 && d->away_due.count == 0 && !d->has_judge;
+    if (only_held && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0)
         run_sweep(engine, run, SWEEP_FAIL_HELD);
 }
 
@@ -286,6 +292,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
         if (i > 0 && run->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
             return; /* the rest is of lower priority still */
+        away_release(engine, run, now.wall_ms);
         start_ready(run);
         end_batch(run, now.mono_us);
         struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, is_adaptive, false);

@@ -86,6 +86,7 @@ void pool_changed(struct pool_entry *pool)
     free(pool->roster);
     pool->roster = NULL;
     pool->generation++;
+    pool->changes++;
 }
 
 /* What is decided and on its way to the store survives a change of the list. */
@@ -164,6 +165,7 @@ struct run_entry *registry_add_run(struct registry *registry, struct store_run *
     struct run_entry *entry = xcalloc(1, sizeof *entry);
     entry->info = *run;
     *run = (struct store_run){0};
+    entry->born_mono_ms = clock_mono_ms() - max_i64(clock_wall_ms() - entry->info.created_at_ms, 0);
     if (registry->runs_end == NULL)
         registry->runs_end = &registry->runs;
     *registry->runs_end = entry;
@@ -212,7 +214,7 @@ void registry_clear(struct registry *registry)
 {
     for (struct run_entry *run = registry->runs, *next; run != NULL; run = next) {
         next = run->next;
-        run_end(run);
+        run_clear(run);
         store_run_clear(&run->info);
         free(run);
     }

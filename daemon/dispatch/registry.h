@@ -24,6 +24,7 @@ struct pool_entry {
     int64_t in_flight;            /* attempts under way in this ledger */
     char *roster;                 /* owned: the prompt's AGENTS block; NULL: to be made */
     int64_t generation;           /* rises with every change of agents or places */
+    int64_t changes;              /* rises with every change of agents */
 };
 
 struct run_entry {
@@ -35,6 +36,7 @@ struct run_entry {
     struct pool_entry *pool;      /* NULL: none */
     struct endpoint *endpoint;    /* NULL: the name is not configured (any more) */
     struct eta eta;
+    int64_t born_mono_ms;         /* when it was made, by the clock that nobody sets: a jump of the wall clock ages nothing */
     struct run_dispatch *dispatch; /* the dispatcher's own; NULL unless it runs */
 };
 

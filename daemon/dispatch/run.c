@@ -10,7 +10,7 @@
 
 bool run_is_runnable(const struct engine *engine, const struct run_entry *run)
 {
-    return run->info.state == RUN_RUNNING && run->info.pauses == 0 && run->dispatch != NULL && run->pool != NULL && run->endpoint != NULL &&
+    return run->info.state == RUN_RUNNING && run->info.pauses == 0 && run->dispatch != NULL && run->dispatch->pausing == 0 && run->pool != NULL && run->endpoint != NULL &&
            !endpoint_is_down(run->endpoint) && !engine->is_draining && engine->health == STORE_WELL;
 }
 
@@ -60,30 +60,50 @@ void run_begin(struct engine *engine, struct run_entry *run)
     run->dispatch->dry_until_us = 0;
 }
 
-void run_end(struct run_entry *run)
+void run_clear(struct run_entry *run)
 {
     struct run_dispatch *d = run->dispatch;
-    if (d != NULL && d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && !d->has_sweep) {
-        template_free(d->template);
-        free(d);
-        run->dispatch = NULL;
-        plan_clear(&run->plan);
-        run->has_plan = false;
+    if (d == NULL)
+        return;
+    for (struct attempt *attempt = d->ready, *next; attempt != NULL; attempt = next) {
+        next = attempt->next;
+        attempt_free(attempt);
     }
+    template_free(d->template);
+    free(d->away.rows);
+    free(d->away_due.rows);
+    free(d);
+    run->dispatch = NULL;
+    plan_clear(&run->plan);
+    run->has_plan = false;
 }
 
+void run_end(struct run_entry *run)
+{
+    const struct run_dispatch *d = run->dispatch;
+    bool is_idle = d != NULL && d->in_flight == 0 && d->ready_count == 0 && d->held_count == 0 && d->pausing == 0;
+    if (is_idle && !d->has_claim && !d->has_sweep && !d->has_judge)
+        run_clear(run);
+}
+
+/* The commit has told the cause; without one it comes again by itself. */
 static void on_paused(struct store_op *op)
 {
+    struct engine *engine = op->arg;
+    const struct store_run_pause *pause = (struct store_run_pause *)op;
+    struct run_entry *run = registry_run_by_id(&engine->registry, pause->run);
+    if (run != NULL && run->dispatch != NULL)
+        run->dispatch->pausing &= ~pause->set;
     store_op_free(op);
 }
 
 void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause cause, const char *text)
 {
-    struct store_run_pause *pause = store_op_new(OP_RUN_PAUSE, on_paused, NULL);
+    struct store_run_pause *pause = store_op_new(OP_RUN_PAUSE, on_paused, engine);
     pause->run = run->info.id;
     pause->set = PAUSE_BIT(cause);
     pause->text = xstrdup(text);
-    run->info.pauses |= PAUSE_BIT(cause); /* at once: nothing more is sent; the commit says the same */
+    run->dispatch->pausing |= PAUSE_BIT(cause); /* at once: nothing more is sent */
     log_event(LOG_LEVEL_WARNING, "run_paused", "run=%s reason=%s text=\"%.300s\"", run->info.run_id, pause_cause_name(cause), text);
     engine_submit(engine, &pause->op);
     engine_turn(engine);
@@ -177,9 +197,9 @@ static void view_waiting(const struct run_entry *run, struct run_view *view, con
         set_waiting(view, WAITING_QUOTA_DAY, until, text);
     else if (strcmp(pacer.mode, "blocked") == 0)
         set_waiting(view, WAITING_THROTTLED, until, text);
-    else if (max_i64(d->no_places_until_us, d->no_places_told_us) > now.mono_us && d->in_flight == 0) {
+    else if ((d->no_places_until_us > now.mono_us || d->away.count > 0) && d->in_flight == 0) {
         snprintf(text, sizeof text, "all free places are taken or their agents are away; see: gallocctl loads %s", run->info.run_id);
-        set_waiting(view, WAITING_NO_PLACES, 0, text);
+        set_waiting(view, WAITING_NO_PLACES, d->away.count > 0 ? d->away_until_at_ms : 0, text);
     } else if (d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)
         set_waiting(view, WAITING_RETRY, now.wall_ms + (d->dry_until_us - now.mono_us) / 1000, "what is left waits to be tried again");
 }

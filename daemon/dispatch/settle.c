@@ -72,6 +72,8 @@ static void ask_again(struct attempt *attempt, const struct settle_item *item)
         d->ready_end = &attempt->next;
     d->ready = attempt;
     d->ready_count++;
+    if (attempt->endpoint != attempt->run->endpoint)
+        pump_release_ready(attempt->run); /* the run goes to another endpoint now */
 }
 
 static void give_claim_back(struct attempt *attempt, bool is_held_now)
@@ -89,13 +91,16 @@ static void on_item(struct engine *engine, struct attempt *attempt, struct settl
 {
     static const char *const states[] = {[MOVE_SUCCEED] = "succeeded", [MOVE_FAIL] = "failed", [MOVE_PENDING] = "pending", [MOVE_HOLD] = "pending", [MOVE_REASK] = "leased"};
     bool is_done = item->ret_verdict == VERDICT_DONE;
+    item->class = is_done ? item->class : item->ret_verdict == VERDICT_AGENT_FULL ? OUTCOME_AGENT_FULL : OUTCOME_DROPPED; /* as it was recorded */
     give_claim_back(attempt, is_done && item->move == MOVE_SUCCEED);
     int64_t retry_in_ms = !is_done ? -1 : item->move == MOVE_PENDING || item->hold == HOLD_TRANSIENT ? item->delay_ms : item->move == MOVE_REASK ? 0 : -1;
     if (item->class != OUTCOME_RELEASED)
         notice_attempt(engine, attempt, item, retry_in_ms);
     if (is_done && (item->move == MOVE_SUCCEED || item->move == MOVE_FAIL))
         notice_assignment(engine, attempt, item, states[item->move]);
-    if (item->hold == HOLD_TRANSIENT)
+    if (is_done && item->hold == HOLD_TRANSIENT && !item->has_call_result)
+        away_add(attempt);
+    else if (item->hold == HOLD_TRANSIENT)
         held_stored(attempt->endpoint, item->assignment, item->n);
     if (is_done && item->move == MOVE_REASK) {
         ask_again(attempt, item);
@@ -108,7 +113,13 @@ static void on_item(struct engine *engine, struct attempt *attempt, struct settl
     attempt_free(attempt);
 }
 
-static void on_settled(struct store_op *op);
+/* The store failed for good: nothing was kept, so nothing is told. The daemon is about to end; its next life tells the call as lost. */
+static void abandon(struct attempt *attempt)
+{
+    give_claim_back(attempt, false);
+    attempt_give_slot(attempt);
+    attempt_free(attempt);
+}
 
 static void submit_again(void *arg)
 {
@@ -132,8 +143,12 @@ static void on_settled(struct store_op *op)
         return;
     }
     engine->settles_pending--;
-    for (size_t i = 0; i < settle->count; i++)
-        on_item(engine, flight->owners[i], &settle->items[i]);
+    for (size_t i = 0; i < settle->count; i++) {
+        if (op->code == 0)
+            on_item(engine, flight->owners[i], &settle->items[i]);
+        else
+            abandon(flight->owners[i]);
+    }
     engine->is_one_at_a_time = false; /* one has settled: the machine is well enough */
     loop_timer_clear(&flight->again);
     free(flight->owners);

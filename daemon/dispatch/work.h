@@ -28,11 +28,11 @@ struct attempt {
     int64_t *candidates;        /* owned: ids of the agents named in the prompt */
     size_t candidate_count;
     int64_t excluded;           /* the agent that was full in the attempt before; 0 */
+    int64_t away_changes, away_until_at_ms; /* of one that waits for an agent: the pool's changes that were seen, and the first date */
     int64_t chosen;             /* agent claimed until the settle has committed; 0 */
 };
 
-#define NO_PLACES_MS 500       /* the first wait for a place, and how long a run claims nothing after one */
-#define NO_PLACES_MS_MAX 30000 /* a place that became free is seen after so long at most */
+#define NO_PLACES_MS 500 /* how long is waited for a place that is being decided upon */
 
 /* A transient failure that is not yet judged. */
 enum held_judgement { HELD_OPEN, HELD_CONFIRMED, HELD_DROPPED };
@@ -50,6 +50,16 @@ struct held {
     int32_t http_status;
 };
 
+/* A row whose matching agents are all away until a date, or full: it lies in the store under a hold until the pool changes or the date comes. */
+struct away_row {
+    int64_t assignment;
+    int32_t n;
+};
+struct away_list {
+    struct away_row *rows; /* owned */
+    size_t count, cap;
+};
+
 struct run_dispatch {
     struct attempt *ready, **ready_end; /* leased and not sent */
     int64_t ready_count;
@@ -59,13 +69,19 @@ struct run_dispatch {
     int64_t batch_next_us;      /* of batch profiles: the next batch may start */
     bool has_batch;
     int64_t no_places_until_us; /* waits for places; 0: does not */
-    int64_t no_places_told_us;  /* until then it is said that the run waits for places */
     int64_t no_places_generation;
     struct template *template;  /* owned; parsed */
     bool sends_all;             /* no column is kept back */
     int reject_streak;          /* rejected alike in a row, while the run has no success */
     uint64_t reject_mark;       /* of the words they share */
     bool has_sweep;             /* a sweep of ours is with the store */
+    struct away_list away;      /* wait for an agent */
+    struct away_list away_due;  /* something has changed for them; on their way back */
+    int64_t away_changes;       /* of the pool, which those of `away` have seen */
+    int64_t away_until_at_ms;   /* wall; the next date at which one of the agents is back; of `away` */
+    bool has_judge;             /* some of `away_due` are being made due */
+    unsigned pausing;           /* causes of ours on their way to the store: nothing more is sent */
+    int64_t held_count;         /* failures of the run that are not judged, or whose judgement is with the store */
     double rate_s;              /* completions a second, for the lease ahead */
     bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */
     char last_problem[256];     /* the provider's words of the last failure, for a pause's reason */
@@ -78,7 +94,7 @@ struct endpoint_dispatch {
     struct attempt **owners;    /* beside items: whose they are; owned */
     size_t item_count, item_cap;
     struct held *held;          /* owned list */
-    bool has_test;              /* a test request is under way */
+    bool has_test;              /* a test request of our own is under way */
     struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */
     int64_t wake_us;            /* when it fires */
     int64_t up_us;              /* when it came up last: answers to calls sent before tell of the former key or settings */

@@ -1,6 +1,4 @@
 """Each class of outcome, shown by what it costs an assignment: retries, waiting, calls. A test fails when its class's rule is broken."""
-from datetime import datetime
-
 import pytest
 from harness import Daemon, Sim, check_allocation, make_agents, make_loans, wait_until
 
@@ -289,16 +287,3 @@ def test_what_the_model_said_is_kept_of_an_answer_that_was_not_valid(world):
     first, second = daemon.api("GET", f"/v1/runs/{run}/assignments/K0000/attempts?raw=1").json["items"]
     assert first["class"] == "invalid_answer" and first["raw"]
     assert second["class"] == "succeeded" and second["raw"] is None
-
-
-def test_waiting_for_an_agent_who_is_away_writes_ever_less(world):
-    _, daemon = world()
-    run = daemon.create([("K1", {"region": "north"})], [{"agent_id": "A1", "capacity": 5, "available": False, "until": "2099-01-01T00:00:00Z"}])
-    tries = wait_until(lambda: len(found := attempts(daemon, run, "K1")) >= 5 and found, 40, "the fifth look for a place")
-    times = [datetime.fromisoformat(each["started_at"].replace("Z", "+00:00")) for each in tries]
-    gaps = [(after - before).total_seconds() for before, after in zip(times, times[1:])]
-    assert gaps[1] > 0.9 and gaps[2] > 1.9 and gaps[3] > 3.9, gaps
-    waiting = daemon.run(run)["waiting"]
-    assert waiting["code"] == "no_places" and run in waiting["text"]
-    assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A1", {"available": True}).status == 200
-    assert daemon.wait_done(run, 40)["counts"]["succeeded"] == 1

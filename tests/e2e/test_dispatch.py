@@ -1,0 +1,102 @@
+"""What the dispatcher keeps in odd moments: an endpoint that refuses and fails at once, agents who are away, runs that pause themselves."""
+import sqlite3
+import time
+
+import pytest
+from harness import Daemon, Sim, wait_until
+
+
+@pytest.fixture
+def world():
+    """Makes a simulator and a daemon on it, and takes both away."""
+    made = []
+
+    def make(*sim_settings, endpoint="", **more):
+        sim = Sim("--latency_ms", "20", *sim_settings)
+        daemon = Daemon(sim.url, endpoint=endpoint, **more)
+        made.extend([sim, daemon])
+        return sim, daemon.start()
+
+    yield make
+    for thing in reversed(made):
+        thing.remove() if isinstance(thing, Daemon) else thing.stop()
+
+
+AGENTS = [{"agent_id": f"A{n}", "capacity": 1000, "attributes": {"region": "north"}} for n in range(3)]
+
+
+def enqueue(daemon, count=20, agents=None, **members):
+    return daemon.create([(f"K{n:04}", {"region": "north", "n": n}) for n in range(count)], agents or AGENTS, **members)
+
+
+def count_of(daemon, query):
+    with sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True) as database:
+        return database.execute(query).fetchone()[0]
+
+
+def test_a_held_failure_is_not_tested_while_the_endpoint_refuses(world):
+    sim, daemon = world("--rpd", "3", "--error_500_next", "3")
+    run = enqueue(daemon, 30)
+    wait_until(lambda: (found := daemon.run(run))["waiting"] and found["waiting"]["code"] == "quota_day", 30, "the run waits for the quota")
+    wait_until(lambda: daemon.counts(run)["leased"] == 0, 20, "nothing stays leased")
+    before = sim.stats()["received"]
+    end = time.monotonic() + 5
+    wait_until(lambda: time.monotonic() > end, 10, "five seconds are over")
+    assert sim.stats()["received"] - before <= 2  # the failures wait to be judged as long as the endpoint sleeps
+
+
+def test_a_run_that_pauses_itself_is_told_once(world):
+    sim, daemon = world("--error_400", "1")
+    start = daemon.api("GET", "/v1/status").json["daemon"]["seq"]
+    run = enqueue(daemon, 200, profile="adaptive")
+    wait_until(lambda: daemon.run(run)["state"] == "paused", 20, "the run is paused")
+    wait_until(lambda: daemon.counts(run)["leased"] == 0, 20, "nothing stays leased")
+    events = [e["type"] for e in daemon.api("GET", f"/v1/events?since={start}&follow=false").lines if e.get("run") == run]
+    assert events.count("run_paused") == 1 and "run_resumed" not in events, events
+
+
+def test_rows_that_wait_for_an_agent_leave_no_trail(world):
+    sim, daemon = world()
+    run = enqueue(daemon, 100, agents=[{"agent_id": "A0", "capacity": 1000, "available": False, "until": "2199-01-01T00:00:00Z"}])
+    waiting = wait_until(lambda: daemon.run(run)["waiting"], 20, "the run waits")
+    assert waiting["code"] == "no_places" and run in waiting["text"]
+    end = time.monotonic() + 4
+    wait_until(lambda: time.monotonic() > end, 10, "four seconds are over")
+    assert count_of(daemon, "select count(*) from attempt") <= 100
+    assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A0", {"available": True}).status == 200
+    assert daemon.wait_done(run)["counts"]["succeeded"] == 100
+
+
+def test_rows_whose_agent_is_away_hold_up_nobody_else(world):
+    sim, daemon = world()
+    agents = [{"agent_id": "A0", "capacity": 1000, "available": False, "until": "2199-01-01T00:00:00Z", "attributes": {"region": "north"}},
+              {"agent_id": "A1", "capacity": 1000, "attributes": {"region": "south"}}]
+    run = daemon.create([(f"K{n:04}", {"region": "south" if n % 10 == 9 else "north"}) for n in range(1000)], agents, options={"match": ["region=region"]})
+    wait_until(lambda: daemon.counts(run)["succeeded"] == 100, 20, lambda: f"the south is allocated: {daemon.counts(run)}")
+    waiting = wait_until(lambda: (found := daemon.run(run))["waiting"] and found, 20, "the run waits")
+    assert waiting["waiting"]["code"] == "no_places"
+    end = time.monotonic() + 4
+    wait_until(lambda: time.monotonic() > end, 10, "four seconds are over")
+    assert count_of(daemon, "select count(*) from attempt") <= 2200
+    assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A0", {"available": True}).status == 200
+    assert daemon.wait_done(run)["counts"]["succeeded"] == 1000
+
+
+def test_a_test_without_a_key_leaves_no_lost_call(world):
+    sim, daemon = world()
+    daemon.key_file.unlink()
+    daemon.restart()
+    assert daemon.api("POST", "/v1/endpoints/gemini/test").json["class"] == "credentials"
+    assert count_of(daemon, "select count(*) from call where state = 0") == 0
+    daemon.kill()
+    daemon.start()
+    assert count_of(daemon, "select count(*) from call where class = 'lost' or state = 2") == 0
+
+
+def test_a_test_within_a_block_does_not_end_the_sending(world):
+    sim, daemon = world("--rpm", "10", "--quota_kind", "fixed", "--quota_phase", "first", "--time_scale", "0.1", endpoint="time_scale = 0.1")
+    run = enqueue(daemon, 25)
+    wait_until(lambda: (found := daemon.run(run))["waiting"] and found["waiting"]["code"] == "throttled", 30, "the run waits")
+    sim.set(rpm=1000)
+    assert daemon.api("POST", "/v1/endpoints/gemini/test").json["ok"]
+    assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 25
