@@ -69,29 +69,6 @@ static void engine_rollback(struct store_engine *engine)
     books_forget(store);
 }
 
-static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, struct galloc_error *error)
-{
-    struct sqlite_store *store = self(engine);
-    if (store->is_broken)
-        return galloc_fail(error, GALLOC_STORE_UNAVAILABLE, "%s: a commit failed and the store was not opened anew yet", store->path);
-    store->fault = 0;
-    store->deadline_mono_us = deadline_mono_us;
-    store->now_ms = store_clock_now_ms(&store->clock);
-    store->wall_ms = clock_wall_ms();
-    if (sqlite_do(store, STMT_BEGIN, "") < 0)
-        return fault_give(store, error);
-    store->batch++;
-    if (!store->needs_recovery)
-        return 0;
-    if (sqlite_recover(store, store->image) < 0) {
-        int rc = fault_give(store, error);
-        engine_rollback(engine);
-        return rc;
-    }
-    books_op_end(store, store->seq);
-    return 0;
-}
-
 /* The operation is undone. A fault of the store ends the transaction; a bug of ours (a CHECK that refuses) ends only the operation. */
 static int op_undo(struct sqlite_store *store, struct store_op *op, int rc, struct galloc_error *error)
 {
@@ -225,6 +202,35 @@ static int engine_reopen(struct store_engine *engine, bool *ret_landed, struct s
     return 0;
 }
 
+/* ---- the beginning of a transaction ---- */
+static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, struct galloc_error *error)
+{
+    struct sqlite_store *store = self(engine);
+    if (store->is_broken) { /* opened on a full disk, or a rollback failed */
+        struct store_commit ignored;
+        bool has_landed;
+        int rc = engine_reopen(engine, &has_landed, &ignored, error);
+        if (rc < 0)
+            return rc;
+    }
+    store->fault = 0;
+    store->deadline_mono_us = deadline_mono_us;
+    store->now_ms = store_clock_now_ms(&store->clock);
+    store->wall_ms = clock_wall_ms();
+    if (sqlite_do(store, STMT_BEGIN, "") < 0)
+        return fault_give(store, error);
+    store->batch++;
+    if (!store->needs_recovery)
+        return 0;
+    if (sqlite_recover(store, store->image) < 0) {
+        int rc = fault_give(store, error);
+        engine_rollback(engine);
+        return rc;
+    }
+    books_op_end(store, store->seq);
+    return 0;
+}
+
 /* ---- housekeeping ---- */
 static int engine_tidy(struct store_engine *engine, bool is_idle, struct galloc_error *error)
 {
@@ -307,7 +313,7 @@ static int engine_open(const char *path, struct store_engine **ret_engine, struc
         return rc;
     struct store_engine *engine = (struct store_engine *)(void *)store;
     store->image = ret_image;
-    rc = first_transaction(engine, &why);
+    rc = store->is_broken ? 0 : first_transaction(engine, &why);
     store->image = NULL;
     if (rc == 0) {
         rc = sqlite_image_load(store, ret_image);

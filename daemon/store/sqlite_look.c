@@ -129,8 +129,10 @@ static int look_header(struct look *look, int fd)
                    header[21] == 64 && header[22] == 32 && header[23] == 32;
     if (!is_sane)
         return refuse(look, "it is corrupt: its header cannot be", RESTORE_HINT);
-    if (look->has_log)
-        return 0; /* the newest pages are in the log, and that header counts */
+    if (look->has_log) { /* the newest pages are in the log, and that header counts */
+        look->version = (int)big_endian(header + 60, 4);
+        return 0;
+    }
     int64_t pages = big_endian(header + 28, 4);
     bool is_counted = big_endian(header + 24, 4) == big_endian(header + 92, 4) && pages > 0;
     if (is_counted && look->size_bytes < pages * (int64_t)look->page_bytes) {
@@ -239,6 +241,10 @@ static int look_inside(struct look *look, int fd)
         sqlite_rc = sqlite_settle_in(db, false);
     int64_t application_id = sqlite_rc == SQLITE_OK ? number_of(db, "PRAGMA application_id", &sqlite_rc) : 0;
     int64_t version = sqlite_rc == SQLITE_OK ? number_of(db, "PRAGMA user_version", &sqlite_rc) : 0;
+    if (sqlite_rc != SQLITE_OK && sqlite_code_of(db, look->path, sqlite_rc) == -GALLOC_DISK_FULL) {
+        sqlite3_close(db); /* no room for the log's index: what the file's own header told has to do */
+        return 0;
+    }
     int rc = sqlite_rc == SQLITE_OK ? look_version(look, (uint32_t)application_id, (int)version) : corrupt(look, db, sqlite_rc);
     if (rc == 0)
         rc = look_digest(look, db);

@@ -124,16 +124,35 @@ static int file_prepare(const char *path, struct galloc_error *error)
     return rc;
 }
 
+/* On a full disk not even the log's index may find room. Then one connection keeps it in its own memory (locking_mode=EXCLUSIVE) and only reads, so
+ * that the daemon starts and tells; the first transaction that finds room opens the store as it should be. */
+static int open_on_full_disk(struct sqlite_store *store, struct galloc_error *error)
+{
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA query_only=ON", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite_settle_in(db, false);
+    if (rc != SQLITE_OK)
+        return open_failed(db, store->path, rc, error);
+    store->db = db;
+    store->is_broken = true;
+    return 0;
+}
+
 static int parts_open(struct sqlite_store *store, struct galloc_error *error)
 {
     int rc = file_prepare(store->path, error);
     if (rc == 0)
         rc = sqlite_open_writable(store, error);
+    if (rc == -GALLOC_DISK_FULL)
+        rc = open_on_full_disk(store, error);
     if (rc == 0 && meta_read(store) < 0) {
         *error = store->fault_error;
         rc = store->fault;
     }
-    return rc < 0 ? rc : sqlite_marker_keep(store->path, store->db, error);
+    return rc < 0 || store->is_broken ? rc : sqlite_marker_keep(store->path, store->db, error);
 }
 
 int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error)
