@@ -193,7 +193,7 @@ static int engine_reopen(struct store_engine *engine, bool *ret_landed, struct s
     *ret_landed = batch == store->batch;
     *ret_commit = (struct store_commit){.seq = store->seq};
     if (*ret_landed) {
-        store->needs_recovery = false;
+        store->needs_recovery = store->needs_recovery && store->recovery_batch != batch;
         books_committed(store, ret_commit);
     } else {
         books_forget(store);
@@ -227,6 +227,7 @@ static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, s
         engine_rollback(engine);
         return rc;
     }
+    store->recovery_batch = store->batch;
     books_op_end(store, store->seq);
     return 0;
 }

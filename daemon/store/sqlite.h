@@ -29,6 +29,7 @@ struct sqlite_store {
     struct galloc_error fault_error;
     bool is_broken;            /* a commit failed: only reopen() helps */
     bool needs_recovery;       /* the first transaction that commits puts in order what former lives left */
+    int64_t recovery_batch;    /* the transaction that did so */
     struct store_image *image; /* borrowed while opening: told what was recovered */
     int wal_pages;             /* in the log after the last commit */
     int64_t tidied_mono_us;
