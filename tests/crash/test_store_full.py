@@ -25,6 +25,10 @@ def disk(tmp_path):
                                                        capture_output=True, check=False).returncode != 0:
         pytest.skip("file systems cannot be mounted here (needs root)")
     yield folder
+    for process in Driver.started:
+        process.kill()
+        process.wait()
+    Driver.started.clear()
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
@@ -46,10 +50,13 @@ def wait_until(condition, what):
 
 
 class Driver:
+    started = []  # by this test: none outlives it
+
     def __init__(self, disk, log):
         self.log = log
         self.process = subprocess.Popen([str(PROGRAM), str(disk / "galloc.db"), str(log), str(RUNS)], stderr=subprocess.PIPE,
                                         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+        Driver.started.append(self.process)
 
     def answers(self):
         return self.log.read_bytes().count(b"\nsettle ") if self.log.exists() else 0
