@@ -100,6 +100,17 @@ static void print_names(const char *title, struct json_object *names, const char
     buf_clear(&all);
 }
 
+/* The key always goes, too: the answer has to name it. */
+static void print_sent(const struct check *check, struct json_object *names)
+{
+    struct buf all = BUF_EMPTY;
+    buf_add_fmt(&all, "%s (the key)", check->intake.key_column);
+    for (size_t i = 0; i < json_array_len(names); i++)
+        buf_add_fmt(&all, ", %s", json_str(json_array_at(names, i), NULL));
+    out_line("  %-10s %s", "sent", buf_text(&all));
+    buf_clear(&all);
+}
+
 static void print_cost_and_time(struct json_object *estimate)
 {
     struct json_object *cost = json_get(estimate, "cost"), *time = json_get(estimate, "time");
@@ -147,14 +158,15 @@ static void print_estimate(const struct check *check, struct json_object *estima
 {
     const struct cli *cli = check->cli;
     struct json_object *columns = json_get(estimate, "columns"), *agents = json_get(estimate, "agents"), *bytes = json_get(estimate, "prompt_bytes");
-    struct buf rows = BUF_EMPTY, calls = BUF_EMPTY, places = BUF_EMPTY;
+    struct buf rows = BUF_EMPTY, calls = BUF_EMPTY, places = BUF_EMPTY, rejected = BUF_EMPTY;
     show_count(&rows, check->intake.row_count);
     show_count(&calls, json_get_i64(estimate, "calls", 0));
+    show_count(&rejected, check->intake.rejects.count);
     out_title(cli, "%s: nothing was sent", source_base_name(check->intake.source));
-    out_line("  %-10s %s assignments; key column %s, e.g. %s; %" PRId64 " rows rejected", "input", buf_text(&rows), check->intake.key_column,
-             check->intake.key_example ? check->intake.key_example : "-", check->intake.rejects.count);
-    print_names("sent", json_get(columns, "sent"), "none");
-    print_names("kept back", json_get(columns, "kept_back"), "none: everything goes to the model");
+    out_line("  %-10s %s assignments; key column %s, e.g. %s; %s rows rejected", "input", buf_text(&rows), check->intake.key_column,
+             check->intake.key_example ? check->intake.key_example : "-", buf_text(&rejected));
+    print_sent(check, json_get(columns, "sent"));
+    print_names("kept back", json_get(columns, "kept_back"), "none: every column goes to the model");
     if (json_is_i64(json_get(agents, "free")))
         show_count(&places, json_get_i64(agents, "free", 0));
     out_line("  %-10s %" PRId64 ", %s free places", "agents", json_get_i64(agents, "count", 0), places.len ? buf_text(&places) : "no limit to");
@@ -169,6 +181,7 @@ static void print_estimate(const struct check *check, struct json_object *estima
     buf_clear(&rows);
     buf_clear(&calls);
     buf_clear(&places);
+    buf_clear(&rejected);
     print_prompts(cli, json_get(estimate, "prompts"));
 }
 
@@ -192,9 +205,10 @@ static int ask_daemon(struct check *check, struct galloc_error *error)
     write_request(check);
     int rc = client_post(check->cli->client, &check->head, &response, error, "/v1/estimate");
     if (rc == 0) {
-        if (check->cli->format == FORMAT_TABLE)
+        bool is_known = *json_get_str(response.json, "endpoint", "") != '\0'; /* a plan that cannot be has nothing to estimate */
+        if (check->cli->format == FORMAT_TABLE && is_known)
             print_estimate(check, response.json);
-        else
+        else if (check->cli->format != FORMAT_TABLE)
             out_json(check->cli, buf_text(&response.body), response.body.len);
         if (tell_problems(check, response.json))
             rc = galloc_fail(error, GALLOC_INVALID_INPUT, "enqueue would refuse this");

@@ -11,7 +11,7 @@
 static const struct column endpoint_columns[] = {
     {"ENDPOINT", "name", CELL_TEXT, false},        {"STATE", "state", CELL_TEXT, false},      {"REASON", "reason", CELL_TEXT, false},
     {"PROVIDER", "provider", CELL_TEXT, false},    {"MODEL", "model", CELL_TEXT, true},       {"URL", "base_url", CELL_TEXT, true},
-    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS", "counts.calls", CELL_COUNT, false}, {"COST", "cost", CELL_MONEY, false},
+    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS SINCE START", "counts.calls", CELL_COUNT, false}, {"COST SINCE START", "cost", CELL_MONEY, false},
 };
 static const struct setting_row endpoint_settings[] = {
     {"rpm", "rpm", SETTING_NUMBER, 0, 100000000, NULL},
@@ -48,7 +48,11 @@ static void add_value(struct buf *out, struct json_object *value)
 static void print_setting(struct json_object *setting)
 {
     struct buf text = BUF_EMPTY;
+    const char *name = json_get_str(setting, "name", "?");
+    bool is_quota = strcmp(name, "rpm") == 0 || strcmp(name, "tpm") == 0 || strcmp(name, "rpd") == 0;
     add_value(&text, json_get(setting, "value"));
+    if (is_quota && json_get_i64(setting, "value", -1) == 0)
+        buf_add_str(&text, " (learned)");
     if (json_get(setting, "set_value") != NULL) {
         buf_add_str(&text, " (set by ");
         buf_add_str(&text, json_get_str(setting, "set_by", "?"));
@@ -62,7 +66,7 @@ static void print_setting(struct json_object *setting)
         add_value(&text, json_get(setting, "file_value"));
         buf_add_char(&text, ')');
     }
-    out_line("  %-18s %s", json_get_str(setting, "name", "?"), buf_text(&text));
+    out_line("  %-18s %s", name, buf_text(&text));
     buf_clear(&text);
 }
 
@@ -71,7 +75,9 @@ static int print_count(const char *name, struct json_object *value, void *arg)
     struct buf *text = arg;
     buf_add_str(text, text->len ? ", " : "");
     show_count(text, json_i64(value, 0));
-    buf_add_fmt(text, " %s", name);
+    buf_add_char(text, ' ');
+    for (; *name != '\0'; name++)
+        buf_add_char(text, *name == '_' ? ' ' : *name);
     return 0;
 }
 
@@ -108,8 +114,9 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
              json_get_str(endpoint, "base_url", "?"));
     print_pacer(json_get(endpoint, "pacer"));
     out_line("  %-18s %" PRId64, "in flight", json_get_i64(endpoint, "in_flight", 0));
+    out_line("  since the daemon's start");
     json_each(json_get(endpoint, "counts"), print_count, &text);
-    out_line("  %-18s %s", "attempts", buf_text(&text));
+    out_line("  %-18s %s", "calls", buf_text(&text));
     buf_reset(&text);
     json_each(tokens, print_count, &text);
     out_line("  %-18s %s", "tokens", buf_text(&text));
@@ -117,6 +124,7 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
     show_money(&text, json_get(endpoint, "cost"));
     out_line("  %-18s %s", "cost", buf_text(&text));
     buf_clear(&text);
+    out_line("  settings");
     for (size_t i = 0; i < json_array_len(settings); i++)
         print_setting(json_array_at(settings, i));
 }
@@ -159,7 +167,7 @@ static void print_test(const struct cli *cli, struct json_object *test)
     }
     out_title(cli, "endpoint %s %s (%s%s)", json_get_str(test, "name", "?"), is_well ? "answers" : "does not answer well", json_get_str(test, "class", "?"),
               buf_text(&text));
-    if (message != NULL && !is_well)
+    if (message != NULL && !is_well && (next == NULL || strstr(next, message) == NULL))
         out_line("  %s", message);
     if (next != NULL)
         out_line("  %s", next);

@@ -143,6 +143,21 @@ static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_e
     return rc;
 }
 
+/* Too few places are told at once, and not only by the assignments that fail for it. */
+static void print_places(const struct enqueue *enqueue)
+{
+    int64_t places = plan_free_places(&enqueue->intake.plan);
+    if (places < 0 || places >= enqueue->import.accepted)
+        return;
+    struct buf free_places = BUF_EMPTY, over = BUF_EMPTY;
+    show_count(&free_places, places);
+    show_count(&over, enqueue->import.accepted - places);
+    out_line("  places    %s are free: %s assignments will fail with no_capacity, unless you raise one:", buf_text(&free_places), buf_text(&over));
+    out_line("            gallocctl pool set %s AGENT capacity=N", enqueue->run_id);
+    buf_clear(&free_places);
+    buf_clear(&over);
+}
+
 static void print_summary(const struct enqueue *enqueue, const struct response *response, const char *rejects_path)
 {
     const struct cli *cli = enqueue->cli;
@@ -163,12 +178,11 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
     out_title(cli, "run %s%s%s%s", id, name ? " (" : "", name ? name : "", name ? ")" : "");
     out_line("  accepted  %s assignments; key column %s, e.g. %s", buf_text(&counts[0]), enqueue->intake.key_column,
              enqueue->intake.key_example ? enqueue->intake.key_example : "-");
-    out_line("  rejected  %s rows", buf_text(&counts[1]));
+    out_line("  rejected  %s rows%s%s", buf_text(&counts[1]), rejects_path ? "; see " : "", rejects_path ? rejects_path : "");
     out_line("  repeated  %s keys%s", buf_text(&counts[2]), enqueue->import.repeated == 0  ? ""
                                                             : enqueue->import.replaced > 0 ? ", the later row stands"
                                                                                            : ", the first row stands");
-    if (rejects_path != NULL)
-        out_line("            see %s", rejects_path);
+    print_places(enqueue);
     bool stays = args_has(&cli->args, "wait") || args_has(&cli->args, "follow");
     if (!stays)
         out_line("  next      gallocctl %s %s", args_has(&cli->args, "paused") ? "resume" : "watch", id);

@@ -68,6 +68,12 @@ void help_print(const struct command *command)
         printf("\nOptions\n");
         option_each(sets, print_option, (void *)(uintptr_t)command);
     }
+    printf("\nExample\n");
+    for (const char *at = command->example; *at != '\0'; at += *at == '\n') {
+        int len = (int)strcspn(at, "\n");
+        printf("  %.*s\n", len, at);
+        at += len;
+    }
     printf("\nThe global options are in 'gallocctl help'.\n");
 }
 

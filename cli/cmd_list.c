@@ -173,6 +173,30 @@ static int print_whole(struct cli *cli, const char *path, const struct column *c
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
+/* Where a retry alone would fail again: what to change before it. */
+static const char *const remedies[][2] = {
+    {"no_capacity", "first make room: gallocctl pool set RUN AGENT capacity=N (or available=yes), RUN being the run's id or its pool; gallocctl loads RUN shows who is full"},
+    {"no_candidate", "no agent has what --match asks for: compare the field with the agents' attribute; for a standing pool import the agents again, else enqueue anew"},
+    {"template", "the template needs a field that these assignments do not have: enqueue them again with another --template"},
+    {"expired", "they waited longer than the run's --max-age allows; enqueue them again without it if they are still wanted"},
+    {"rejected", "the provider refused the content; send fewer columns (--send, --keep-back) if it happens again"},
+};
+
+static void tell_remedies(struct cli *cli, const char *path)
+{
+    struct response response = RESPONSE_EMPTY;
+    if (client_get(cli->client, &response, NULL, "%s", path) == 0) {
+        struct json_object *items = json_get(response.json, "items");
+        for (size_t r = 0; r < ARRAY_COUNT(remedies); r++)
+            for (size_t i = 0; i < json_array_len(items); i++)
+                if (strcmp(json_get_str(json_array_at(items, i), "code", ""), remedies[r][0]) == 0) {
+                    say(cli, "%s: %s", remedies[r][0], remedies[r][1]);
+                    break;
+                }
+    }
+    response_clear(&response);
+}
+
 int command_failures(struct cli *cli, int count, char **words)
 {
     bool is_empty = false;
@@ -181,6 +205,8 @@ int command_failures(struct cli *cli, int count, char **words)
     int status = print_whole(cli, path, failure_columns, ARRAY_COUNT(failure_columns), &is_empty);
     if (is_empty && cli->format == FORMAT_TABLE)
         say(cli, "nothing failed");
+    else if (status == EXIT_WELL && cli->format == FORMAT_TABLE)
+        tell_remedies(cli, path);
     free(path);
     free(run);
     return status;

@@ -122,8 +122,14 @@ static int set_agent(struct cli *cli, int count, char **words)
     if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
         struct json_object *capacity = json_get(response.json, "capacity");
         char *places = capacity ? xasprintf("%" PRId64, json_i64(capacity, 0)) : xstrdup("no limit");
-        out_line("agent %s: capacity %s, %" PRId64 " held, %s", json_get_str(response.json, "agent_id", words[1]), places,
-                 json_get_i64(response.json, "held", 0), json_get_bool(response.json, "available", true) ? "available" : "not available");
+        bool is_available = json_get_bool(response.json, "available", true);
+        const char *until = json_get_str(response.json, "until", NULL);
+        struct buf back = BUF_EMPTY;
+        show_time(&back, until);
+        out_line("agent %s: capacity %s, %" PRId64 " held, %s%s%s", json_get_str(response.json, "agent_id", words[1]), places,
+                 json_get_i64(response.json, "held", 0), is_available ? "available" : "not available", until && !is_available ? " until " : "",
+                 until && !is_available ? buf_text(&back) : "");
+        buf_clear(&back);
         free(places);
     }
     free(path);

@@ -179,6 +179,27 @@ static int write_file(struct results *results, const char *output, struct galloc
     return rc;
 }
 
+/* Of which run it is, and whether more will come: @last may not be the one that was meant. */
+static void tell_written(const struct results *results, const char *output)
+{
+    struct response run = RESPONSE_EMPTY;
+    struct buf ended = BUF_EMPTY, open = BUF_EMPTY;
+    if (client_get(results->cli->client, &run, NULL, "/v1/runs/%s", results->run) < 0) {
+        say(results->cli, "written: %s", output);
+        return;
+    }
+    struct json_object *counts = json_get(run.json, "counts");
+    const char *id = json_get_str(run.json, "id", "?"), *name = json_get_str(run.json, "name", NULL);
+    int64_t open_count = json_get_i64(counts, "pending", 0) + json_get_i64(counts, "leased", 0);
+    show_count(&ended, json_get_i64(counts, "total", 0) - open_count);
+    show_count(&open, open_count);
+    say(results->cli, "written: %s, of run %s%s%s%s: %s of its assignments have ended%s%s%s", output, id, name ? " (" : "", name ? name : "", name ? ")" : "",
+        buf_text(&ended), open_count > 0 ? ", " : "", open_count > 0 ? buf_text(&open) : "", open_count > 0 ? " have not" : "");
+    buf_clear(&ended);
+    buf_clear(&open);
+    response_clear(&run);
+}
+
 int command_results(struct cli *cli, int count, char **words)
 {
     (void)count;
@@ -195,7 +216,7 @@ int command_results(struct cli *cli, int count, char **words)
     else
         rc = results.format == FORMAT_JSON ? write_array(&results, &error) : copy_stream(&results, &error);
     if (rc == 0 && output != NULL)
-        say(cli, "written: %s", output);
+        tell_written(&results, output);
     free(results.path);
     free(results.run);
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;

@@ -21,9 +21,15 @@ static void print_field(const char *label, struct buf *text)
 static void print_end_and_cost(struct json_object *run, struct buf *text)
 {
     struct json_object *eta = json_get(run, "eta"), *cost = json_get(run, "cost"), *projected = json_get(cost, "projected_micros");
-    const char *state = json_get_str(run, "state", "");
-    if (strcmp(state, "done") == 0 || strcmp(state, "cancelled") == 0) {
+    const char *state = json_get_str(run, "state", ""), *started_at = json_get_str(run, "started_at", NULL);
+    bool is_over = strcmp(state, "done") == 0 || strcmp(state, "cancelled") == 0;
+    if (is_over) {
         show_time(text, json_get_str(run, "finished_at", NULL));
+        int64_t took_s = seconds_between(started_at, json_get_str(run, "finished_at", NULL));
+        if (took_s >= 0) {
+            buf_add_str(text, ", after ");
+            show_seconds(text, took_s);
+        }
         print_field("ended", text);
     } else {
         const char *finish_at = json_get_str(eta, "finish_at", NULL);
@@ -32,10 +38,11 @@ static void print_end_and_cost(struct json_object *run, struct buf *text)
             buf_add_str(text, ", in ");
         }
         show_eta(text, run);
+        show_limit(text, run);
         print_field("ends", text);
     }
     show_money(text, cost);
-    if (json_is_object(projected)) {
+    if (json_is_object(projected) && !is_over) {
         buf_add_str(text, " so far, ");
         show_micros(text, json_get_str(cost, "currency", ""), json_get_i64(projected, "low", 0));
         buf_add_str(text, " to ");
@@ -83,8 +90,10 @@ static void print_run(const struct cli *cli, struct json_object *run)
     struct buf text = BUF_EMPTY;
     const char *name = json_get_str(run, "name", NULL), *pool = json_get_str(run, "pool", NULL);
     struct json_object *retries = json_get(run, "retries");
-    out_title(cli, "run %s%s%s%s: %s, %.1f %%", json_get_str(run, "id", "?"), name ? " (" : "", name ? name : "", name ? ")" : "",
-              json_get_str(run, "state", "?"), floor(json_get_double(run, "progress", 0) * 1000) / 10);
+    show_percent(&text, json_get_double(run, "progress", 0));
+    out_title(cli, "run %s%s%s%s: %s, %s", json_get_str(run, "id", "?"), name ? " (" : "", name ? name : "", name ? ")" : "",
+              json_get_str(run, "state", "?"), buf_text(&text));
+    buf_reset(&text);
     print_end_and_cost(run, &text);
     print_hindrances(run, &text);
     add_counts(&text, json_get(run, "counts"));
@@ -149,6 +158,14 @@ static void print_list(const struct cli *cli, const struct column *columns, size
     buf_clear(&body);
 }
 
+static bool is_any_down(struct json_object *endpoints)
+{
+    for (size_t i = 0; i < json_array_len(endpoints); i++)
+        if (strcmp(json_get_str(json_array_at(endpoints, i), "state", "up"), "down") == 0)
+            return true;
+    return false;
+}
+
 static void print_endpoint_trouble(struct json_object *endpoints)
 {
     for (size_t i = 0; i < json_array_len(endpoints); i++) {
@@ -159,20 +176,33 @@ static void print_endpoint_trouble(struct json_object *endpoints)
     }
 }
 
+/* Paused for the endpoint alone: that is told beside the endpoint. */
+static bool is_endpoints_own(struct json_object *run)
+{
+    struct json_object *reasons = json_get(run, "reasons");
+    const char *reason = json_str(json_array_at(reasons, 0), NULL);
+    return json_array_len(reasons) == 1 && reason != NULL && (strcmp(reason, "credentials") == 0 || strcmp(reason, "billing") == 0 || strcmp(reason, "config") == 0);
+}
+
 static void print_status(const struct cli *cli, struct json_object *status)
 {
     struct json_object *daemon = json_get(status, "daemon"), *store = json_get(daemon, "store");
     struct buf since = BUF_EMPTY;
     show_time(&since, json_get_str(daemon, "started_at", NULL));
     const char *text = json_get_str(daemon, "text", NULL), *detail = json_get_str(store, "detail", NULL);
-    out_title(cli, "gallocd %s: %s%s%s", json_get_str(daemon, "version", "?"), json_get_str(daemon, "state", "?"), text ? ": " : "", text ? text : "");
+    struct json_object *endpoints = json_get(status, "endpoints");
+    const char *state = json_get_str(daemon, "state", "?");
+    if (text != NULL && strcmp(state, "ready") == 0 && is_any_down(endpoints))
+        text = NULL; /* told below, beside the endpoint */
+    bool repeats = text != NULL && strncmp(text, state, strlen(state)) == 0;
+    out_title(cli, "gallocd %s: %s%s%s", json_get_str(daemon, "version", "?"), repeats ? "" : state, text && !repeats ? ": " : "", text ? text : "");
     out_line("  socket %s, state in %s, since %s", json_get_str(daemon, "socket", "?"), json_get_str(daemon, "state_dir", "?"), buf_text(&since));
     if (strcmp(json_get_str(store, "state", "ok"), "ok") != 0)
         out_line("  store: %s%s%s", json_get_str(store, "state", "?"), detail ? ": " : "", detail ? detail : "");
     buf_clear(&since);
     out_line("%s", "");
-    print_list(cli, endpoint_columns, ARRAY_COUNT(endpoint_columns), json_get(status, "endpoints"));
-    print_endpoint_trouble(json_get(status, "endpoints"));
+    print_list(cli, endpoint_columns, ARRAY_COUNT(endpoint_columns), endpoints);
+    print_endpoint_trouble(endpoints);
     struct json_object *open = json_get(status, "open"), *ended = json_get(status, "ended");
     out_line("%s", "");
     out_title(cli, json_array_len(open) > 0 ? "open runs" : "no open run");
@@ -180,10 +210,9 @@ static void print_status(const struct cli *cli, struct json_object *status)
     for (size_t i = 0; i < json_array_len(open); i++) {
         struct buf line = BUF_EMPTY;
         struct json_object *run = json_array_at(open, i);
-        if (!json_is_object(json_get(run, "waiting")) && json_get_str(run, "text", NULL) == NULL)
-            continue;
-        show_run_line(&line, run, 0);
-        out_line("  %s", buf_text(&line));
+        show_hindrance(&line, run);
+        if (line.len > 0 && !is_endpoints_own(run))
+            out_line("  %s %s", json_get_str(run, "id", "?"), buf_text(&line));
         buf_clear(&line);
     }
     if (json_array_len(ended) == 0)

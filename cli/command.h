@@ -23,6 +23,7 @@ struct command {
     int least, most;                                       /* words, for a command without verbs */
     int (*run)(struct cli *cli, int count, char **words);  /* NULL when it has verbs; gives the exit status */
     const char *completes;                                 /* what its words are: "run", "file", "pool", "endpoint", "command", "shell" or NULL */
+    const char *example;                                   /* lines that work when pasted */
 };
 
 extern const struct command commands[]; /* ends with a row without a name */

@@ -333,7 +333,14 @@ static int conclude(struct follower *follower, int rc, const struct galloc_error
         return EXIT_STILL_GOING;
     }
     if (rc == -GALLOC_TIMED_OUT) {
-        say_always(follower->cli, "time ran out; still going");
+        for (size_t i = 0; i < follower->count; i++) {
+            struct buf line = BUF_EMPTY;
+            if (follower->runs[i].is_over || follower->runs[i].run == NULL)
+                continue;
+            show_run_line(&line, follower->runs[i].run, 0);
+            say_always(follower->cli, "time ran out; %s", buf_text(&line));
+            buf_clear(&line);
+        }
         return EXIT_STILL_GOING;
     }
     if (rc < 0)

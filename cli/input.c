@@ -89,6 +89,8 @@ int input_choose_key(const struct input_options *options, char *const *columns, 
     if (index >= 0)
         return index;
     list_columns(&all, columns, count);
+    if (count == 1 && strpbrk(columns[0], ",;|\t") != NULL) /* one column that looks like several */
+        buf_add_fmt(&all, ". Is the delimiter another? Give it with --delimiter, or leave that out");
     for (size_t i = 0; options->key_names[i] != NULL; i++)
         buf_add_fmt(&known, "%s%s", i ? ", " : "", options->key_names[i]);
     if (options->key != NULL) {

@@ -44,7 +44,7 @@ static void show_cell(struct buf *out, enum cell_kind kind, struct json_object *
     case CELL_TIME: show_time(out, text); return;
     case CELL_MS: show_ms(out, json_i64(value, 0)); return;
     case CELL_SECONDS: show_seconds(out, json_i64(value, 0)); return;
-    case CELL_PERCENT: buf_add_fmt(out, "%.1f %%", 100 * json_double(value, 0)); return;
+    case CELL_PERCENT: show_percent(out, json_double(value, 0)); return;
     case CELL_NUMBER: show_number(out, json_double(value, 0)); return;
     case CELL_MONEY:
         if (json_is_i64(json_get(value, "micros")))

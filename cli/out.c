@@ -164,6 +164,11 @@ void show_count(struct buf *out, int64_t count)
     }
 }
 
+void show_percent(struct buf *out, double part)
+{
+    buf_add_fmt(out, "%.1f %%", floor(part * 1000 + 1e-6) / 10);
+}
+
 void show_seconds(struct buf *out, int64_t seconds)
 {
     if (seconds < 90)
@@ -209,6 +214,14 @@ int64_t seconds_until(const char *rfc3339)
     if (rfc3339 == NULL || parse_time_ms(rfc3339, &at_ms, NULL) < 0)
         return INT64_MIN;
     return (at_ms - clock_wall_ms()) / 1000;
+}
+
+int64_t seconds_between(const char *from, const char *until)
+{
+    int64_t from_ms, until_ms;
+    if (from == NULL || until == NULL || parse_time_ms(from, &from_ms, NULL) < 0 || parse_time_ms(until, &until_ms, NULL) < 0)
+        return -1;
+    return (until_ms - from_ms) / 1000;
 }
 
 void show_micros(struct buf *out, const char *currency, int64_t micros)

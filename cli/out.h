@@ -27,10 +27,12 @@ int out_finish(const struct cli *cli);
 void show_count(struct buf *out, int64_t count);                              /* 120,000 */
 void show_seconds(struct buf *out, int64_t seconds);                          /* 45 s, 12 min, 3 h 20 min, 2 d 4 h */
 void show_ms(struct buf *out, int64_t ms);                                    /* 850 ms, 2.1 s, then as seconds */
+void show_percent(struct buf *out, double part);                              /* 99.9 %: cut, so that 100.0 is the end alone */
 void show_time(struct buf *out, const char *rfc3339);                         /* local: 09:12:30 today, else 2026-11-22 09:12 */
 void show_micros(struct buf *out, const char *currency, int64_t micros);      /* 10.19 USD */
 void show_money(struct buf *out, struct json_object *cost);                   /* an object with currency and micros; "unknown" without a price */
 int64_t seconds_until(const char *rfc3339);                                   /* negative when it is past; INT64_MIN when it cannot be read */
+int64_t seconds_between(const char *from, const char *until);                 /* RFC 3339; -1 when one cannot be read */
 
 /* A table's column: what of each item stands there. */
 enum cell_kind { CELL_TEXT, CELL_COUNT, CELL_TIME, CELL_MS, CELL_SECONDS, CELL_PERCENT, CELL_NUMBER, CELL_MONEY, CELL_MICROS, CELL_YES, CELL_LIMIT, CELL_STATE };

@@ -15,7 +15,6 @@ void show_eta(struct buf *out, struct json_object *run)
         return;
     }
     int64_t low = json_get_i64(eta, "low", -1), high = json_get_i64(eta, "high", -1), seconds = json_get_i64(eta, "seconds", 0);
-    const char *limit = json_get_str(eta, "limited_by", NULL);
     if (low >= 0 && high >= 0 && high > low) {
         show_seconds(out, low);
         buf_add_str(out, " to ");
@@ -23,12 +22,17 @@ void show_eta(struct buf *out, struct json_object *run)
     } else {
         show_seconds(out, seconds);
     }
+}
+
+void show_limit(struct buf *out, struct json_object *run)
+{
+    const char *limit = json_get_str(json_get(run, "eta"), "limited_by", NULL);
     if (limit != NULL)
         buf_add_fmt(out, " (limited by %s)", limit);
 }
 
 /* What stands in the way: a pause with its reason, or what a running run waits for. */
-static bool add_hindrance(struct buf *out, struct json_object *run)
+bool show_hindrance(struct buf *out, struct json_object *run)
 {
     const char *state = json_get_str(run, "state", "");
     struct json_object *waiting = json_get(run, "waiting");
@@ -59,23 +63,27 @@ void show_run_line(struct buf *out, struct json_object *run, int bar_width)
         progress_bar(out, progress, bar_width);
         buf_add_char(out, ' ');
     }
-    buf_add_fmt(out, "%.1f %%  ", floor(progress * 1000) / 10);
+    show_percent(out, progress);
+    buf_add_str(out, "  ");
     show_count(out, ended);
     buf_add_char(out, '/');
     show_count(out, total);
     buf_add_str(out, "  ");
     show_count(out, failed);
     buf_add_str(out, " failed");
+    buf_add_str(out, "  ");
+    if (strcmp(json_get_str(run, "state", ""), "importing") == 0) {
+        buf_add_str(out, "importing");
+        return;
+    }
+    if (show_hindrance(out, run))
+        return;
+    buf_add_str(out, "ETA "); /* what a narrow terminal cuts off comes last */
+    show_eta(out, run);
     if (json_get_double(run, "rate_per_min", 0) > 0) {
         buf_add_str(out, "  ");
         show_count(out, llround(json_get_double(run, "rate_per_min", 0)));
         buf_add_str(out, "/min");
     }
-    buf_add_str(out, "  ");
-    if (strcmp(json_get_str(run, "state", ""), "importing") == 0) {
-        buf_add_str(out, "importing");
-    } else if (!add_hindrance(out, run)) {
-        buf_add_str(out, "ETA ");
-        show_eta(out, run);
-    }
+    show_limit(out, run);
 }

@@ -90,3 +90,45 @@ def test_a_wrong_key_is_told_and_put_right(make_daemon, make_sim, tmp_path):
     daemon.ctl("endpoint", "resume", "gemini")
     assert daemon.ctl("wait", "@last").returncode == 0
     assert daemon.counts()["succeeded"] == 20 and daemon.counts()["failed"] == 0
+
+
+# ---- what a newcomer asks ----
+
+def test_too_few_places_are_told_before_and_after(daemon, tmp_path):
+    agents, loans = write_csv(tmp_path / "agents.csv", make_agents(2, 3)), write_csv(tmp_path / "in.csv", make_loans(10))
+    looked = daemon.ctl("check", loans, "--agents", agents)
+    assert "calls      6" in looked.stdout and "4 would fail with no_capacity" in looked.stderr
+    assert "sent       lan (the key), " in looked.stdout
+    ran = daemon.ctl("enqueue", loans, "--agents", agents)
+    assert "6 are free: 4 assignments will fail with no_capacity" in ran.stdout
+    daemon.wait_done()
+    told = daemon.ctl("failures")
+    assert "--error no_capacity" in told.stdout and "first make room: gallocctl pool set" in told.stderr
+    written = daemon.ctl("results", "@last", "-o", tmp_path / "out.csv")
+    assert f"of run {daemon.run()['id']}: 10 of its assignments have ended" in written.stderr
+    shown = daemon.ctl("status", "@last").stdout
+    assert "ended " in shown and ", after " in shown and "in all" not in shown
+
+
+def test_match_by_an_attribute_that_no_agent_has(daemon, tmp_path):
+    agents, loans = write_csv(tmp_path / "agents.csv", make_agents(2, 3)), write_csv(tmp_path / "in.csv", make_loans(3))
+    for command in ("check", "enqueue"):
+        ran = daemon.ctl(command, loans, "--agents", agents, "--match", "region=regoin", check=False)
+        assert ran.returncode == 7 and 'did you mean "region"?' in ran.stderr, ran.stderr
+    refused = daemon.ctl("check", loans, "--agents", agents, "--profile", "agressive", check=False)
+    assert refused.returncode == 7 and 'did you mean "aggressive"?' in refused.stderr and refused.stdout == ""
+
+
+def test_wrong_delimiter_is_named_as_such(daemon, tmp_path):
+    agents, path = write_csv(tmp_path / "agents.csv", make_agents(2, 3)), tmp_path / "in.csv"
+    path.write_text("lan;region\nL1;north\n", encoding="utf-8")
+    ran = daemon.ctl("check", path, "--agents", agents, "--delimiter", ",", check=False)
+    assert ran.returncode == 7 and "--delimiter" in ran.stderr
+    assert daemon.ctl("check", path, "--agents", agents).returncode == 0
+
+
+def test_every_command_has_an_example(daemon):
+    text = daemon.ctl("help", "--all").stdout
+    for each in text.split("\nusage: ")[2:]:
+        name = each.split()[1]
+        assert "\nExample\n  gallocctl " in each and f"gallocctl {name}" in each.split("Example")[1] or "--timeout" in each.split("Example")[1], each

@@ -110,11 +110,11 @@ static void check_line(const char *run_state, const char *waiting, const char *e
 static void test_run_line(void **state)
 {
     (void)state;
-    check_line("running", "null", "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  ETA 20 min to 28 min (limited by rpm)");
-    check_line("paused", "null", "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  paused: credentials; put a key there");
+    check_line("running", "null", "r-1 40.4 %  48,522/120,000  312 failed  ETA 20 min to 28 min  3,120/min (limited by rpm)");
+    check_line("paused", "null", "r-1 40.4 %  48,522/120,000  312 failed  paused: credentials; put a key there");
     check_line("running", "{\"code\":\"outage\",\"until\":null,\"text\":\"the API is down\"}",
-               "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  waits: the API is down");
-    check_line("importing", "null", "r-1 40.4 %  48,522/120,000  312 failed  3,120/min  importing");
+               "r-1 40.4 %  48,522/120,000  312 failed  waits: the API is down");
+    check_line("importing", "null", "r-1 40.4 %  48,522/120,000  312 failed  importing");
 }
 
 static void test_bar(void **state)
