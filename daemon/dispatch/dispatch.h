@@ -96,7 +96,7 @@ int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, co
 void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *held); /* takes it */
 void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n);
 void held_confirm(struct endpoint *endpoint, int64_t success_sent_us);
-void held_drop_all(struct endpoint *endpoint);
+void held_drop(struct endpoint *endpoint, int64_t run); /* of one run; 0: of all */
 bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *ret_wait_us);
 void held_free_all(struct endpoint *endpoint);
 

@@ -180,6 +180,7 @@ void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum out
     state->down_at_ms = clock_wall_ms();
     log_event(LOG_LEVEL_WARNING, "endpoint_down", "endpoint=%s reason=%s text=\"%s\"", endpoint->config->name, outcome_row(class)->name, state->down_text);
     notice_endpoint(engine, endpoint, state->down_text);
+    held_drop(endpoint, 0); /* it is seen ill; nobody tests it before it is mended, and a run may have gone elsewhere by then */
     store_state(engine, endpoint);
 }
 

@@ -170,10 +170,10 @@ void held_confirm(struct endpoint *endpoint, int64_t success_sent_us)
         submit_judged(endpoint);
 }
 
-void held_drop_all(struct endpoint *endpoint)
+void held_drop(struct endpoint *endpoint, int64_t run)
 {
     for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
-        if (held->judgement == HELD_OPEN)
+        if (held->judgement == HELD_OPEN && (run == 0 || held->run == run))
             held->judgement = HELD_DROPPED;
     submit_judged(endpoint);
 }

@@ -67,7 +67,7 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
     if (is_well(class) || class == OUTCOME_REJECTED) /* it answered */
         held_confirm(endpoint, probe->sent_us);
     else if (class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
-        held_drop_all(endpoint);
+        held_drop(endpoint, 0);
     if (outcome_row(class)->puts_endpoint_down && probe->sent_us >= endpoint->dispatch->up_us)
         endpoint_go_down(probe->engine, endpoint, class, words);
     if (change->opened) {

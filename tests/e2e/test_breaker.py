@@ -1,0 +1,103 @@
+"""What tries to lose money, work or secrets: faults that meet each other, clocks that jump, pools that change, clients that go."""
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from harness import make_agents, make_loans, wait_until
+
+
+def rows_of(daemon, query):
+    connection = sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True)
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def loans(count):
+    return [(loan["lan"], loan) for loan in make_loans(count)]
+
+
+def test_a_held_failure_and_a_quota_cost_no_flood_of_test_requests(make_sim, make_daemon):
+    sim = make_sim("--latency_ms", "5", "--error_500_next", "3", "--quotas", "requests=3/60s,fixed")
+    daemon = make_daemon(sim.url).start()
+    run = daemon.create(loans(20), make_agents(4, 200), profile="aggressive")  # a learned rate would hold adaptive to 3 a minute
+    wait_until(lambda: daemon.run(run)["waiting"], 20, "the run waits for the quota")
+    until = time.monotonic() + 4  # failures are judged after 2 s
+    wait_until(lambda: time.monotonic() > until, 10, "time passes")
+    assert sim.stats()["received"] <= 24, sim.stats()
+    sim.set(quotas="")
+    daemon.api("POST", "/v1/endpoints/gemini/resume")
+    assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 20
+
+
+def faketime_library():
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return str(found[0]) if found else None
+
+
+@pytest.mark.skipif(faketime_library() is None, reason="libfaketime is not installed")
+def test_a_clock_that_jumps_expires_nothing_and_holds_nothing_up(make_sim, make_daemon, tmp_path):
+    sim = make_sim("--latency_ms", "200")
+    offset = tmp_path / "offset"
+    offset.write_text("+0\n")
+    daemon = make_daemon(sim.url, endpoint="  max_in_flight = 2",
+                         environment={"LD_PRELOAD": faketime_library(), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1",
+                                      "FAKETIME_DONT_FAKE_MONOTONIC": "1"}).start()
+    run = daemon.create(loans(40), make_agents(4, 200), options={"max_age_ms": 3600000})
+    for jump in ("+86400", "-86400", "+400000000", "-1700000000"):
+        offset.write_text(jump + "\n")
+        done = daemon.counts(run)["succeeded"]
+        wait_until(lambda: daemon.counts(run)["succeeded"] > done + 5, 20, f"work goes on after a jump of {jump} s")
+    assert daemon.wait_done(run, 60)["counts"] == {"total": 40, "pending": 0, "leased": 0, "succeeded": 40, "failed": 0, "cancelled": 0}
+
+
+AWAY = {"available": False, "until": "2199-01-01T00:00:00Z"}
+
+
+def test_waiting_for_agents_who_are_away_writes_nothing(make_sim, make_daemon):
+    daemon = make_daemon(make_sim().url).start()
+    run = daemon.create(loans(300), [{"agent_id": f"A{n}", "capacity": 200, **AWAY} for n in range(2)])
+    waiting = wait_until(lambda: (found := daemon.run(run))["waiting"] and found, 20, "the run waits")
+    assert waiting["waiting"]["code"] == "no_places"
+    until = time.monotonic() + 3
+    wait_until(lambda: time.monotonic() > until, 10, "time passes")
+    assert rows_of(daemon, "SELECT count(*) FROM attempt") == [(0,)]
+    assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A0", {"available": True}).status == 200
+    assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A1", {"available": True}).status == 200
+    assert daemon.wait_done(run)["counts"]["succeeded"] == 300
+
+
+def test_those_whose_agent_is_away_hold_up_no_other(make_sim, make_daemon):
+    daemon = make_daemon(make_sim("--latency_ms", "5").url).start()
+    agents = [{"agent_id": "A0", "attributes": {"region": "north"}, **AWAY}, {"agent_id": "A1", "attributes": {"region": "south"}}]
+    rows = [(f"K{n:04}", {"region": "north" if n < 200 else "south"}) for n in range(400)]
+    run = daemon.create(rows, agents, options={"match": ["region=region"]})
+    wait_until(lambda: daemon.counts(run)["succeeded"] == 200, 20, lambda: f"those of the other agent are allocated: {daemon.run(run)}")
+    waiting = wait_until(lambda: daemon.run(run)["waiting"], 20, "the run waits")
+    assert waiting["code"] == "no_places" and waiting["until"].startswith("2199-01-01")
+    before = rows_of(daemon, "SELECT count(*) FROM attempt")[0][0]
+    until = time.monotonic() + 3
+    wait_until(lambda: time.monotonic() > until, 10, "time passes")
+    assert rows_of(daemon, "SELECT count(*) FROM attempt")[0][0] - before <= 700  # each of 200 at growing distances
+    assert daemon.api("PATCH", f"/v1/pools/{run}/agents/A0", {"available": True}).status == 200
+    assert daemon.wait_done(run, 90)["counts"]["succeeded"] == 400
+
+
+@pytest.mark.parametrize("then", ["wrong_key", "quota_day"])
+def test_a_run_that_goes_to_another_endpoint_leaves_no_failure_behind(make_sim, make_daemon, then):
+    """Failures that were held when the first endpoint went down, or to sleep, go with their run."""
+    first, second = make_sim("--latency_ms", "100"), make_sim("--latency_ms", "10")
+    first.set(error_500_next=5, **({"wrong_key": 1} if then == "wrong_key" else {"rpd": 5}))
+    daemon = make_daemon(first.url, endpoint="  max_in_flight = 5")
+    daemon.configure(first.url, endpoint="  max_in_flight = 5",
+                     sections=f'endpoint "second" {{ base_url = "{second.url}"\n api_key_file = "{daemon.key_file}" }}')
+    daemon.start()
+    run = daemon.create(loans(40), make_agents(4, 200))
+    wait_until(lambda: (found := daemon.run(run))["state"] == "paused" or found["waiting"], 20, "the run waits for its endpoint")
+    assert daemon.run(run)["retries"]["transient"] == 5
+    assert daemon.api("PATCH", f"/v1/runs/{run}", {"endpoint": "second"}).status == 200
+    done = daemon.wait_done(run, 20)
+    assert done["counts"]["succeeded"] == 40
+    assert rows_of(daemon, "SELECT sum(retries_spent) FROM assignment") == [(0,)]
