@@ -59,11 +59,20 @@ demo_remove() { # ends what runs and removes the folder, if it is one of ours
     say "stopped; $(shown "$DIR") is removed"
 }
 
-demo_begin() { # an empty folder of our own; what a former one left is ended and removed
+demo_begin() { # a folder of our own; a former one is ended and removed, but for its last results
+    local kept=
+    if [ -e "$DIR/.made-by-quickstart" ] && compgen -G "$DIR/results.*" >/dev/null; then
+        kept=$(mktemp -d "$(dirname "$DIR")/.former.XXXXXX")
+        cp -p "$DIR"/results.* "$kept/"
+    fi
     if [ -e "$DIR" ] && ! rmdir "$DIR" 2>/dev/null; then
         demo_remove >/dev/null
     fi
     (umask 077 && mkdir -p "$DIR")
+    if [ -n "$kept" ]; then
+        mv "$kept" "$DIR/former"
+        say "the former one was ended and its runs removed; its results are in $(shown "$DIR/former")" >&2
+    fi
     printf '%s' "$BUILD" >"$DIR/.made-by-quickstart"
     printf '#!/bin/sh\nGALLOC_SOCKET=%s exec %s "$@"\n' "'$DIR/s'" "'$BUILD/gallocctl'" >"$DIR/gallocctl"
     chmod +x "$DIR/gallocctl"
@@ -131,10 +140,10 @@ start_process() { # PROGRAM ARGUMENTS...: in a session of its own, logging to DI
     disown $!
 }
 
-demo_start_sim() { # sets SIM_PORT
+demo_start_sim() { # [PORT]: sets SIM_PORT
     rm -f "$DIR/sim.port"
     # shellcheck disable=SC2086 # settings are words
-    start_process gallocsim --listen 127.0.0.1:0 --port-file "$DIR/sim.port" $SIM_ARGS
+    start_process gallocsim --listen "127.0.0.1:${1:-0}" --port-file "$DIR/sim.port" $SIM_ARGS
     wait_for "gallocsim" gallocsim test -s "$DIR/sim.port"
     SIM_PORT=$(head -n 1 "$DIR/sim.port")
 }
@@ -167,6 +176,23 @@ wait_for() { # NAME PROGRAM COMMAND...: until the command succeeds, while the pr
 demo_start_daemon() {
     start_process gallocd -c "$DIR/gallocd.conf" --socket "$DIR/s" --state-dir "$DIR/state"
     wait_for "gallocd" gallocd ctl health --ready
+}
+
+demo_start_again() { # after a reboot or a kill: what there is goes on where it was
+    if [ ! -s "$DIR/.made-by-quickstart" ] || [ ! -s "$DIR/gallocd.conf" ]; then
+        say "$(shown "$DIR") holds nothing to start; make it with: $(shown "$ROOT")scripts/quickstart" >&2
+        return 1
+    fi
+    BUILD=$(cat "$DIR/.made-by-quickstart")
+    local port
+    port=$(sed -n 's|^ *base_url = "http://127.0.0.1:\([0-9]*\)"$|\1|p' "$DIR/gallocd.conf")
+    if [ -n "$port" ] && ! is_ours "$(cat "$DIR/gallocsim.pid" 2>/dev/null)" gallocsim; then
+        demo_start_sim "$port"
+    fi
+    if ! is_ours "$(cat "$DIR/gallocd.pid" 2>/dev/null)" gallocd; then
+        demo_start_daemon
+    fi
+    ctl status
 }
 
 demo_kill_daemon() {

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,27 @@ def test_quickstart_that_fails_leaves_nothing_running(tmp_path):
     assert ran.returncode == 7, ran.stdout + ran.stderr
     assert not processes_of(folder)
     assert sorted(path.suffix or path.name for path in folder.iterdir()) == [".log", ".log", ".made-by-quickstart"]
+
+
+def test_quickstart_without_a_retry_starts_again_and_keeps_its_results(tmp_path):
+    """Nothing went wrong and nothing was tried twice; then a reboot; then another file."""
+    folder, loans, agents = tmp_path / "q", tmp_path / "loans.csv", tmp_path / "agents.csv"
+    loans.write_text("Loan no,region\n" + "".join(f"N{number},north\n" for number in range(20)) + "ragged\n", encoding="utf-8")
+    agents.write_text("agent_id,region,capacity\nA1,north,30\n", encoding="utf-8")
+    quiet = {"QUICKSTART_SIM_ARGS": "--latency_ms 20", "QUICKSTART_KILL_AT": "0"}
+    wanted = quickstart(folder, loans, agents, **quiet)
+    assert wanted.returncode == 7 and "-- --key COLUMN" in wanted.stderr
+    ran = quickstart(folder, loans, agents, "--", "--key", "loan no", **quiet)
+    assert ran.returncode == 0 and "20 of 20 allocated" in ran.stdout and "rejects.csv" in ran.stderr, ran.stderr
+    for name in ("gallocd", "gallocsim"):
+        os.kill(int((folder / f"{name}.pid").read_text()), signal.SIGKILL)
+    started = quickstart(folder, "--start", **quiet)
+    assert started.returncode == 0 and "ready" in started.stdout and "done" in started.stdout, started.stderr
+    again = quickstart(folder, loans, agents, "--", "--key", "loan no", "--first", "3", **quiet)
+    assert again.returncode == 0 and "former" in again.stderr
+    assert len((folder / "former" / "results.csv").read_text().splitlines()) == 21
+    assert quickstart(folder, "--stop").returncode == 0 and not folder.exists()
+    assert quickstart(folder, "--start").returncode != 0
 
 
 def test_quickstart_leaves_a_folder_alone_that_is_not_its_own(tmp_path):
