@@ -24,6 +24,8 @@ void held_free_all(struct endpoint *endpoint)
 
 void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *held)
 {
+    if (run->endpoint != endpoint || endpoint_is_down(endpoint))
+        held->judgement = HELD_DROPPED; /* nobody would judge it in time */
     run->dispatch->held_count++;
     held->next = endpoint->dispatch->held;
     endpoint->dispatch->held = held;
