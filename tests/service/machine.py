@@ -63,7 +63,7 @@ class Machine:
 
     def boot(self):
         self.process = subprocess.Popen(["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "-D", str(self.root), "-b",
-                                         f"--machine={self.root.name}"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                         f"--machine=galloc-{os.getpid()}"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
                                         start_new_session=True)
         try:
             self.wait_booted()
