@@ -8,6 +8,7 @@ MODEL=${QUICKSTART_MODEL:-gemini-3.8-flash}
 # About as a real API is on a fair day: a second and a half a call, some slow ones, one call in fifty goes wrong.
 DEMO_SIM_ARGS="--latency_ms 1500 --latency_sigma 0.35 --error_500 0.005 --error_503 0.005 --malformed 0.005 --unknown_agent 0.005"
 OLD_LOOP_DELAY_S=2
+DEMO_LIMIT_S=${QUICKSTART_LIMIT_S:-120} # without anything settled for so long, it is told what it waits for
 SIM_ARGS=$DEMO_SIM_ARGS
 has_ended_well=no
 
@@ -226,7 +227,18 @@ demo_bar_until() { # RUN SHARE: gallocctl's live bar, until that share is settle
     BAR_PID=
     GALLOC_SOCKET=$DIR/s "$BUILD/gallocctl" watch "$1" >&2 & # no function: the process itself is to be ended
     BAR_PID=$!
+    local deadline=$((SECONDS + DEMO_LIMIT_S)) settled_before=0
     while demo_read_run "$1" && awk -v s="$settled" -v t="$total" -v at="$2" 'BEGIN { exit !(s < t * at) }'; do
+        if [ "$settled" -gt "$settled_before" ]; then
+            settled_before=$settled
+            deadline=$((SECONDS + DEMO_LIMIT_S))
+        elif [ $SECONDS -ge $deadline ] || ctl endpoint show gemini --json | grep -q '"state":"down"'; then
+            kill -KILL "$BAR_PID" 2>/dev/null || true
+            wait "$BAR_PID" 2>/dev/null || true
+            [ ! -t 2 ] || printf '\r\033[K' >&2
+            { say "it does not get on; what gallocd says:"; ctl status "$1"; ctl endpoint show gemini; } >&2
+            return 8
+        fi
         pause 0.1
     done
     if [ "$2" = 1 ]; then
