@@ -46,8 +46,7 @@ void attempt_give_slot(struct attempt *attempt)
         attempt->run->dispatch->in_flight--;
         attempt->engine->in_flight--;
     }
-    if (attempt->run->pool != NULL)
-        attempt->run->pool->in_flight--; /* counted since the lease */
+    attempt->run->pool->in_flight--; /* counted since the lease */
 }
 
 /* The result's body: the decision, or the words of the failure. */

@@ -78,8 +78,7 @@ static void add_ready(struct run_entry *run, struct engine *engine, int64_t leas
     attempt->fields_len = row->fields ? strlen(row->fields) : 0;
     attempt->budget = (struct retry_budget){row->retries_spent, row->reasks_spent, row->fulls_spent, row->failures, row->token_cap};
     row->key = row->fields = NULL; /* moved */
-    if (run->pool != NULL)
-        run->pool->in_flight++;
+    run->pool->in_flight++;
     *d->ready_end = attempt;
     d->ready_end = &attempt->next;
     d->ready_count++;
@@ -93,6 +92,7 @@ static void on_claimed(struct store_op *op)
     struct run_dispatch *d = run->dispatch;
     int64_t now_us = engine_now().mono_us;
     d->has_claim = false;
+    run->pool->in_flight -= claim->max;
     engine->settles_pending--;
     for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++)
         add_ready(run, engine, claim->ret_lease, &claim->ret_rows[i]);
@@ -116,6 +116,7 @@ static void submit_claim(struct engine *engine, struct run_entry *run, int64_t c
     claim->max = (int32_t)count;
     claim->in_order = run->profile.mode == MODE_SEQUENTIAL;
     claim->endpoint = xstrdup(run->endpoint->config->name);
+    run->pool->in_flight += count; /* spoken for: another run on the ledger may claim in the same turn */
     run->dispatch->has_claim = true;
     engine->settles_pending++;
     store_submit(engine->store, &claim->op);
@@ -183,7 +184,7 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     count = min_i64(count, 512);
     if (engine->is_one_at_a_time)
         count = engine->in_flight == 0 && engine->settles_pending == 0 ? min_i64(count, 1) : 0;
-    if (count > 0 && run->pool != NULL)
+    if (count > 0)
         count = min_i64(count, ledger_room(run, now.mono_us, now.wall_ms));
     if (count > 0)
         submit_claim(engine, run, count);

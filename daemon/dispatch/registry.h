@@ -21,7 +21,7 @@ struct pool_entry {
     char *name;                   /* owned; NULL: a run's own */
     struct agent_entry *agents;   /* owned; listed ones first, in the pool's order */
     size_t agent_count;
-    int64_t in_flight;            /* attempts under way in this ledger */
+    int64_t in_flight;            /* attempts under way in this ledger, those of claims that are with the store included */
     char *roster;                 /* owned: the prompt's AGENTS block; NULL: to be made */
     int64_t generation;           /* rises with every change of agents or places */
     int64_t changes;              /* rises with every change of agents */

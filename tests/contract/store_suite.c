@@ -414,13 +414,14 @@ static void test_hold_and_judge(void **state)
     struct store_judge *judge = store_op_new(OP_JUDGE, NULL, NULL);
     judge->items = xcalloc(4, sizeof *judge->items);
     judge->count = 4;
+    /* The first names an attempt that is not the row's last: of another failure, judged already or not yet. */
+    judge->items[0] = (struct judge_item){.run = run, .assignment = claim->ret_rows[0].assignment, .n = 7, .is_spent = true};
     for (size_t i = 0; i < 3; i++)
-        judge->items[i] = (struct judge_item){.run = run, .assignment = claim->ret_rows[i].assignment, .n = 1, .delay_ms = 50};
-    judge->items[0].is_spent = judge->items[1].is_spent = judge->items[1].fails = true;
-    judge->items[1].result = xstrdup("{\"message\":\"500\"}");
-    judge->items[3] = (struct judge_item){.run = run, .assignment = claim->ret_rows[0].assignment, .n = 7};
+        judge->items[1 + i] = (struct judge_item){.run = run, .assignment = claim->ret_rows[i].assignment, .n = 1, .delay_ms = 50};
+    judge->items[1].is_spent = judge->items[2].is_spent = judge->items[2].fails = true;
+    judge->items[2].result = xstrdup("{\"message\":\"500\"}");
     assert_int_equal(bed_do(&bed, &judge->op), 0);
-    assert_true(judge->items[0].ret_done && judge->items[1].ret_done && judge->items[2].ret_done && !judge->items[3].ret_done);
+    assert_true(!judge->items[0].ret_done && judge->items[1].ret_done && judge->items[2].ret_done && judge->items[3].ret_done);
     check_states(&bed, 2, 0, 0, 1);
     assert_int_equal(bed.run.counts[COUNT_RETRIES], 2);
     assert_int_equal(bed.run.counts[COUNT_FAILED + OUTCOME_TRANSIENT], 1);

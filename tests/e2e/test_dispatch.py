@@ -1,4 +1,5 @@
 """What the dispatcher keeps in odd moments: an endpoint that refuses and fails at once, agents who are away, runs that pause themselves."""
+import json
 import sqlite3
 import time
 
@@ -100,3 +101,31 @@ def test_a_test_within_a_block_does_not_end_the_sending(world):
     sim.set(rpm=1000)
     assert daemon.api("POST", "/v1/endpoints/gemini/test").json["ok"]
     assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 25
+
+
+def test_two_runs_on_one_ledger_ask_for_no_more_places_than_it_has(world):
+    sim, daemon = world("--latency_ms", "400")
+    daemon.api("PUT", "/v1/pools/north", {"agents": [{"agent_id": "A0", "capacity": 10}, {"agent_id": "A1", "capacity": 10}]})
+    runs = []
+    for name in ("first", "second"):
+        created = daemon.api("POST", "/v1/runs", {"pool": "north", "name": name, "paused": True})
+        assert created.status == 201, created
+        runs.append(created.json["id"])
+        part = "".join(json.dumps({"key": f"{name}{n}", "fields": {"n": n}, "row": n + 1}) + "\n" for n in range(20))
+        assert daemon.api("PUT", f"/v1/runs/{runs[-1]}/parts/1", part, content_type="application/x-ndjson").status == 200
+        assert daemon.api("POST", f"/v1/runs/{runs[-1]}/commit", {"parts": 1}).status == 200
+    assert daemon.api("POST", "/v1/drain").status == 200  # so that both are seen in one turn
+    for run in runs:
+        assert daemon.api("POST", f"/v1/runs/{run}/resume").status == 200
+    assert daemon.api("POST", "/v1/undrain").status == 200
+    for run in runs:
+        daemon.wait_done(run)
+    assert sum(daemon.counts(run)["succeeded"] for run in runs) == 20
+    record = [call for call in sim.record() if call.get("key")]
+    edges = sorted([(call["arrival_ms"], 1) for call in record] + [(call["end_ms"], -1) for call in record])
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    assert most <= 20, most
+    assert all(daemon.run(run)["retries"]["agent_full"] == 0 for run in runs)
