@@ -103,6 +103,7 @@ static void on_beat(void *arg)
         notify_status(text);
     }
     feed_watchdog(daemon);
+    engine_turn(daemon->engine); /* so that one that lives has moved by the next beat */
     loop_timer_set_ms(&daemon->beat, BEAT_MS);
 }
 

@@ -45,7 +45,6 @@ struct engine {
 };
 
 struct pacer_now engine_now(void);
-void engine_turn(struct engine *engine); /* pump and flush before the loop sleeps */
 
 /* registry.c */
 void registry_load(struct registry *registry, struct store_image *image);

@@ -74,7 +74,9 @@ int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_en
 struct pool_entry *pool_entry_from_agents(const struct store_agents *agents);
 void pool_entry_free(struct pool_entry *pool);
 
-/* Rises while the dispatcher lives: for the watchdog. */
+/* The dispatcher looks in the loop's next turn at what may go and what is to be stored; many calls are one. */
+void engine_turn(struct engine *engine);
+/* Rises with every such look: for the watchdog. */
 int64_t engine_ticks(const struct engine *engine);
 
 #endif
