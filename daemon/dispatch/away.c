@@ -39,13 +39,13 @@ void away_add(const struct attempt *attempt)
     list_add(&d->away, row);
 }
 
-static void on_released(struct engine *engine, const struct store_judge *judge)
+static void on_released(struct store_op *op)
 {
-    struct run_entry *run = registry_run_by_id(&engine->registry, judge->items[0].run);
-    if (run == NULL || run->dispatch == NULL)
-        return;
+    struct engine *engine = op->arg;
+    struct run_entry *run = registry_run_by_id(&engine->registry, ((struct store_judge *)op)->items[0].run);
     run->dispatch->has_judge = false;
     run->dispatch->dry_until_us = 0;
+    store_op_free(op);
 }
 
 void away_release(struct engine *engine, struct run_entry *run, int64_t wall_ms)
@@ -66,5 +66,8 @@ void away_release(struct engine *engine, struct run_entry *run, int64_t wall_ms)
         items[i] = (struct judge_item){.run = run->info.id, .assignment = row.assignment, .n = row.n};
     }
     d->has_judge = true;
-    judge_submit(engine, items, count, on_released);
+    struct store_judge *judge = store_op_new(OP_JUDGE, on_released, engine);
+    judge->items = items;
+    judge->count = count;
+    owed_submit(engine, &judge->op);
 }

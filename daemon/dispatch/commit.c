@@ -44,6 +44,7 @@ static void take_summary(struct engine *engine, struct run_entry *run, const str
 {
     enum run_state state = run->info.state;
     unsigned pauses = run->info.pauses;
+    bool has_more = summary->counts[COUNT_STATE + ASSIGNMENT_PENDING] > run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING];
     int64_t completed = at_rest(summary->counts) - at_rest(run->info.counts);
     bool first_success = run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] == 0 && summary->counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0;
     memcpy(run->info.counts, summary->counts, sizeof run->info.counts);
@@ -55,6 +56,8 @@ static void take_summary(struct engine *engine, struct run_entry *run, const str
     run->info.started_at_ms = summary->started_at_ms;
     run->info.finished_at_ms = summary->finished_at_ms;
     run->info.seq = summary->seq;
+    if (has_more && run->dispatch != NULL)
+        run->dispatch->dry_until_us = 0; /* also by a sweep of a former life, which nobody here waits for */
     if (completed > 0)
         eta_completed(&run->eta, completed, clock_mono_ms());
     if (state != summary->state)

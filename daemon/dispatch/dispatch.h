@@ -5,6 +5,7 @@
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
  *   away.c      rows that wait for an agent who is away until a date
+ *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
  *   prompt.c    roster and loads; candidates.c: who may be named
  */
@@ -86,6 +87,9 @@ int64_t attempt_estimate(const struct attempt *attempt);
 void attempt_take_slot(struct attempt *attempt);
 void attempt_give_slot(struct attempt *attempt);
 
+/* owed.c */
+void owed_submit(struct engine *engine, struct store_op *op); /* until it is done */
+
 /* settle.c */
 struct settle_item *settle_add(struct attempt *attempt); /* zeroed but for the fence; the attempt is the settle's from now on */
 void settle_flush(struct endpoint *endpoint);
@@ -98,9 +102,6 @@ void held_confirm(struct endpoint *endpoint, int64_t success_sent_us);
 void held_drop(struct endpoint *endpoint, int64_t run); /* of one run; 0: of all */
 bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *ret_wait_us);
 void held_free_all(struct endpoint *endpoint);
-
-/* Judges rows under HOLD_TRANSIENT, again and again until the store has done it; then `done` is called. `items` are taken. */
-void judge_submit(struct engine *engine, struct judge_item *items, size_t count, void (*done)(struct engine *engine, const struct store_judge *judge));
 
 /* away.c */
 void away_add(const struct attempt *attempt); /* its row lies in the store under a hold */

@@ -5,8 +5,6 @@
 #include "base/json_out.h"
 #include "base/log.h"
 
-enum { RESUBMIT_MS = 500 };
-
 static void held_free(struct held *held)
 {
     free(held->message);
@@ -53,56 +51,10 @@ static char *failed_result(const struct held *held)
     return buf_take(&buf);
 }
 
-/* A judgement on its way into the store. */
-struct judge_flight {
-    struct engine *engine; /* borrowed */
-    struct store_op *op;   /* while it waits to be submitted again */
-    struct loop_timer again;
-    void (*done)(struct engine *engine, const struct store_judge *judge);
-};
-
-static void submit_again(void *arg)
-{
-    struct judge_flight *flight = arg;
-    struct store_op *op = flight->op;
-    op->code = 0;
-    store_submit(flight->engine->store, op);
-}
-
 static void on_judged(struct store_op *op)
 {
-    struct judge_flight *flight = op->arg;
-    struct engine *engine = flight->engine;
-    struct store_judge *judge = (struct store_judge *)op;
-    if (op->code < 0 && engine->health != STORE_FAILED) {
-        flight->op = op;
-        if (flight->again.event == NULL)
-            loop_timer_init(&flight->again, engine->loop, submit_again, flight);
-        loop_timer_set_ms(&flight->again, RESUBMIT_MS);
-        return;
-    }
-    engine->settles_pending--;
-    flight->done(engine, judge);
-    loop_timer_clear(&flight->again);
-    free(flight);
-    store_op_free(op);
-    engine_turn(engine);
-}
-
-void judge_submit(struct engine *engine, struct judge_item *items, size_t count, void (*done)(struct engine *engine, const struct store_judge *judge))
-{
-    struct judge_flight *flight = xcalloc(1, sizeof *flight);
-    flight->engine = engine;
-    flight->done = done;
-    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, flight);
-    op->items = items;
-    op->count = count;
-    engine->settles_pending++;
-    store_submit(engine->store, &op->op);
-}
-
-static void on_held_judged(struct engine *engine, const struct store_judge *judge)
-{
+    struct engine *engine = op->arg;
+    const struct store_judge *judge = (struct store_judge *)op;
     for (size_t i = 0; i < judge->count; i++) {
         struct run_entry *run = registry_run_by_id(&engine->registry, judge->items[i].run);
         if (run == NULL || run->dispatch == NULL)
@@ -110,6 +62,7 @@ static void on_held_judged(struct engine *engine, const struct store_judge *judg
         run->dispatch->dry_until_us = 0;
         run->dispatch->held_count--;
     }
+    store_op_free(op);
 }
 
 static struct judge_item judge(struct engine *engine, struct endpoint *endpoint, const struct held *held)
@@ -146,7 +99,10 @@ static void submit_judged(struct endpoint *endpoint)
         *at = held->next;
         held_free(held);
     }
-    judge_submit(engine, items, count, on_held_judged);
+    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, engine);
+    op->items = items;
+    op->count = count;
+    owed_submit(engine, &op->op);
 }
 
 void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n)

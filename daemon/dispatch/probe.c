@@ -27,17 +27,14 @@ static void probe_free(struct probe *probe)
 
 static void on_call_ended(struct store_op *op)
 {
-    struct engine *engine = op->arg;
-    engine->settles_pending--;
     store_op_free(op);
-    engine_turn(engine);
 }
 
 static void record(struct probe *probe, const struct net_response *response, const struct provider_verdict *verdict)
 {
     struct engine *engine = probe->engine;
     struct endpoint *endpoint = probe->endpoint;
-    struct store_call_end *end = store_op_new(OP_CALL_END, on_call_ended, engine);
+    struct store_call_end *end = store_op_new(OP_CALL_END, on_call_ended, NULL);
     end->call = probe->call;
     end->is_lost = verdict->class == OUTCOME_LOST;
     end->class = verdict->class;
@@ -50,8 +47,7 @@ static void record(struct probe *probe, const struct net_response *response, con
         endpoint->tokens[i] += max_i64(verdict->tokens[i], 0);
     if (end->cost_micros > 0)
         endpoint->cost_micros += end->cost_micros;
-    engine->settles_pending++;
-    store_submit(engine->store, &end->op);
+    owed_submit(engine, &end->op);
 }
 
 static bool is_well(enum outcome_class class)

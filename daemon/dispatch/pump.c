@@ -36,14 +36,12 @@ static void on_released(struct store_op *op)
 {
     struct engine *engine = op->arg;
     struct store_release *release = (struct store_release *)op;
-    engine->settles_pending--;
     for (size_t i = 0; i < release->count; i++) {
         struct run_entry *run = registry_run_by_id(&engine->registry, release->items[i].run);
         if (run != NULL && run->dispatch != NULL)
             run->dispatch->dry_until_us = 0;
     }
     store_op_free(op);
-    engine_turn(engine);
 }
 
 void pump_release_ready(struct run_entry *run)
@@ -63,8 +61,7 @@ void pump_release_ready(struct run_entry *run)
     d->ready = NULL;
     d->ready_end = &d->ready;
     d->ready_count = 0;
-    engine->settles_pending++;
-    store_submit(engine->store, &release->op);
+    owed_submit(engine, &release->op);
 }
 
 /* ---- claiming ---- */

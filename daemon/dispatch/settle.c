@@ -8,15 +8,10 @@
 
 #include <string.h>
 
-enum { RESUBMIT_MS = 500 };
-
 /* A settle on its way: the attempts beside its items. */
 struct flight {
     struct engine *engine;     /* borrowed */
-    struct endpoint *endpoint; /* borrowed */
     struct attempt **owners;   /* owned, with the attempts */
-    struct store_op *op;       /* while it waits to be submitted again */
-    struct loop_timer again;
 };
 
 struct settle_item *settle_add(struct attempt *attempt)
@@ -121,28 +116,11 @@ static void abandon(struct attempt *attempt)
     attempt_free(attempt);
 }
 
-static void submit_again(void *arg)
-{
-    struct flight *flight = arg;
-    struct store_op *op = flight->op;
-    flight->op = NULL;
-    op->code = 0;
-    store_submit(flight->engine->store, op);
-}
-
 static void on_settled(struct store_op *op)
 {
     struct store_settle *settle = (struct store_settle *)op;
     struct flight *flight = op->arg;
     struct engine *engine = flight->engine;
-    if (op->code < 0 && engine->health != STORE_FAILED) {
-        flight->op = op;
-        if (flight->again.event == NULL)
-            loop_timer_init(&flight->again, engine->loop, submit_again, flight);
-        loop_timer_set_ms(&flight->again, RESUBMIT_MS);
-        return;
-    }
-    engine->settles_pending--;
     for (size_t i = 0; i < settle->count; i++) {
         if (op->code == 0)
             on_item(engine, flight->owners[i], &settle->items[i]);
@@ -150,11 +128,9 @@ static void on_settled(struct store_op *op)
             abandon(flight->owners[i]);
     }
     engine->is_one_at_a_time = false; /* one has settled: the machine is well enough */
-    loop_timer_clear(&flight->again);
     free(flight->owners);
     free(flight);
     store_op_free(op);
-    engine_turn(engine);
 }
 
 void settle_flush(struct endpoint *endpoint)
@@ -165,7 +141,6 @@ void settle_flush(struct endpoint *endpoint)
         return;
     struct flight *flight = xcalloc(1, sizeof *flight);
     flight->engine = engine;
-    flight->endpoint = endpoint;
     flight->owners = d->owners;
     struct store_settle *settle = store_op_new(OP_SETTLE, on_settled, flight);
     settle->endpoint = xstrdup(endpoint->config->name);
@@ -174,6 +149,5 @@ void settle_flush(struct endpoint *endpoint)
     d->items = NULL;
     d->owners = NULL;
     d->item_count = d->item_cap = 0;
-    engine->settles_pending++;
-    store_submit(engine->store, &settle->op);
+    owed_submit(engine, &settle->op);
 }

@@ -1,0 +1,53 @@
+/* Operations that are owed to the store: ends of attempts, judgements, rows given back. One that fails is submitted again, under the same fences, for as long as
+ * it takes; only when the store has failed for good does its `done` hear of it. A drain waits for all of them. */
+#include "dispatch/dispatch.h"
+
+enum { RESUBMIT_MS = 500 };
+
+/* What the sender gave, kept while the operation is ours. */
+struct owed {
+    struct engine *engine; /* borrowed */
+    struct store_op *op;   /* while it waits to be submitted again */
+    struct loop_timer again;
+    void (*done)(struct store_op *op);
+    void *arg;
+};
+
+static void submit_again(void *arg)
+{
+    struct owed *owed = arg;
+    owed->op->code = 0;
+    store_submit(owed->engine->store, owed->op);
+}
+
+static void on_done(struct store_op *op)
+{
+    struct owed *owed = op->arg;
+    struct engine *engine = owed->engine;
+    if (op->code < 0 && engine->health != STORE_FAILED) {
+        owed->op = op;
+        if (owed->again.event == NULL)
+            loop_timer_init(&owed->again, engine->loop, submit_again, owed);
+        loop_timer_set_ms(&owed->again, RESUBMIT_MS);
+        return;
+    }
+    engine->settles_pending--;
+    op->done = owed->done;
+    op->arg = owed->arg;
+    loop_timer_clear(&owed->again);
+    free(owed);
+    op->done(op);
+    engine_turn(engine);
+}
+
+void owed_submit(struct engine *engine, struct store_op *op)
+{
+    struct owed *owed = xcalloc(1, sizeof *owed);
+    owed->engine = engine;
+    owed->done = op->done;
+    owed->arg = op->arg;
+    op->done = on_done;
+    op->arg = owed;
+    engine->settles_pending++;
+    store_submit(engine->store, op);
+}
