@@ -291,16 +291,28 @@ static void engine_close(struct store_engine *engine)
     free(store);
 }
 
+/* A commit met the full disk, and so did the emptying of the log: what stands can be read all the same, and the writer opens the store anew. */
+static int reopen_at_start(struct store_engine *engine, struct galloc_error *error)
+{
+    struct sqlite_store *store = self(engine);
+    struct store_commit ignored;
+    bool has_landed;
+    int rc = engine_reopen(engine, &has_landed, &ignored, error);
+    if (rc != -GALLOC_DISK_FULL)
+        return rc;
+    books_forget(store); /* whether they landed is learned by then; what can be read counts */
+    return store->db != NULL ? 0 : sqlite_open_on_full_disk(store, error);
+}
+
 /* The first transaction: recovery. A disk that is full puts it off to the writer's first one that commits. */
 static int first_transaction(struct store_engine *engine, struct galloc_error *error)
 {
     struct store_commit ignored;
-    bool has_landed;
     int rc = engine_begin(engine, INT64_MAX, error);
     if (rc == 0) {
         rc = engine_commit(engine, &ignored, error);
         if (rc == -GALLOC_DISK_FULL)
-            return engine_reopen(engine, &has_landed, &ignored, error);
+            return reopen_at_start(engine, error);
     }
     return rc == -GALLOC_DISK_FULL ? 0 : rc;
 }
@@ -317,6 +329,7 @@ static int engine_open(const char *path, struct store_engine **ret_engine, struc
     rc = store->is_broken ? 0 : first_transaction(engine, &why);
     store->image = NULL;
     if (rc == 0) {
+        store->fault = 0; /* of what was put off */
         rc = sqlite_image_load(store, ret_image);
         if (rc < 0)
             why = store->fault_error;

@@ -93,6 +93,7 @@ sqlite_apply sqlite_apply_endpoint_set, sqlite_apply_endpoint_state, sqlite_appl
 /* Looks, makes or migrates, connects, reads the numbers of the last life (sqlite_open.c). 0, -D_STORE_REFUSED or -D_STORE_IO. */
 int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error) MUST_CHECK;
 int sqlite_open_writable(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* the connection alone, with its settings */
+int sqlite_open_on_full_disk(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* to read alone; is_broken is set */
 int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
 int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, seq */
 int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *ret_count); /* sqlite_sweep.c; the caller frees */

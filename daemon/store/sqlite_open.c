@@ -126,7 +126,7 @@ static int file_prepare(const char *path, struct galloc_error *error)
 
 /* On a full disk not even the log's index may find room. Then one connection keeps it in its own memory (locking_mode=EXCLUSIVE) and only reads, so
  * that the daemon starts and tells; the first transaction that finds room opens the store as it should be. */
-static int open_on_full_disk(struct sqlite_store *store, struct galloc_error *error)
+int sqlite_open_on_full_disk(struct sqlite_store *store, struct galloc_error *error)
 {
     sqlite3 *db = NULL;
     int rc = sqlite3_open_v2(store->path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
@@ -147,7 +147,7 @@ static int parts_open(struct sqlite_store *store, struct galloc_error *error)
     if (rc == 0)
         rc = sqlite_open_writable(store, error);
     if (rc == -GALLOC_DISK_FULL)
-        rc = open_on_full_disk(store, error);
+        rc = sqlite_open_on_full_disk(store, error);
     if (rc == 0 && meta_read(store) < 0) {
         *error = store->fault_error;
         rc = store->fault;

@@ -1,5 +1,8 @@
 """What tries to lose money, work or secrets: faults that meet each other, clocks that jump, pools that change, clients that go."""
+import os
+import shutil
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
@@ -102,3 +105,60 @@ def test_a_run_that_goes_to_another_endpoint_leaves_no_failure_behind(make_sim, 
     done = daemon.wait_done(run, 20)
     assert done["counts"]["succeeded"] == 40
     assert rows_of(daemon, "SELECT sum(retries_spent) FROM assignment") == [(0,)]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of the test's own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True,
+                                                       check=False).returncode != 0:
+        pytest.skip("file systems cannot be mounted here (needs root)")
+    folder.chmod(0o700)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def fill(folder):
+    with open(folder / "ballast", "ab", buffering=0) as ballast:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    ballast.write(b"x" * size)
+            except OSError:
+                pass
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+def test_killed_on_a_full_disk_and_started_on_it(make_sim, make_daemon, disk, starts):
+    """It starts, says what it lacks, and goes on by itself when there is room: nothing is lost, nothing is bought that was not recorded."""
+    sim = make_sim("--latency_ms", "40")
+    daemon = make_daemon(sim.url, endpoint="  max_in_flight = 16")
+    daemon.state_dir = disk / "state"
+    daemon.database = daemon.state_dir / "galloc.db"
+    daemon.start()
+    run = daemon.create([(loan["lan"], {**loan, "pad": "x" * 500}) for loan in make_loans(400)], make_agents(8, 60))
+    wait_until(lambda: daemon.counts(run)["succeeded"] > 100, 20, "some are allocated")
+    fill(disk)
+    wait_until(lambda: (found := daemon.run(run))["waiting"] and found["waiting"]["code"] == "disk", 20, "the disk is told")
+    for _ in range(starts):
+        daemon.kill()
+        fill(disk)
+        daemon.start(ready=False)
+        wait_until(lambda: daemon.process.poll() is not None or os.path.exists(daemon.socket) and answers(daemon), 20, "an answer")
+        assert daemon.process.poll() is None, daemon.log
+    assert daemon.run(run)["waiting"]["code"] == "disk"
+    assert daemon.api("POST", "/v1/runs", {"agents": [{"agent_id": "A"}]}).status == 507
+    (disk / "ballast").unlink()
+    assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 400
+    assert daemon.api("POST", "/v1/doctor").json["ok"]
+    assert sim.stats()["received"] <= rows_of(daemon, "SELECT count(*) FROM call WHERE state != 3")[0][0]
+    daemon.stop()
+
+
+def answers(daemon):
+    try:
+        return daemon.api("GET", "/v1/status").status == 200
+    except OSError:
+        return False
