@@ -1,0 +1,192 @@
+/* The parts of the dispatcher that need no store: who may be named, the blocks of a prompt, free places, the event ring. What it does with a store and an
+ * endpoint is tried by tests/e2e/test_classes.py, test_profiles.py and test_dispatch.py on the daemon itself. */
+#include "dispatch/dispatch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#define NOW_MS 1795448640000
+
+/* ---- who may be named ---- */
+
+static struct store_agent agent_of(const char *agent_id, const char *attributes, int64_t capacity, int64_t held)
+{
+    return (struct store_agent){.agent_id = (char *)(uintptr_t)agent_id, .attributes = (char *)(uintptr_t)attributes, .capacity = capacity, .held = held,
+                                .is_available = true};
+}
+
+static struct pool_entry *pool_of(struct store_agent *agents, size_t count)
+{
+    return pool_entry_from_agents(&(struct store_agents){agents, count});
+}
+
+/* The names that are found, parted by blanks. */
+static enum candidates_found find(const struct run_entry *run, struct pool_entry *pool, const char *fields, int64_t excluded, char names[200])
+{
+    struct candidates found;
+    enum candidates_found how = candidates_find(run, pool, (struct json_span){fields, strlen(fields)}, excluded, NOW_MS, &found);
+    names[0] = '\0';
+    for (size_t i = 0; i < found.count; i++)
+        snprintf(names + strlen(names), 200 - strlen(names), "%s%s", i ? " " : "", found.agents[i]->info.agent_id);
+    free(found.agents);
+    return how;
+}
+
+static void test_candidates(void **state)
+{
+    (void)state;
+    struct store_agent agents[] = {agent_of("c", "{}", 5, 4), agent_of("a", "{}", -1, 9), agent_of("d", "{}", 9, 2), agent_of("b", "{}", 3, 3), agent_of("e", "{}", 8, 1)};
+    struct pool_entry *pool = pool_of(agents, ARRAY_COUNT(agents));
+    struct run_entry run = {0};
+    char names[200];
+    assert_int_equal(find(&run, pool, "{}", 0, names), CANDIDATES_SOME);
+    assert_string_equal(names, "a c d e"); /* by agent_id; b is full */
+    find(&run, pool, "{}", pool_agent_by_name(pool, "d")->info.id, names);
+    assert_string_equal(names, "a c e"); /* d was full a moment ago */
+    run.plan.max_candidates = 2;
+    find(&run, pool, "{}", 0, names);
+    assert_string_equal(names, "a e"); /* without limit first, then 7 free places of which fewer are held than of d's */
+    run.plan.max_candidates = 3;
+    find(&run, pool, "{}", 0, names);
+    assert_string_equal(names, "a d e");
+    pool_agent_by_name(pool, "e")->claimed = 7;
+    run.plan.max_candidates = 2;
+    find(&run, pool, "{}", 0, names);
+    assert_string_equal(names, "a d"); /* what is decided upon is not free */
+    assert_int_equal(pool_free_places(pool, NOW_MS), INT64_MAX);
+    pool_entry_free(pool);
+}
+
+static void test_the_excluded_is_asked_when_he_is_all_there_is(void **state)
+{
+    (void)state;
+    struct store_agent agents[] = {agent_of("a", "{}", 2, 1), agent_of("b", "{}", 1, 1)};
+    struct pool_entry *pool = pool_of(agents, ARRAY_COUNT(agents));
+    struct run_entry run = {0};
+    char names[200];
+    assert_int_equal(find(&run, pool, "{}", pool_agent_by_name(pool, "a")->info.id, names), CANDIDATES_SOME);
+    assert_string_equal(names, "a");
+    assert_int_equal(pool_free_places(pool, NOW_MS), 1);
+    pool_entry_free(pool);
+}
+
+static void test_nobody_may_be_named(void **state)
+{
+    (void)state;
+    struct waiting_rule {
+        const char *what, *fields;
+        enum candidates_found how;
+    };
+    struct store_agent agents[] = {agent_of("full", "{\"r\":\"n\"}", 1, 1), agent_of("away", "{\"r\":[\"s\",\"e\"]}", 5, 0), agent_of("until", "{\"r\":\"e\"}", 5, 0),
+                                   agent_of("covered", "{\"r\":\"w\"}", 1, 0)};
+    agents[1].is_available = agents[2].is_available = false;
+    agents[2].until_at_ms = NOW_MS + 5000;
+    struct pool_entry *pool = pool_of(agents, ARRAY_COUNT(agents));
+    pool_agent_by_name(pool, "covered")->claimed = 1;
+    struct match_rule match[] = {{.field = (char[]){"R"}, .attribute = (char[]){"r"}}};
+    struct run_entry run = {.plan = {.match = match, .match_count = 1}};
+    static const struct waiting_rule rules[] = {{"full", "{\"R\":\"n\"}", CANDIDATES_NO_CAPACITY},
+                                              {"away without a date", "{\"R\":\"s\"}", CANDIDATES_NO_CAPACITY},
+                                              {"one of two comes back", "{\"R\":\"e\"}", CANDIDATES_AWAY},
+                                              {"decided upon", "{\"R\":\"w\"}", CANDIDATES_WAIT},
+                                              {"nobody", "{\"R\":\"x\"}", CANDIDATES_NONE_MATCHES},
+                                              {"no such field", "{\"Q\":\"n\"}", CANDIDATES_NONE_MATCHES}};
+    char names[200];
+    for (size_t i = 0; i < ARRAY_COUNT(rules); i++)
+        if (find(&run, pool, rules[i].fields, 0, names) != rules[i].how || names[0] != '\0')
+            fail_msg("%s: %s", rules[i].what, names);
+    int64_t until_at_ms = 0;
+    assert_true(pool_is_away(pool, NOW_MS, &until_at_ms) && until_at_ms == NOW_MS + 5000);
+    assert_false(pool_is_away(pool, NOW_MS + 5000, &until_at_ms)); /* back */
+    pool_entry_free(pool);
+}
+
+/* ---- the prompt's blocks ---- */
+
+static void test_roster_and_loads(void **state)
+{
+    (void)state;
+    struct store_agent agents[] = {agent_of("b\"", "{\"region\":\"n\"}", 5, 4), agent_of("a", "{ }", -1, 9)};
+    struct pool_entry *pool = pool_of(agents, ARRAY_COUNT(agents));
+    assert_string_equal(pool_roster(pool), "AGENTS\n{\"agent_id\":\"a\"}\n{\"agent_id\":\"b\\\"\",\"region\":\"n\"}\n");
+    const char *before = pool_roster(pool);
+    assert_ptr_equal(pool_roster(pool), before); /* made once: the provider's prefix cache hits */
+    pool_agent_by_name(pool, "b\"")->claimed = 1;
+    struct agent_entry *both[] = {pool_agent_by_name(pool, "a"), pool_agent_by_name(pool, "b\"")};
+    struct candidates candidates = {both, 2, 0};
+    struct buf out = BUF_EMPTY;
+    prompt_loads(&candidates, false, &out);
+    assert_string_equal(buf_text(&out), "CANDIDATES\n{\"agent_id\":\"a\",\"capacity\":null,\"held\":9,\"free\":null}\n"
+                                        "{\"agent_id\":\"b\\\"\",\"capacity\":5,\"held\":5,\"free\":0}\n");
+    buf_clear(&out);
+    pool_entry_free(pool);
+}
+
+/* ---- the event ring ---- */
+
+static void wake(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static void add(struct events *events, int64_t run, enum event_kind kind, int64_t seq)
+{
+    events_set_seq(events, seq); /* as a commit does, before its events are told */
+    events_add(events, kind, "test", run, NULL, seq, xstrdup("{}"));
+}
+
+static int64_t next_seq(struct events_reader *reader) /* -1: none, -2: reset */
+{
+    bool is_reset;
+    const struct event *event = events_reader_next(reader, &is_reset);
+    return is_reset ? -2 : event == NULL ? -1 : event->seq;
+}
+
+static void test_events(void **state)
+{
+    (void)state;
+    struct events *events = events_new(4);
+    int woken = 0;
+    events_set_seq(events, 10); /* the start */
+    add(events, 1, EVENT_RUN, 11);
+    add(events, 1, EVENT_ASSIGNMENT, 12);
+    add(events, 2, EVENT_RUN, 13);
+    struct events_reader *all = events_reader_new(events, 10, 0, true, wake, &woken), *first = events_reader_new(events, 11, 1, false, wake, &woken);
+    for (int64_t seq = 11; seq <= 13; seq++)
+        assert_int_equal(next_seq(all), seq); /* from the first after the start on */
+    assert_int_equal(next_seq(all), -1);
+    assert_int_equal(next_seq(first), -1); /* nothing of its run but details */
+    add(events, 0, EVENT_ENDPOINT, 14);
+    assert_int_equal(woken, 2);
+    assert_int_equal(next_seq(first), 14); /* an endpoint's event is everybody's */
+    for (int64_t seq = 15; seq <= 20; seq++)
+        add(events, 1, EVENT_RUN, seq);
+    assert_int_equal(next_seq(all), -2); /* fell behind */
+    assert_int_equal(next_seq(all), -1);
+    events_reader_free(all);
+    events_reader_free(first);
+    struct events_reader *early = events_reader_new(events, 9, 0, false, wake, &woken), *ahead = events_reader_new(events, 21, 0, false, wake, &woken);
+    assert_int_equal(next_seq(early), -2);
+    assert_int_equal(next_seq(ahead), -2); /* a number that this store never gave */
+    events_reader_free(early);
+    events_reader_free(ahead);
+    events_free(events);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_candidates),
+        cmocka_unit_test(test_the_excluded_is_asked_when_he_is_all_there_is),
+        cmocka_unit_test(test_nobody_may_be_named),
+        cmocka_unit_test(test_roster_and_loads),
+        cmocka_unit_test(test_events),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
