@@ -23,14 +23,6 @@ void log_set_level(enum log_level level)
     level_max = (int)level;
 }
 
-int log_level_by_name(const char *name)
-{
-    for (int i = 0; i < LOG_LEVEL_COUNT; i++)
-        if (strcmp(levels[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
     if ((int)level > level_max)

@@ -8,7 +8,6 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
 
 void log_set_level(enum log_level level); /* what is above is dropped; INFO at start */
-int log_level_by_name(const char *name);  /* "error" … "debug", or -1 */
 
 /* `event` is a stable name of lower case and underscores; fmt gives "key=value" pairs, may be "". */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);

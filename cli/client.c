@@ -43,11 +43,6 @@ const char *client_socket(const struct client *client)
     return client->socket_path;
 }
 
-int64_t client_deadline_mono_ms(const struct client *client)
-{
-    return client->deadline_mono_ms;
-}
-
 void client_start_clock(struct client *client, int64_t timeout_ms)
 {
     client->deadline_mono_ms = timeout_ms > 0 ? clock_mono_ms() + timeout_ms : INT64_MAX;

@@ -16,7 +16,6 @@ struct client *client_new(const char *socket_path, int64_t timeout_ms);
 void client_free(struct client *client);
 void client_set_verbose(struct client *client); /* every request is told on stderr, with its status and time */
 const char *client_socket(const struct client *client);
-int64_t client_deadline_mono_ms(const struct client *client); /* INT64_MAX: none */
 void client_start_clock(struct client *client, int64_t timeout_ms); /* a new deadline from now; 0: none */
 
 struct request {

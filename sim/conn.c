@@ -39,11 +39,6 @@ struct conn {
 
 static void process(struct conn *conn);
 
-int64_t conn_number(const struct conn *conn)
-{
-    return conn->number;
-}
-
 static void end_call(struct conn *conn, bool is_answered, bool is_gone)
 {
     if (!conn->reply.is_call)

@@ -30,7 +30,4 @@ void conn_close(struct conn *conn, bool with_reset);
 /* Every connection of the server but those of the control address; all: those too. */
 void conn_close_all(struct server *server, bool all);
 
-/* Which call on this connection it is, from 1; for the record. */
-int64_t conn_number(const struct conn *conn);
-
 #endif

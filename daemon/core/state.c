@@ -71,8 +71,3 @@ bool run_may_move(enum run_state from, enum run_state to, bool by_person)
     enum mover mover = run_moves[from][to];
     return mover == DAEMON || (mover == PERSON && by_person);
 }
-
-bool assignment_is_final(enum assignment_state state)
-{
-    return state == ASSIGNMENT_SUCCEEDED || state == ASSIGNMENT_FAILED || state == ASSIGNMENT_CANCELLED;
-}

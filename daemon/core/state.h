@@ -37,7 +37,4 @@ const char *pause_cause_name(enum pause_cause cause);
 bool assignment_may_move(enum assignment_state from, enum assignment_state to, bool by_person);
 bool run_may_move(enum run_state from, enum run_state to, bool by_person);
 
-/* Is the assignment at rest: succeeded, failed or cancelled? */
-bool assignment_is_final(enum assignment_state state);
-
 #endif

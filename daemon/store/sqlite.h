@@ -48,8 +48,6 @@ void sqlite_end(sqlite3_stmt *row);
 /* One row with one number: 1 and *ret_value (NULL gives 0), 0 none, or a fault. */
 int sqlite_number(struct sqlite_store *store, enum sqlite_statement statement, int64_t *ret_value, const char *binds, ...);
 
-/* SQL that is not worth a place in the table (opening, recovery): must give no rows. */
-int sqlite_exec(struct sqlite_store *store, const char *sql);
 void sqlite_finalize_all(struct sqlite_store *store);
 
 char *sqlite_text_copy(sqlite3_stmt *row, int column); /* owned; NULL for NULL */

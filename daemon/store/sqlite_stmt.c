@@ -123,14 +123,6 @@ int sqlite_number(struct sqlite_store *store, enum sqlite_statement statement, i
     return rc;
 }
 
-int sqlite_exec(struct sqlite_store *store, const char *sql)
-{
-    if (store->fault < 0)
-        return store->fault;
-    int rc = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
-    return rc == SQLITE_OK ? 0 : sqlite_fault(store, rc, sql);
-}
-
 void sqlite_finalize_all(struct sqlite_store *store)
 {
     for (size_t i = 0; i < SQLITE_STATEMENT_COUNT; i++) {
