@@ -148,7 +148,7 @@ def test_killed_on_a_full_disk_and_started_on_it(make_sim, make_daemon, disk, st
         daemon.start(ready=False)
         wait_until(lambda: daemon.process.poll() is not None or os.path.exists(daemon.socket) and answers(daemon), 20, "an answer")
         assert daemon.process.poll() is None, daemon.log
-    assert daemon.run(run)["waiting"]["code"] == "disk"
+    wait_until(lambda: (found := daemon.run(run))["waiting"] and found["waiting"]["code"] == "disk", 20, "the disk is told")
     assert daemon.api("POST", "/v1/runs", {"agents": [{"agent_id": "A"}]}).status == 507
     (disk / "ballast").unlink()
     assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 400
