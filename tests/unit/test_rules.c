@@ -160,6 +160,15 @@ static void test_breaker_strikes_and_brownout(void **state)
         assert_int_equal(strikes, round == 2);
     }
     b = (struct breaker){0};
+    for (int round = 0; round < 6; round++) { /* an assignment that succeeds in between begins the count anew */
+        for (int i = 0; i < 6; i++)
+            breaker_failure(&b, 1000 + round * 5000, 900 + round * 5000, 0, true, &rng);
+        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, true, &strikes);
+        assert_int_equal(strikes, round == 5);
+        if (round == 1)
+            assert_false(breaker_success(&b, 3100 + round * 5000, 3050 + round * 5000, false, &strikes));
+    }
+    b = (struct breaker){0};
     assert_int_equal(breaker_max_retries(&b, 0, 3), 3);
     for (int i = 0; i < 6; i++) /* 1 - .98^6 = .114 */
         breaker_first_attempt(&b, 1000, true);
