@@ -160,7 +160,7 @@ const struct command commands[] = {
      "gallocctl failures @last"},
     {"events", "Look", "", "what happens, as NDJSON", {events_options}, NULL, 0, 0, command_events, NULL,
      "gallocctl events --follow --run @last"},
-    {"results", "Work out", "RUN", "the decisions, in the order of the input", {results_options}, NULL, 1, 1, command_results, "run",
+    {"results", "Work out", "RUN", "the decisions, in the order of the input (or of --order)", {results_options}, NULL, 1, 1, command_results, "run",
      "gallocctl results @last -o allocations.xlsx"},
     {"loads", "Work out", "[RUN]", "places taken and left per agent", {loads_options}, NULL, 0, 1, command_loads, "run",
      "gallocctl loads @last"},
