@@ -129,3 +129,18 @@ def test_two_runs_on_one_ledger_ask_for_no_more_places_than_it_has(world):
         most = max(most, now)
     assert most <= 20, most
     assert all(daemon.run(run)["retries"]["agent_full"] == 0 for run in runs)
+
+
+def test_an_outage_of_resets_spends_no_retry(world):
+    sim, daemon = world("--latency_ms", "100")
+    run = enqueue(daemon, 300)
+    wait_until(lambda: daemon.counts(run)["succeeded"] > 30, 30, "some are allocated")
+    sim.set(outage="reset")
+    wait_until(lambda: (found := daemon.run(run))["waiting"] and found["waiting"]["code"] == "outage", 30, "the run waits")
+    tests = daemon.api("GET", "/v1/endpoints/gemini").json["counts"]["test_calls"]
+    wait_until(lambda: daemon.api("GET", "/v1/endpoints/gemini").json["counts"]["test_calls"] > tests + 1, 30, "a test request has failed")
+    sim.set(outage="off")
+    done = daemon.wait_done(run)
+    assert done["counts"]["succeeded"] == 300
+    assert done["retries"]["transient"] > 0  # there were failures, and the failed tests dropped every one that was held
+    assert count_of(daemon, "select sum(retries_spent) from assignment") == 0
