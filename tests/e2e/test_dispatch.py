@@ -144,3 +144,10 @@ def test_an_outage_of_resets_spends_no_retry(world):
     assert done["counts"]["succeeded"] == 300
     assert done["retries"]["transient"] > 0  # there were failures, and the failed tests dropped every one that was held
     assert count_of(daemon, "select sum(retries_spent) from assignment") == 0
+
+
+def test_rejections_that_are_not_alike_do_not_pause_the_run(world):
+    sim, daemon = world("--error_400_next", "4", "--error_413_next", "4")
+    run = enqueue(daemon, 8, profile="sequential")
+    done = daemon.wait_done(run)
+    assert done["counts"]["failed"] == 8 and sim.stats()["received"] == 8
