@@ -167,7 +167,7 @@ static void print_test(const struct cli *cli, struct json_object *test)
     }
     out_title(cli, "endpoint %s %s (%s%s)", json_get_str(test, "name", "?"), is_well ? "answers" : "does not answer well", json_get_str(test, "class", "?"),
               buf_text(&text));
-    if (message != NULL && !is_well && (next == NULL || strstr(next, message) == NULL))
+    if (message != NULL && !is_well && (next == NULL || strncmp(next, message, strlen(message) - (*message != '\0')) != 0)) /* it may have lost its full stop */
         out_line("  %s", message);
     if (next != NULL)
         out_line("  %s", next);

@@ -11,7 +11,6 @@
 static const struct column pool_columns[] = {
     {"POOL", "name", CELL_TEXT, false},      {"AGENTS", "agent_count", CELL_COUNT, false}, {"CAPACITY", "capacity", CELL_LIMIT, false},
     {"HELD", "held", CELL_COUNT, false},     {"FREE", "free", CELL_LIMIT, false},          {"OPEN RUNS", "open_runs", CELL_COUNT, false},
-    {"CHANGED", "updated_at", CELL_TIME, false},
 };
 static const struct column agent_columns[] = {
     {"AGENT", "agent_id", CELL_TEXT, false}, {"CAPACITY", "capacity", CELL_LIMIT, false}, {"LOAD", "load", CELL_COUNT, false},
@@ -52,12 +51,24 @@ static void print_pool(const struct cli *cli, struct json_object *pool)
     buf_clear(&body);
 }
 
+/* The name of a pool, or the id of the run that @last means: a run's own pool is told by its id. To be freed. */
+static char *pool_segment(struct cli *cli, const char *name)
+{
+    struct response response = RESPONSE_EMPTY;
+    const char *id = NULL;
+    if (strcmp(name, "@last") == 0 && client_get(cli->client, &response, NULL, "/v1/runs/@last") == 0)
+        id = json_get_str(response.json, "id", NULL);
+    char *segment = client_segment(id != NULL ? id : name);
+    response_clear(&response);
+    return segment;
+}
+
 /* A request whose answer is a pool; `is_brief` prints one line of it. */
 static int pool_request(struct cli *cli, const char *method, const char *name, const char *after, const struct buf *body, bool is_brief)
 {
     struct response response = RESPONSE_EMPTY;
     struct galloc_error error;
-    char *segment = client_segment(name);
+    char *segment = pool_segment(cli, name);
     char *path = xasprintf("/v1/pools/%s%s", segment, after);
     struct request request = {.method = method, .path = path, .body = body ? body->data : NULL, .body_len = body ? body->len : 0};
     int rc = client_call(cli->client, &request, &response, &error);
@@ -109,7 +120,7 @@ static int set_agent(struct cli *cli, int count, char **words)
     struct galloc_error error;
     struct buf body = BUF_EMPTY;
     struct json_out out = JSON_OUT(&body);
-    char *pool = client_segment(words[0]), *agent = client_segment(words[1]);
+    char *pool = pool_segment(cli, words[0]), *agent = client_segment(words[1]);
     char *path = xasprintf("/v1/pools/%s/agents/%s", pool, agent);
     int rc = 0;
     json_out_begin(&out, '{');

@@ -351,6 +351,22 @@ static void set_log_level(const struct options *options)
         log_set_level(LOG_LEVEL_DEBUG);
 }
 
+/* A key that cannot be read is told, and is no fault of the configuration: the daemon starts without it. Takes the configuration over. */
+static int check_config(struct config *config)
+{
+    struct buf text = BUF_EMPTY;
+    struct galloc_error error;
+    buf_add_fmt(&text, "%s: well\n", config->path ? config->path : "(no configuration file: the defaults)");
+    for (size_t i = 0; i < config->endpoint_count; i++) {
+        struct secret *secret = NULL;
+        if (secret_read(&config->endpoints[i], &secret, &error) < 0)
+            buf_add_fmt(&text, "note: endpoint %s would be down: %s\n", config->endpoints[i].name, error.message);
+        secret_free(secret);
+    }
+    config_free(config);
+    return print(&text);
+}
+
 int main(int argc, char **argv)
 {
     struct gallocd daemon = {.lock_fd = -1};
@@ -369,12 +385,8 @@ int main(int argc, char **argv)
         notify_status(error.message);
         return galloc_code_row(error.code)->exit_status;
     }
-    if (action == ACTION_CHECK_CONFIG) {
-        struct buf text = BUF_EMPTY;
-        buf_add_fmt(&text, "%s: well\n", config->path ? config->path : "(no configuration file: the defaults)");
-        config_free(config);
-        return print(&text);
-    }
+    if (action == ACTION_CHECK_CONFIG)
+        return check_config(config);
     int status = run(&daemon, config);
     free(daemon.socket_path);
     free(daemon.state_dir);

@@ -40,6 +40,8 @@ struct run_entry *registry_find_run(struct registry *registry, const char *refer
     }
     if (count > 1)
         galloc_fail(error, GALLOC_CONFLICT, "%d runs are named \"%s\": use the id (gallocctl runs)", count, reference);
+    else if (count == 0 && strcmp(reference, "@last") == 0)
+        galloc_fail(error, GALLOC_NOT_FOUND, "there is no run yet; make one: gallocctl enqueue FILE --agents FILE");
     else if (count == 0)
         galloc_fail(error, GALLOC_NOT_FOUND, "there is no run \"%s\" (gallocctl runs lists them)", reference);
     return count == 1 ? named : NULL;

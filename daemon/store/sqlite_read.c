@@ -58,7 +58,7 @@ static int run_meant(struct store_reader *reader, const struct store_read *read,
     }
     if (strcmp(key, "@last") == 0) {
         int rc = read_number(reader, READ_RUN_LAST, ret_id, "");
-        return rc < 0 ? rc : *ret_id ? 0 : read_refuse(reader, GALLOC_NOT_FOUND, "there is no run yet");
+        return rc < 0 ? rc : *ret_id ? 0 : read_refuse(reader, GALLOC_NOT_FOUND, "there is no run yet; make one: gallocctl enqueue FILE --agents FILE");
     }
     int rc = read_number(reader, READ_RUN_BY_ID, ret_id, "t", key);
     if (rc != 0)
@@ -72,7 +72,7 @@ static int run_meant(struct store_reader *reader, const struct store_read *read,
         sqlite3_reset(row);
     }
     if (rc >= 0 && named == 0)
-        return read_refuse(reader, GALLOC_NOT_FOUND, "there is no run '%.128s'", key);
+        return read_refuse(reader, GALLOC_NOT_FOUND, "there is no run \"%.128s\" (gallocctl runs lists them)", key);
     if (rc >= 0 && named > 1)
         return read_refuse(reader, GALLOC_CONFLICT, "%lld runs are named '%.128s': tell it by its id (gallocctl runs)",
                            (long long)named, key);

@@ -189,7 +189,7 @@ int read_id_of_key(struct store_reader *reader, const struct store_read *read, i
 {
     int rc = read_number(reader, READ_KEY, ret_id, "it", read->run, read->key ? read->key : "");
     return rc == 0
-               ? read_refuse(reader, GALLOC_NOT_FOUND, "the run has no assignment '%.256s'", read->key ? read->key : "")
+               ? read_refuse(reader, GALLOC_NOT_FOUND, "the run has no assignment \"%.256s\" (gallocctl list RUN --limit 10 shows some)", read->key ? read->key : "")
            : rc < 0 ? rc
                     : 0;
 }

@@ -132,3 +132,16 @@ def test_every_command_has_an_example(daemon):
     for each in text.split("\nusage: ")[2:]:
         name = each.split()[1]
         assert "\nExample\n  gallocctl " in each and f"gallocctl {name}" in each.split("Example")[1] or "--timeout" in each.split("Example")[1], each
+
+
+def test_words_that_name_the_run_and_the_date(daemon, tmp_path):
+    agents, loans = write_csv(tmp_path / "agents.csv", make_agents(2, 30)), write_csv(tmp_path / "in.csv", make_loans(3))
+    assert "gallocctl enqueue" in daemon.ctl("status", "@last", check=False).stderr
+    daemon.ctl("enqueue", loans, "--agents", agents, "--paused")
+    told = daemon.ctl("pool", "set", "@last", "AG-001", "available=no", "until=2099-05-01")
+    assert "not available until 2099-05-01" in told.stdout
+    assert daemon.run()["id"] in daemon.ctl("pool", "show", "@last").stdout
+    unknown = daemon.ctl("show", "@last", "nobody", check=False)
+    assert unknown.returncode == 4 and "gallocctl list" in unknown.stderr
+    late = daemon.ctl("--timeout", "1s", "wait", "@last", check=False)
+    assert late.returncode == 8 and "paused: operator" in late.stderr

@@ -52,6 +52,11 @@ def test_what_is_printed():
 def test_configuration_is_checked(make):
     daemon = make()
     assert gallocd("-c", daemon.config, "--check-config").returncode == 0
+    daemon.key_file.chmod(0o644)
+    told = gallocd("-c", daemon.config, "--check-config")
+    assert told.returncode == 0 and "others can reach the key file" in told.stdout
+    daemon.key_file.chmod(0o600)
+    assert "note" not in gallocd("-c", daemon.config, "--check-config").stdout
     daemon.config.write_text('drain_timeout = "30 parsecs"\n')
     for arguments in (["--check-config"], []):
         ran = gallocd("-c", daemon.config, *arguments)
