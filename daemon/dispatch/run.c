@@ -240,7 +240,9 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
         return;
     view_waiting(run, view, run->endpoint->dispatch->engine, now);
     view->rate_per_min = 60 * eta_rate_per_second(&run->eta, now.mono_us / 1000);
-    eta_answer(&run->eta, total - view->done_count, total, now.mono_us / 1000, &view->eta);
+    /* While nothing goes out nobody knows: what it waits for and until when is told instead of a false time. */
+    if (view->waiting == WAITING_NOT || view->waiting == WAITING_THROTTLED || view->waiting == WAITING_RETRY)
+        eta_answer(&run->eta, total - view->done_count, total, now.mono_us / 1000, &view->eta);
     struct pacer_view pacer;
     pacer_view(run->endpoint->pacer, now, &pacer);
     view->eta.limited_by = run->profile.mode == MODE_CONTINUOUS ? pacer.limited_by : "concurrency";

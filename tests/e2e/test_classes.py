@@ -127,7 +127,7 @@ def test_an_outage_fails_nobody(world, kind):
     wait_until(lambda: daemon.counts(run)["succeeded"] > 50, 30, "some are allocated")
     sim.set(outage=kind, outage_ms=4000 if kind == "refuse" else 0)  # a refused address cannot be asked to listen again
     waiting = wait_until(lambda: (found := daemon.run(run))["waiting"] and found, 30, "the run waits")
-    assert waiting["waiting"]["code"] == "outage"
+    assert waiting["waiting"]["code"] == "outage" and waiting["eta"] is None
     wait_until(lambda: daemon.counts(run)["leased"] == 0, 30, "nothing stays leased")
     if kind != "refuse":
         sim.set(outage="off")
