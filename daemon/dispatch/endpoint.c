@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {
     [SETTING_RPM] = {"rpm", 0, 10000000, false, "requests a minute, never exceeded; 0: learn it"},
@@ -81,6 +82,16 @@ void endpoint_free(struct endpoint *endpoint)
     free(endpoint);
 }
 
+/* Connections that calls may hold: half of the process's descriptors, so that the store and people at the socket always find some. */
+static int64_t connections_most(void)
+{
+    enum { OWN_DESCRIPTORS = 24 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return INT64_MAX;
+    return max_i64(((int64_t)limit.rlim_cur - OWN_DESCRIPTORS) / 2, 1);
+}
+
 void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
 {
     const struct endpoint_config *config = endpoint->config;
@@ -98,6 +109,7 @@ void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
             override->is_set = false;
         endpoint->values[i] = override->is_set ? override->value : from_file[i];
     }
+    endpoint->values[SETTING_MAX_IN_FLIGHT] = min_i64(endpoint->values[SETTING_MAX_IN_FLIGHT], connections_most());
     struct pacer_limits limits = {.rpm = endpoint->values[SETTING_RPM],
                                   .tpm = endpoint->values[SETTING_TPM],
                                   .rpd = endpoint->values[SETTING_RPD],

@@ -44,6 +44,15 @@ void engine_turn(struct engine *engine)
         loop_timer_set_us(&engine->turn, 0);
 }
 
+/* Connections that are kept: one a call, and one for the test request of each endpoint. */
+static int64_t pool_size(const struct engine *engine)
+{
+    int64_t connections = 0;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        connections += endpoint->values[SETTING_MAX_IN_FLIGHT] + 1;
+    return max_i64(connections, 4);
+}
+
 /* Once a second: overrides that end, ages, dates of agents, the rate that the lease ahead goes by. */
 static void on_second(void *arg)
 {
@@ -54,6 +63,7 @@ static void on_second(void *arg)
         return;
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_apply(endpoint, wall_ms);
+    net_set_pool_size(engine->net, pool_size(engine)); /* as `endpoint set` has it now */
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
         struct run_dispatch *d = run->dispatch;
         if (run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED)
@@ -142,14 +152,6 @@ int64_t engine_ticks(const struct engine *engine)
 }
 
 /* ---- endpoints ---- */
-
-static int64_t pool_size(const struct engine *engine)
-{
-    int64_t connections = 0;
-    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
-        connections += endpoint->values[SETTING_MAX_IN_FLIGHT] + 1;
-    return max_i64(connections, 8);
-}
 
 /* Brings the list in line with the configuration: new endpoints are made, known ones take the new settings. */
 static void take_endpoints(struct engine *engine)

@@ -170,3 +170,27 @@ def answers(daemon):
         return daemon.api("GET", "/v1/status").status == 200
     except OSError:
         return False
+
+
+def test_few_descriptors_are_never_all_taken_by_calls(make_sim, make_daemon):
+    """The socket answers while calls are under way, and while idle connections are kept."""
+    sim = make_sim("--latency_ms", "100")
+    daemon = make_daemon(sim.url).start()
+    daemon.stop()
+    daemon.process = subprocess.Popen(["prlimit", "--nofile=48:48", program("gallocd"), "-c", str(daemon.config), "--socket", daemon.socket,
+                                       "--state-dir", str(daemon.state_dir)], stdin=subprocess.DEVNULL)
+    wait_until(daemon.is_ready, 20, "it is ready")
+    run = daemon.create(loans(150), make_agents(4, 60))
+    done = wait_until(lambda: (found := daemon.api("GET", f"/v1/runs/{run}", timeout=5).json)["state"] == "done" and found, 60, "the run ends")
+    assert done["counts"]["succeeded"] == 150 and done["retries"]["unavailable"] == 0
+    assert 4 <= sim.stats()["max_in_flight"] <= 24
+    assert daemon.api("GET", "/readyz", timeout=5).status == 200
+
+
+def test_max_in_flight_that_is_raised_is_reached(make_sim, make_daemon):
+    sim = make_sim("--latency_ms", "300")
+    daemon = make_daemon(sim.url, endpoint="  max_in_flight = 4", sections='profile "wide" { mode = "batch"  batch_size = 40  delay_between_batches = "0s"  max_retries = 3 }').start()
+    assert daemon.ctl("endpoint", "set", "gemini", "max_in_flight=40").returncode == 0
+    run = daemon.create(loans(400), make_agents(4, 200), profile="wide")
+    wait_until(lambda: sim.stats()["max_in_flight"] == 40, 20, lambda: f"40 at once: {sim.stats()['max_in_flight']}")
+    assert daemon.wait_done(run)["counts"]["succeeded"] == 400
