@@ -89,6 +89,7 @@ static void on_claimed(struct store_op *op)
     struct run_dispatch *d = run->dispatch;
     int64_t now_us = engine_now().mono_us;
     d->has_claim = false;
+    d->claim_count = 0;
     run->pool->in_flight -= claim->max;
     engine->settles_pending--;
     for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++)
@@ -115,6 +116,7 @@ static void submit_claim(struct engine *engine, struct run_entry *run, int64_t c
     claim->endpoint = xstrdup(run->endpoint->config->name);
     run->pool->in_flight += count; /* spoken for: another run on the ledger may claim in the same turn */
     run->dispatch->has_claim = true;
+    run->dispatch->claim_count = count;
     engine->settles_pending++;
     store_submit(engine->store, &claim->op);
 }
@@ -267,29 +269,37 @@ static int64_t share_of_room(struct run_entry *const *runs, size_t count, size_t
     return room <= 0 ? 0 : (room + peers - 1) / peers;
 }
 
-/* Runs of an endpoint that may go, by priority and share. Returns how many. */
-static size_t runs_of(struct engine *engine, const struct endpoint *endpoint, struct run_entry **runs, size_t cap)
+/* Runs of an endpoint that may go, by priority and share. Returns how many; the caller frees the list (NULL: none). */
+static size_t runs_of(struct engine *engine, const struct endpoint *endpoint, struct run_entry ***ret_runs)
 {
-    size_t count = 0;
-    for (struct run_entry *run = engine->registry.runs; run != NULL && count < cap; run = run->next)
-        if (run->endpoint == endpoint && run->dispatch != NULL && run_is_runnable(engine, run))
-            runs[count++] = run;
+    struct run_entry **runs = NULL;
+    size_t count = 0, cap = 0;
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        if (run->endpoint != endpoint || !run_is_runnable(engine, run))
+            continue;
+        if (count == cap) {
+            cap = cap ? 2 * cap : 16;
+            runs = xreallocarray(runs, cap, sizeof(struct run_entry *));
+        }
+        runs[count++] = run;
+    }
     if (count > 1)
         qsort(runs, count, sizeof(struct run_entry *), by_share);
+    *ret_runs = runs;
     return count;
 }
 
 static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
 {
-    struct run_entry *runs[256];
-    size_t count = runs_of(engine, endpoint, runs, ARRAY_COUNT(runs));
+    struct run_entry **runs;
+    size_t count = runs_of(engine, endpoint, &runs);
     struct pacer_now now = engine_now();
     int64_t spoken_for = 0; /* slots that claims of this turn will fill */
     for (size_t i = 0; i < count; i++) {
         struct run_entry *run = runs[i];
         bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
         if (i > 0 && run->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
-            return; /* the rest is of lower priority still */
+            break; /* the rest is of lower priority still */
         away_release(engine, run, now.wall_ms);
         start_ready(run);
         end_batch(run, now.mono_us);
@@ -300,9 +310,10 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         int64_t share = share_of_room(runs, count, i, room);
         if (!is_long_wait(&answer))
             claim_more(engine, run, now, share);
-        spoken_for += share;
+        spoken_for += min_i64(share, run->dispatch->claim_count + run->dispatch->ready_count); /* one that waits leaves its share to the others */
         fail_held_if_alone(engine, run);
     }
+    free(runs);
 }
 
 void pump(struct engine *engine)

@@ -65,6 +65,7 @@ struct run_dispatch {
     int64_t ready_count;
     int64_t in_flight;          /* slots taken, settles on the way included */
     bool has_claim;             /* a claim is with the store */
+    int64_t claim_count;        /* for so many rows */
     int64_t dry_until_us;       /* nothing is due before; 0: ask the store; INT64_MAX: until something changes */
     int64_t batch_next_us;      /* of batch profiles: the next batch may start */
     bool has_batch;

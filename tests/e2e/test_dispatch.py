@@ -151,3 +151,14 @@ def test_rejections_that_are_not_alike_do_not_pause_the_run(world):
     run = enqueue(daemon, 8, profile="sequential")
     done = daemon.wait_done(run)
     assert done["counts"]["failed"] == 8 and sim.stats()["received"] == 8
+
+
+def test_runs_that_wait_take_no_slot_of_one_that_goes(world):
+    sim, daemon = world("--latency_ms", "100", endpoint="max_in_flight = 4")
+    away = [{"agent_id": "A0", "capacity": 10, "available": False, "until": "2199-01-01T00:00:00Z"}]
+    for n in range(6):
+        enqueue(daemon, 5, agents=away, name=f"waits{n}")
+    run = enqueue(daemon, 20)
+    assert daemon.wait_done(run, 20)["counts"]["succeeded"] == 20
+    record = [call for call in sim.record() if call.get("key")]
+    assert max(sum(1 for other in record if other["arrival_ms"] <= call["arrival_ms"] < other["end_ms"]) for call in record) == 4
