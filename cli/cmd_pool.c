@@ -63,6 +63,16 @@ static char *pool_segment(struct cli *cli, const char *name)
     return segment;
 }
 
+static void print_brief(struct json_object *pool, const char *name)
+{
+    struct buf agents = BUF_EMPTY, held = BUF_EMPTY;
+    show_count(&agents, json_get_i64(pool, "agent_count", 0));
+    show_count(&held, json_get_i64(pool, "held", 0));
+    out_line("pool %s: %s agents, %s places taken", json_get_str(pool, "name", name), buf_text(&agents), buf_text(&held));
+    buf_clear(&agents);
+    buf_clear(&held);
+}
+
 /* A request whose answer is a pool; `is_brief` prints one line of it. */
 static int pool_request(struct cli *cli, const char *method, const char *name, const char *after, const struct buf *body, bool is_brief)
 {
@@ -75,8 +85,7 @@ static int pool_request(struct cli *cli, const char *method, const char *name, c
     if (rc == 0 && cli->format == FORMAT_JSON)
         out_answer(cli, &response);
     else if (rc == 0 && is_brief && !cli->is_quiet)
-        out_line("pool %s: %" PRId64 " agents, %" PRId64 " places taken", json_get_str(response.json, "name", name),
-                 json_get_i64(response.json, "agent_count", 0), json_get_i64(response.json, "held", 0));
+        print_brief(response.json, name);
     else if (rc == 0 && !is_brief)
         print_pool(cli, response.json);
     free(path);

@@ -350,6 +350,17 @@ static int conclude(struct follower *follower, int rc, const struct galloc_error
     return status;
 }
 
+/* A log of a run that stands still would say nothing: why it does is said first. */
+static void tell_standstill(const struct follower *follower)
+{
+    for (size_t i = 0; follower->mode == FOLLOW_LOG && i < follower->count; i++) {
+        struct buf line = BUF_EMPTY;
+        if (follower->runs[i].run != NULL && !follower->runs[i].is_over && show_hindrance(&line, follower->runs[i].run))
+            say(follower->cli, "run %s %s", follower->runs[i].id, buf_text(&line));
+        buf_clear(&line);
+    }
+}
+
 int follow_runs(struct cli *cli, char **runs, size_t count, enum follow_mode mode)
 {
     struct follower follower = {.cli = cli, .mode = mode, .runs = xcalloc(count, sizeof *follower.runs), .count = count, .since = -1};
@@ -359,8 +370,10 @@ int follow_runs(struct cli *cli, char **runs, size_t count, enum follow_mode mod
     progress_init(cli, &follower.progress);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = ask_for(&follower, &follower.runs[i], runs[i], &error);
-    if (rc == 0)
+    if (rc == 0) {
+        tell_standstill(&follower);
         rc = stay(&follower, &error);
+    }
     int status = conclude(&follower, rc, &error);
     for (size_t i = 0; i < count; i++) {
         free(follower.runs[i].id);

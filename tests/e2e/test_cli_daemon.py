@@ -145,3 +145,5 @@ def test_words_that_name_the_run_and_the_date(daemon, tmp_path):
     assert unknown.returncode == 4 and "gallocctl list" in unknown.stderr
     late = daemon.ctl("--timeout", "1s", "wait", "@last", check=False)
     assert late.returncode == 8 and "paused: operator" in late.stderr
+    followed = daemon.ctl("--timeout", "1s", "follow", "@last", check=False)
+    assert followed.stderr.startswith(f"run {daemon.run()['id']} paused: operator"), followed.stderr
