@@ -162,3 +162,16 @@ def test_runs_that_wait_take_no_slot_of_one_that_goes(world):
     assert daemon.wait_done(run, 20)["counts"]["succeeded"] == 20
     record = [call for call in sim.record() if call.get("key")]
     assert max(sum(1 for other in record if other["arrival_ms"] <= call["arrival_ms"] < other["end_ms"]) for call in record) == 4
+
+
+def test_a_drain_cuts_what_outlasts_it_and_nothing_is_spent(world):
+    sim, daemon = world("--latency_ms", "60000", settings='drain_timeout = "1s"')
+    run = enqueue(daemon, 5)
+    wait_until(lambda: sim.stats()["in_flight"] == 5, 20, "five calls are in flight")
+    assert daemon.api("POST", "/v1/drain").status == 200
+    wait_until(lambda: daemon.counts(run)["leased"] == 0, 15, "the calls are cut")
+    sim.set(latency_ms=10)
+    assert daemon.api("POST", "/v1/undrain").status == 200
+    done = daemon.wait_done(run, 60)
+    assert done["counts"]["succeeded"] == 5 and done["retries"]["lost"] == 5
+    assert count_of(daemon, "select sum(retries_spent) from assignment") == 0
