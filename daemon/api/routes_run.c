@@ -165,7 +165,7 @@ void handle_run_commit(struct request *request)
     if (run == NULL)
         return;
     int64_t parts = json_get_i64(request->json, "parts", 0);
-    if (run->info.state != RUN_IMPORTING && run->info.parts == parts) { /* the same commit again */
+    if (run->info.state != RUN_IMPORTING && run->info.started_at_ms != 0 && run->info.parts == parts) { /* the same commit again */
         handler_reply_run(request, run->info.id, 200);
         return;
     }

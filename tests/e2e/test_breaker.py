@@ -194,3 +194,16 @@ def test_max_in_flight_that_is_raised_is_reached(make_sim, make_daemon):
     run = daemon.create(loans(400), make_agents(4, 200), profile="wide")
     wait_until(lambda: sim.stats()["max_in_flight"] == 40, 20, lambda: f"40 at once: {sim.stats()['max_in_flight']}")
     assert daemon.wait_done(run)["counts"]["succeeded"] == 400
+
+
+def test_a_commit_after_a_cancel_of_the_import_starts_nothing_and_says_so(make_sim, make_daemon):
+    daemon = make_daemon(make_sim().url).start()
+    run = daemon.api("POST", "/v1/runs", {"agents": [{"agent_id": "A"}]}).json["id"]
+    part = '{"key":"K1","fields":{},"row":1}\n'
+    assert daemon.api("PUT", f"/v1/runs/{run}/parts/1", part, content_type="application/x-ndjson").status == 200
+    assert daemon.api("POST", f"/v1/runs/{run}/cancel", {"all": True}).status == 200
+    refused = daemon.api("POST", f"/v1/runs/{run}/commit", {"parts": 1})
+    assert refused.status == 409 and refused.json["code"] == "wrong_state"
+    started = daemon.create([("K1", {})], [{"agent_id": "A"}])
+    daemon.wait_done(started)
+    assert daemon.api("POST", f"/v1/runs/{started}/commit", {"parts": 1}).status == 200  # the same commit again
