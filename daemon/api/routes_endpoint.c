@@ -10,20 +10,6 @@
 
 /* ---- shown ---- */
 
-static int64_t file_value(const struct endpoint_config *config, enum endpoint_setting setting)
-{
-    switch (setting) {
-    case SETTING_RPM: return config->rpm;
-    case SETTING_TPM: return config->tpm;
-    case SETTING_RPD: return config->rpd;
-    case SETTING_MAX_IN_FLIGHT: return config->max_in_flight;
-    case SETTING_MAX_OUTPUT_TOKENS: return config->max_output_tokens;
-    case SETTING_REQUEST_TIMEOUT: return config->request_timeout_ms;
-    case ENDPOINT_SETTING_COUNT: break;
-    }
-    return 0;
-}
-
 /* A number, or a duration as people write it. */
 static void setting_value(struct json_out *out, const char *name, const struct endpoint_setting_row *row, int64_t value)
 {
@@ -47,7 +33,7 @@ static void settings_json(struct json_out *out, const struct endpoint *endpoint)
         json_out_begin(out, '{');
         json_out_member_str(out, "name", rows[i].name);
         setting_value(out, "value", &rows[i], endpoint->values[i]);
-        setting_value(out, "file_value", &rows[i], file_value(endpoint->config, (enum endpoint_setting)i));
+        setting_value(out, "file_value", &rows[i], endpoint_file_value(endpoint->config, (enum endpoint_setting)i));
         if (override->is_set) {
             char who[64];
             account_name(override->set_by, who, sizeof who);

@@ -417,14 +417,10 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
 
 static void on_response(const struct net_response *response, void *arg)
 {
-    static const enum provider_end ends[] = {
-        [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT,   [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
-        [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
     struct attempt *attempt = arg;
     land(attempt);
-    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
     struct provider_verdict verdict = {0};
-    attempt->endpoint->provider->classify(&answer, &verdict);
+    endpoint_classify(attempt->endpoint, response, &verdict);
     struct settle_item *item = settle_add(attempt);
     struct alloc_answer decision = {.reason = NULL};
     struct galloc_error error = {.message = ""};

@@ -92,9 +92,8 @@ static int64_t connections_most(void)
     return max_i64(((int64_t)limit.rlim_cur - OWN_DESCRIPTORS) / 2, 1);
 }
 
-void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
+int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_setting setting)
 {
-    const struct endpoint_config *config = endpoint->config;
     const int64_t from_file[ENDPOINT_SETTING_COUNT] = {
         [SETTING_RPM] = config->rpm,
         [SETTING_TPM] = config->tpm,
@@ -103,11 +102,17 @@ void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
         [SETTING_MAX_OUTPUT_TOKENS] = config->max_output_tokens,
         [SETTING_REQUEST_TIMEOUT] = config->request_timeout_ms,
     };
+    return from_file[setting];
+}
+
+void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
+{
+    const struct endpoint_config *config = endpoint->config;
     for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
         struct endpoint_override *override = &endpoint->overrides[i];
         if (override->is_set && override->until_at_ms != 0 && override->until_at_ms <= wall_ms)
             override->is_set = false;
-        endpoint->values[i] = override->is_set ? override->value : from_file[i];
+        endpoint->values[i] = override->is_set ? override->value : endpoint_file_value(config, (enum endpoint_setting)i);
     }
     endpoint->values[SETTING_MAX_IN_FLIGHT] = min_i64(endpoint->values[SETTING_MAX_IN_FLIGHT], connections_most());
     struct pacer_limits limits = {.rpm = endpoint->values[SETTING_RPM],
@@ -137,6 +142,16 @@ void endpoint_set_override(struct endpoint *endpoint, const struct store_setting
             endpoint->overrides[i] = override;
     }
     endpoint_apply(endpoint, clock_wall_ms());
+}
+
+/* What the provider makes of how a call ended. */
+void endpoint_classify(const struct endpoint *endpoint, const struct net_response *response, struct provider_verdict *ret_verdict)
+{
+    static const enum provider_end ends[] = {
+        [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT,   [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
+        [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
+    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
+    endpoint->provider->classify(&answer, ret_verdict);
 }
 
 bool endpoint_is_down(const struct endpoint *endpoint)

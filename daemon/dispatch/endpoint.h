@@ -15,6 +15,7 @@ struct endpoint_setting_row {
     bool is_duration; /* written as "60s" */
     const char *help;
 };
+int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_setting setting); /* as the configuration has it */
 const struct endpoint_setting_row *endpoint_setting_rows(void); /* ENDPOINT_SETTING_COUNT of them */
 
 struct endpoint_override {

@@ -97,14 +97,10 @@ static void answer_caller(const struct probe *probe, const struct net_response *
 
 static void on_response(const struct net_response *response, void *arg)
 {
-    static const enum provider_end ends[] = {
-        [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT,   [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
-        [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
     struct probe *probe = arg;
     struct endpoint *endpoint = probe->endpoint;
-    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
     struct provider_verdict verdict = {0};
-    endpoint->provider->classify(&answer, &verdict);
+    endpoint_classify(endpoint, response, &verdict);
     record(probe, response, &verdict);
     struct pacer_outcome outcome = {.class = verdict.class, .sent_us = probe->sent_us, .latency_us = response->latency_us, .local_port = response->local_port,
                                     .is_test = true, .retry_after_ms = verdict.retry_after_ms, .quota_value = verdict.quota_value,
