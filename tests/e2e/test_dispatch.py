@@ -175,3 +175,12 @@ def test_a_drain_cuts_what_outlasts_it_and_nothing_is_spent(world):
     done = daemon.wait_done(run, 60)
     assert done["counts"]["succeeded"] == 5 and done["retries"]["lost"] == 5
     assert count_of(daemon, "select sum(retries_spent) from assignment") == 0
+
+
+def test_an_agent_of_the_pool_who_was_not_asked_for_is_no_answer(world):
+    sim, daemon = world("--unknown_agent_next", "2")
+    agents = [{"agent_id": "A0", "attributes": {"region": "north"}}, {"agent_id": "agent-of-no-pool", "attributes": {"region": "south"}}]  # the one that the simulator names
+    run = enqueue(daemon, 2, agents=agents, options={"match": ["region=region"]})
+    done = daemon.wait_done(run)
+    assert done["retries"]["invalid_answer"] == 2
+    assert [row["agent_id"] for row in daemon.results(run)] == ["A0", "A0"]
