@@ -3,24 +3,7 @@ import json
 import sqlite3
 import time
 
-import pytest
-from harness import Daemon, Sim, wait_until
-
-
-@pytest.fixture
-def world():
-    """Makes a simulator and a daemon on it, and takes both away."""
-    made = []
-
-    def make(*sim_settings, endpoint="", **more):
-        sim = Sim("--latency_ms", "20", *sim_settings)
-        daemon = Daemon(sim.url, endpoint=endpoint, **more)
-        made.extend([sim, daemon])
-        return sim, daemon.start()
-
-    yield make
-    for thing in reversed(made):
-        thing.remove() if isinstance(thing, Daemon) else thing.stop()
+from harness import wait_until
 
 
 AGENTS = [{"agent_id": f"A{n}", "capacity": 1000, "attributes": {"region": "north"}} for n in range(3)]
@@ -184,3 +167,14 @@ def test_an_agent_of_the_pool_who_was_not_asked_for_is_no_answer(world):
     done = daemon.wait_done(run)
     assert done["retries"]["invalid_answer"] == 2
     assert [row["agent_id"] for row in daemon.results(run)] == ["A0", "A0"]
+
+
+def test_a_success_that_was_sent_before_a_failure_confirms_nothing(world):
+    sim, daemon = world("--latency_ms", "1500", "--poison_keys", "P", "--poison_kind", "reset_before")
+    slow = daemon.create([("K", {"n": 1})], AGENTS)
+    wait_until(lambda: sim.stats()["in_flight"] == 1, 20, "the slow call is in flight")
+    sim.set(latency_ms=10)
+    run = daemon.create([("P", {"n": 2})], AGENTS)
+    calls = wait_until(lambda: len(found := [call for call in sim.record() if call.get("key") == "P"]) >= 2 and found, 30, "it is tried again")
+    assert daemon.counts(slow)["succeeded"] == 1 and daemon.counts(run)["failed"] == 0
+    assert calls[1]["arrival_ms"] - calls[0]["end_ms"] >= 1900  # held until the endpoint's own test request told
