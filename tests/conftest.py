@@ -67,3 +67,13 @@ def sim(make_sim):
 def daemon(make_daemon, sim):
     """A gallocd that is ready, on that gallocsim."""
     return make_daemon(sim.url).start()
+
+
+@pytest.fixture
+def world(make_sim, make_daemon):
+    """world("--malformed", 1, endpoint="max_in_flight = 8") gives a gallocsim that answers after 20 ms and a gallocd on it, ready."""
+    def make(*sim_settings, **daemon_arguments):
+        sim = make_sim("--latency_ms", 20, *sim_settings)
+        return sim, make_daemon(sim.url, **daemon_arguments).start()
+
+    return make

@@ -1,22 +1,6 @@
 """Each class of outcome, shown by what it costs an assignment: retries, waiting, calls. A test fails when its class's rule is broken."""
 import pytest
-from harness import Daemon, Sim, check_allocation, make_agents, make_loans, wait_until
-
-
-@pytest.fixture
-def world():
-    """Makes a simulator and a daemon on it, and takes both away."""
-    made = []
-
-    def make(*sim_settings, endpoint="", **more):
-        sim = Sim("--latency_ms", "20", *sim_settings)
-        daemon = Daemon(sim.url, endpoint=endpoint, **more)
-        made.extend([sim, daemon])
-        return sim, daemon.start()
-
-    yield make
-    for thing in reversed(made):
-        thing.remove() if isinstance(thing, Daemon) else thing.stop()
+from harness import check_allocation, make_agents, make_loans, wait_until
 
 
 def enqueue(daemon, count=20, agents=None, **members):

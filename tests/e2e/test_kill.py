@@ -2,7 +2,7 @@
 import csv
 
 import pytest
-from harness import ROOT, Daemon, Sim, check_allocation, wait_until
+from harness import ROOT, check_allocation, wait_until
 
 MAX_IN_FLIGHT = 24
 
@@ -23,12 +23,8 @@ def agents():
 
 
 @pytest.fixture
-def world():
-    sim = Sim("--latency_ms", "300", "--latency_sigma", "0.3")
-    daemon = Daemon(sim.url, endpoint=f"max_in_flight = {MAX_IN_FLIGHT}")
-    yield sim, daemon.start()
-    daemon.remove()
-    sim.stop()
+def slow_world(world):
+    return world("--latency_ms", "300", "--latency_sigma", "0.3", endpoint=f"max_in_flight = {MAX_IN_FLIGHT}")
 
 
 def enqueue(daemon, loans, agents):
@@ -47,8 +43,8 @@ def recorded(daemon, run, keys):
     return found
 
 
-def test_five_kills_lose_nothing_and_repeat_only_what_was_in_flight(world, loans, agents):
-    sim, daemon = world
+def test_five_kills_lose_nothing_and_repeat_only_what_was_in_flight(slow_world, loans, agents):
+    sim, daemon = slow_world
     run, keys = enqueue(daemon, loans, agents)
     kills, in_doubt = 0, 0
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
@@ -71,8 +67,8 @@ def test_five_kills_lose_nothing_and_repeat_only_what_was_in_flight(world, loans
     assert report["ok"], report
 
 
-def test_without_a_kill_every_call_is_recorded_once(world, loans, agents):
-    sim, daemon = world
+def test_without_a_kill_every_call_is_recorded_once(slow_world, loans, agents):
+    sim, daemon = slow_world
     run, keys = enqueue(daemon, loans, agents)
     daemon.wait_done(run)
     found = recorded(daemon, run, keys)
@@ -80,8 +76,8 @@ def test_without_a_kill_every_call_is_recorded_once(world, loans, agents):
     assert set(found) <= {"succeeded", "agent_full", "released"}
 
 
-def test_three_starts_within_a_minute_go_one_call_at_a_time_until_one_has_settled(world, loans, agents):
-    sim, daemon = world
+def test_three_starts_within_a_minute_go_one_call_at_a_time_until_one_has_settled(slow_world, loans, agents):
+    sim, daemon = slow_world
     run, _ = enqueue(daemon, loans, agents)
     wait_until(lambda: daemon.counts(run)["succeeded"] > 5, 30, "the run moves")
     for _ in range(2):
@@ -100,8 +96,8 @@ def test_three_starts_within_a_minute_go_one_call_at_a_time_until_one_has_settle
     assert len(alone) == 1, alone
 
 
-def test_a_kill_in_the_import_loses_no_answered_part(world):
-    sim, daemon = world
+def test_a_kill_in_the_import_loses_no_answered_part(slow_world):
+    sim, daemon = slow_world
     created = daemon.api("POST", "/v1/runs", {"agents": [{"agent_id": "A0"}], "paused": True}).json["id"]
     for part in range(1, 4):
         lines = "".join('{"key":"P%dR%d","fields":{"n":%d},"row":%d}\n' % (part, row, row, row) for row in range(1, 501))
@@ -114,8 +110,8 @@ def test_a_kill_in_the_import_loses_no_answered_part(world):
     assert daemon.counts(created)["pending"] == 1500
 
 
-def test_sigterm_drains_and_spends_no_retry(world, loans, agents):
-    sim, daemon = world
+def test_sigterm_drains_and_spends_no_retry(slow_world, loans, agents):
+    sim, daemon = slow_world
     run, keys = enqueue(daemon, loans, agents)
     wait_until(lambda: daemon.counts(run)["succeeded"] > 20, 30, "the run moves")
     assert daemon.stop() == 0

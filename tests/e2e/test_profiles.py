@@ -1,24 +1,9 @@
 """Each profile holds exactly its concurrency, with faults on, as the simulator's record shows."""
 import pytest
-from harness import Daemon, Sim, wait_until
+from harness import wait_until
 
 AGENTS = [{"agent_id": f"A{n}", "capacity": 200} for n in range(3)]
-FAULTS = ("--error_500", "0.04", "--malformed", "0.05", "--error_503", "0.03", "--unknown_agent", "0.03")
-
-
-@pytest.fixture
-def world():
-    made = []
-
-    def make(*sim_settings, **more):
-        sim = Sim("--seed", "5", *sim_settings)
-        daemon = Daemon(sim.url, **more)
-        made.extend([sim, daemon])
-        return sim, daemon.start()
-
-    yield make
-    for thing in reversed(made):
-        thing.remove() if isinstance(thing, Daemon) else thing.stop()
+FAULTS = ("--seed", "5", "--error_500", "0.04", "--malformed", "0.05", "--error_503", "0.03", "--unknown_agent", "0.03")
 
 
 def enqueue(daemon, count, **members):
