@@ -208,12 +208,12 @@ static bool is_long_wait(const struct pacer_answer *answer)
 }
 
 /* Starts what is ready as far as the pacer lets it. */
-static void start_ready(struct run_entry *run)
+static void start_ready(struct run_entry *run, bool with_slot_only)
 {
     struct run_dispatch *d = run->dispatch;
     struct endpoint *endpoint = run->endpoint;
     bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
-    while (d->ready != NULL) {
+    while (d->ready != NULL && (!with_slot_only || d->ready->keeps_slot)) {
         struct attempt *attempt = d->ready;
         struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), attempt_estimate(attempt), endpoint->in_flight, is_adaptive, attempt->keeps_slot);
         if (answer.wait != PACER_GO) {
@@ -295,13 +295,15 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
     size_t count = runs_of(engine, endpoint, &runs);
     struct pacer_now now = engine_now();
     int64_t spoken_for = 0; /* slots that claims of this turn will fill */
+    for (size_t i = 0; i < count; i++)
+        start_ready(runs[i], true); /* a re-ask has its slot already: kept back, it would keep that from those who wait for one */
     for (size_t i = 0; i < count; i++) {
         struct run_entry *run = runs[i];
         bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
         if (i > 0 && run->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
             break; /* the rest is of lower priority still */
         away_release(engine, run, now.wall_ms);
-        start_ready(run);
+        start_ready(run, false);
         end_batch(run, now.mono_us);
         struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, is_adaptive, false);
         if (answer.wait != PACER_GO && answer.wait_us >= 0)

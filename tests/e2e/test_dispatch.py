@@ -178,3 +178,15 @@ def test_a_success_that_was_sent_before_a_failure_confirms_nothing(world):
     calls = wait_until(lambda: len(found := [call for call in sim.record() if call.get("key") == "P"]) >= 2 and found, 30, "it is tried again")
     assert daemon.counts(slow)["succeeded"] == 1 and daemon.counts(run)["failed"] == 0
     assert calls[1]["arrival_ms"] - calls[0]["end_ms"] >= 1900  # held until the endpoint's own test request told
+
+
+def test_an_answer_asked_for_again_keeps_its_slot_from_nobody(world):
+    sim, daemon = world("--latency_ms", "1500", "--malformed_next", "1", endpoint="max_in_flight = 1")
+    low = enqueue(daemon, 1)
+    wait_until(lambda: sim.stats()["in_flight"] == 1, 20, "the only slot is taken")
+    high = enqueue(daemon, 2, profile="sequential", options={"priority": 10})
+    wait_until(lambda: daemon.counts(high)["leased"] == 1, 20, "a run of higher priority waits for it")
+    sim.set(latency_ms=10)
+    for run in (low, high):
+        assert daemon.wait_done(run, 15)["counts"]["failed"] == 0
+    assert daemon.run(low)["retries"]["invalid_answer"] == 1
