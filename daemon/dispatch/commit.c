@@ -197,8 +197,10 @@ static void took_endpoint_set(struct engine *engine, struct store_op *op)
 static void took_sweep(struct engine *engine, struct store_op *op)
 {
     struct run_entry *run = registry_run_by_id(&engine->registry, ((struct store_sweep *)op)->run);
-    if (run != NULL && run->dispatch != NULL)
-        run->dispatch->dry_until_us = 0;
+    if (run == NULL || run->dispatch == NULL)
+        return;
+    run->dispatch->dry_until_us = 0;
+    run->dispatch->away_changes = -1; /* rows that wait for an agent may be gone: they are looked at anew, so that nobody waits for them */
 }
 
 static void (*const takers[STORE_OP_KIND_COUNT])(struct engine *engine, struct store_op *op) = {

@@ -190,3 +190,14 @@ def test_an_answer_asked_for_again_keeps_its_slot_from_nobody(world):
     for run in (low, high):
         assert daemon.wait_done(run, 15)["counts"]["failed"] == 0
     assert daemon.run(low)["retries"]["invalid_answer"] == 1
+
+
+def test_a_run_whose_waiting_row_was_cancelled_ends(world):
+    sim, daemon = world("--poison_keys", "P", "--poison_kind", "error_400")
+    agents = [{"agent_id": "A0", "capacity": 9, "available": False, "until": "2199-01-01T00:00:00Z", "attributes": {"region": "north"}},
+              {"agent_id": "A1", "capacity": 9, "attributes": {"region": "south"}}]
+    run = daemon.create([("K", {"region": "north"}), ("P", {"region": "south"})], agents, options={"match": ["region=region"]})
+    wait_until(lambda: (daemon.run(run)["waiting"] or {}).get("code") == "no_places" and sim.stats()["received"] == 1, 20, "one waits for an agent, one is held")
+    daemon.ctl("cancel", run, "--key", "K", "--yes")
+    counts = daemon.wait_done(run, 10)["counts"]
+    assert (counts["cancelled"], counts["failed"]) == (1, 1)
