@@ -1,16 +1,13 @@
 /* One attempt: candidates, prompt, request, response, validation, decision. The lease, the attempt and its call are durable before it comes here; what comes
  * of it leaves through settle.c. Rendered at the moment of sending, so that loads and open agents are fresh. */
+#include "dispatch/call.h"
 #include "dispatch/dispatch.h"
 
 #include "base/json_out.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "core/limits.h"
 
-#include <inttypes.h>
 #include <string.h>
-
-enum { CONNECT_TIMEOUT_MS = 10000, STALL_TIMEOUT_MS = 20000 };
 
 void attempt_free(struct attempt *attempt)
 {
@@ -139,34 +136,18 @@ static void on_response(const struct net_response *response, void *arg);
 static void send_request(struct attempt *attempt, struct provider_request *request)
 {
     struct endpoint *endpoint = attempt->endpoint;
-    struct net_request call = {.url = buf_text(&request->url),
-                               .method = request->method,
-                               .headers = request->headers,
-                               .secret_header = request->secret_header,
-                               .secret = secret_text(endpoint->secret),
-                               .proxy = endpoint->config->proxy,
-                               .ca_file = endpoint->config->ca_file,
-                               .allow_plain_http = endpoint->config->allow_plain_http,
-                               /* What was tried before may have died with a reused connection, which spends nothing: on a new one its end is clear. */
-                               .wants_new_connection = attempt->n > 1 && !attempt->keeps_slot,
-                               .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-                               .total_timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
-                               .stall_timeout_ms = STALL_TIMEOUT_MS,
-                               .answer_cap_bytes = LIMIT_ANSWER_BYTES,
-                               .done = on_response,
-                               .arg = attempt};
-    struct pacer_now now = engine_now();
-    call.body_len = request->body.len;
-    call.body = buf_take(&request->body);
-    attempt->est_tokens = (int64_t)call.body_len / 4;
-    endpoint->dispatch->prompt_tokens += (attempt->est_tokens - endpoint->dispatch->prompt_tokens) / 8;
+    const struct call_sending sending = {.timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
+                                         /* What was tried before may have died with a reused connection, which spends nothing: on a new one its end is clear. */
+                                         .wants_new_connection = attempt->n > 1 && !attempt->keeps_slot,
+                                         .done = on_response,
+                                         .arg = attempt};
+    int64_t tokens = call_tokens((int64_t)request->body.len);
+    endpoint->dispatch->prompt_tokens += (tokens - endpoint->dispatch->prompt_tokens) / 8;
     if (endpoint->dispatch->prompt_tokens == 0)
-        endpoint->dispatch->prompt_tokens = attempt->est_tokens;
-    attempt->sent_us = now.mono_us;
+        endpoint->dispatch->prompt_tokens = tokens;
     attempt->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
-    pacer_sent(endpoint->pacer, now, attempt->est_tokens);
     endpoint->calls++;
-    attempt->call_handle = net_start(attempt->engine->net, &call);
+    attempt->call_handle = call_send(endpoint, request, &sending, &attempt->sent_us);
     attempt->fly_next = attempt->engine->flying;
     attempt->fly_at = &attempt->engine->flying;
     if (attempt->fly_next != NULL)
@@ -286,21 +267,12 @@ static enum outcome_class validate(struct attempt *attempt, const char *text, st
 static void tell_pacer(struct attempt *attempt, const struct net_response *response, const struct provider_verdict *verdict, enum outcome_class class,
                        struct pacer_change *ret_change)
 {
-    struct pacer_outcome outcome = {.class = class,
-                                    .sent_us = attempt->sent_us,
-                                    .latency_us = response->latency_us,
-                                    /* Calls that die with one connection are one failure; answers on it are each their own. */
-                                    .local_port = response->status == 0 ? response->local_port : 0,
-                                    .is_first_attempt = attempt->n == 1,
-                                    .failed_before = attempt->budget.failures > 0,
-                                    .was_full = attempt->was_full,
-                                    .in_flight = attempt->endpoint->in_flight - 1,
-                                    .is_capacity = verdict->is_capacity,
-                                    .retry_after_ms = verdict->retry_after_ms,
-                                    .quota_value = verdict->quota_value,
-                                    .quota_is_tokens = verdict->quota_unit == QUOTA_TOKENS,
-                                    .quota_is_spend = verdict->quota_span == QUOTA_SPEND,
-                                    .tokens = verdict->tokens[TOKEN_IN]};
+    struct pacer_outcome outcome = call_outcome(response, verdict, attempt->sent_us);
+    outcome.class = class; /* as the answer was judged */
+    outcome.is_first_attempt = attempt->n == 1;
+    outcome.failed_before = attempt->budget.failures > 0;
+    outcome.was_full = attempt->was_full;
+    outcome.in_flight = attempt->endpoint->in_flight - 1;
     pacer_outcome(attempt->endpoint->pacer, engine_now(), &outcome, ret_change);
 }
 
@@ -375,16 +347,11 @@ static void fill_call(struct attempt *attempt, struct settle_item *item, const s
     item->http_status = response->status;
     item->local_port = response->local_port;
     item->latency_ms = response->latency_us / 1000;
-    for (int i = 0; i < TOKEN_COUNT; i++) /* a count of zero is left out of the usage: told as a whole or not at all */
-        item->tokens[i] = verdict->tokens[TOKEN_IN] >= 0 ? max_i64(verdict->tokens[i], 0) : -1;
-    const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
-    item->cost_micros = price_of_call(attempt->engine, endpoint, model, item->tokens, item->currency);
-    for (int i = 0; i < TOKEN_COUNT; i++)
-        endpoint->tokens[i] += max_i64(item->tokens[i], 0);
-    if (item->cost_micros >= 0)
-        endpoint->cost_micros += item->cost_micros;
-    else if (item->tokens[TOKEN_IN] >= 0)
-        endpoint->cost_unknown++;
+    struct call_charge charge;
+    call_charge(endpoint, verdict, &charge);
+    memcpy(item->tokens, charge.tokens, sizeof item->tokens);
+    item->cost_micros = charge.cost_micros;
+    memcpy(item->currency, charge.currency, sizeof item->currency);
     endpoint->counts[item->class]++;
 }
 
@@ -407,12 +374,7 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
         count_rejection(attempt, item->http_status, item->message ? item->message : "");
     if (row->puts_endpoint_down && attempt->sent_us >= endpoint->dispatch->up_us)
         endpoint_go_down(attempt->engine, endpoint, item->class, item->message);
-    if (change->opened)
-        log_event(LOG_LEVEL_WARNING, "breaker_open", "endpoint=%s text=\"%.200s\"", endpoint->config->name, item->message ? item->message : "");
-    if (change->blocked)
-        log_event(LOG_LEVEL_NOTICE, "throttled", "endpoint=%s text=\"%.200s\"", endpoint->config->name, item->message ? item->message : "");
-    if (change->opened || change->blocked)
-        notice_endpoint(attempt->engine, endpoint, item->message);
+    call_tell_change(endpoint, change, item->message ? item->message : "");
 }
 
 static void on_response(const struct net_response *response, void *arg)
@@ -420,7 +382,7 @@ static void on_response(const struct net_response *response, void *arg)
     struct attempt *attempt = arg;
     land(attempt);
     struct provider_verdict verdict = {0};
-    endpoint_classify(attempt->endpoint, response, &verdict);
+    call_classify(attempt->endpoint, response, &verdict);
     struct settle_item *item = settle_add(attempt);
     struct alloc_answer decision = {.reason = NULL};
     struct galloc_error error = {.message = ""};

@@ -2,6 +2,7 @@
  *
  *   pump.c      who may go now: claims rows ahead, starts attempts, gives unsent ones back
  *   attempt.c   one attempt: candidates, prompt, request, response, validation, decision
+ *   call.c      one call, an attempt's or a test request's: sent, classified, priced, told to the pacer (call.h)
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
  *   away.c      rows that wait for an agent who is away until a date
@@ -63,7 +64,6 @@ struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_confi
 void endpoint_free(struct endpoint *endpoint);
 void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms); /* overrides over the file; the pacer's limits */
 void endpoint_set_override(struct endpoint *endpoint, const struct store_setting *setting, bool is_set);
-void endpoint_classify(const struct endpoint *endpoint, const struct net_response *response, struct provider_verdict *ret_verdict); /* the caller clears it */
 void endpoint_read_key(struct engine *engine, struct endpoint *endpoint);
 void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text);
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);

@@ -144,16 +144,6 @@ void endpoint_set_override(struct endpoint *endpoint, const struct store_setting
     endpoint_apply(endpoint, clock_wall_ms());
 }
 
-/* What the provider makes of how a call ended. */
-void endpoint_classify(const struct endpoint *endpoint, const struct net_response *response, struct provider_verdict *ret_verdict)
-{
-    static const enum provider_end ends[] = {
-        [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT,   [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
-        [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
-    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
-    endpoint->provider->classify(&answer, ret_verdict);
-}
-
 bool endpoint_is_down(const struct endpoint *endpoint)
 {
     return endpoint->state.down_class >= 0 || endpoint->secret == NULL;

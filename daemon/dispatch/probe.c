@@ -1,9 +1,7 @@
 /* The endpoint's own small test request: every probe of an open breaker, the judge of failures held for two seconds, and `endpoint test`. One in flight at a time;
  * its call is in the store before it is sent, like any other. */
+#include "dispatch/call.h"
 #include "dispatch/dispatch.h"
-
-#include "base/log.h"
-#include "core/limits.h"
 
 #include <string.h>
 
@@ -32,8 +30,6 @@ static void on_call_ended(struct store_op *op)
 
 static void record(struct probe *probe, const struct net_response *response, const struct provider_verdict *verdict)
 {
-    struct engine *engine = probe->engine;
-    struct endpoint *endpoint = probe->endpoint;
     struct store_call_end *end = store_op_new(OP_CALL_END, on_call_ended, NULL);
     end->call = probe->call;
     end->is_lost = verdict->class == OUTCOME_LOST;
@@ -41,13 +37,12 @@ static void record(struct probe *probe, const struct net_response *response, con
     end->http_status = response->status;
     end->local_port = response->local_port;
     end->latency_ms = response->latency_us / 1000;
-    memcpy(end->tokens, verdict->tokens, sizeof end->tokens);
-    end->cost_micros = price_of_call(engine, endpoint, verdict->model_version ? verdict->model_version : endpoint->config->model, verdict->tokens, end->currency);
-    for (int i = 0; i < TOKEN_COUNT; i++)
-        endpoint->tokens[i] += max_i64(verdict->tokens[i], 0);
-    if (end->cost_micros > 0)
-        endpoint->cost_micros += end->cost_micros;
-    owed_submit(engine, &end->op);
+    struct call_charge charge;
+    call_charge(probe->endpoint, verdict, &charge);
+    memcpy(end->tokens, charge.tokens, sizeof end->tokens);
+    end->cost_micros = charge.cost_micros;
+    memcpy(end->currency, charge.currency, sizeof end->currency);
+    owed_submit(probe->engine, &end->op);
 }
 
 static bool is_well(enum outcome_class class)
@@ -66,14 +61,7 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
         held_drop(endpoint, 0);
     if (outcome_row(class)->puts_endpoint_down && probe->sent_us >= endpoint->dispatch->up_us)
         endpoint_go_down(probe->engine, endpoint, class, words);
-    if (change->opened) {
-        log_event(LOG_LEVEL_WARNING, "breaker_open", "endpoint=%s text=\"%.200s\"", endpoint->config->name, words);
-        notice_endpoint(probe->engine, endpoint, words);
-    }
-    if (change->closed) {
-        log_event(LOG_LEVEL_NOTICE, "breaker_closed", "endpoint=%s", endpoint->config->name);
-        notice_endpoint(probe->engine, endpoint, "the endpoint answers again");
-    }
+    call_tell_change(endpoint, change, words);
     for (struct run_entry *run = probe->engine->registry.runs; change->strikes_full && run != NULL; run = run->next) {
         if (run->endpoint != endpoint || !run_is_runnable(probe->engine, run) || run->dispatch->spares_pause || run->dispatch->last_problem[0] == '\0')
             continue;
@@ -100,12 +88,10 @@ static void on_response(const struct net_response *response, void *arg)
     struct probe *probe = arg;
     struct endpoint *endpoint = probe->endpoint;
     struct provider_verdict verdict = {0};
-    endpoint_classify(endpoint, response, &verdict);
+    call_classify(endpoint, response, &verdict);
     record(probe, response, &verdict);
-    struct pacer_outcome outcome = {.class = verdict.class, .sent_us = probe->sent_us, .latency_us = response->latency_us, .local_port = response->local_port,
-                                    .is_test = true, .retry_after_ms = verdict.retry_after_ms, .quota_value = verdict.quota_value,
-                                    .quota_is_tokens = verdict.quota_unit == QUOTA_TOKENS, .quota_is_spend = verdict.quota_span == QUOTA_SPEND,
-                                    .tokens = verdict.tokens[TOKEN_IN]};
+    struct pacer_outcome outcome = call_outcome(response, &verdict, probe->sent_us);
+    outcome.is_test = true;
     struct pacer_change change;
     pacer_outcome(endpoint->pacer, engine_now(), &outcome, &change);
     follow_up(probe, &verdict, &change);
@@ -129,33 +115,13 @@ static void on_call_begun(struct store_op *op)
     struct store_call_begin *begin = (struct store_call_begin *)op;
     struct probe *probe = op->arg;
     struct endpoint *endpoint = probe->endpoint;
-    struct provider_request *request = &probe->request;
     if (op->code < 0) {
         fail_probe(probe, OUTCOME_UNAVAILABLE, op->error.message);
     } else {
-        struct net_request call = {.url = buf_text(&request->url),
-                                   .method = request->method,
-                                   .headers = request->headers,
-                                   .secret_header = request->secret_header,
-                                   .secret = secret_text(endpoint->secret),
-                                   .proxy = endpoint->config->proxy,
-                                   .ca_file = endpoint->config->ca_file,
-                                   .allow_plain_http = endpoint->config->allow_plain_http,
-                                   .wants_new_connection = true, /* the death of a reused one would tell nothing */
-                                   .connect_timeout_ms = min_i64(probe->timeout_ms, 10000),
-                                   .total_timeout_ms = probe->timeout_ms,
-                                   .stall_timeout_ms = probe->timeout_ms,
-                                   .answer_cap_bytes = LIMIT_ANSWER_BYTES,
-                                   .done = on_response,
-                                   .arg = probe};
-        struct pacer_now now = engine_now();
-        call.body_len = request->body.len;
-        call.body = buf_take(&request->body);
+        const struct call_sending sending = {.timeout_ms = probe->timeout_ms, .wants_new_connection = true, .done = on_response, .arg = probe};
         probe->call = begin->ret_call;
-        probe->sent_us = now.mono_us;
         endpoint->test_calls++;
-        pacer_sent(endpoint->pacer, now, (int64_t)call.body_len / 4);
-        net_start(probe->engine->net, &call);
+        call_send(endpoint, &probe->request, &sending, &probe->sent_us);
     }
     store_op_free(op);
 }

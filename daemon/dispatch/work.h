@@ -24,7 +24,7 @@ struct attempt {
     bool keeps_slot;            /* a re-ask: its place is taken already */
     bool has_slot;              /* counted in endpoint->in_flight, the run's and the pool's */
     bool was_full;              /* sent when calls under way were at the limit */
-    int64_t sent_us, est_tokens;
+    int64_t sent_us;
     int64_t *candidates;        /* owned: ids of the agents named in the prompt */
     size_t candidate_count;
     int64_t excluded;           /* the agent that was full in the attempt before; 0 */
