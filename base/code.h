@@ -26,6 +26,7 @@
     X(PART_OUT_OF_ORDER,   "part_out_of_order",     409,  6, "parts are numbered from 1 and sent in order")         \
     X(PART_DIFFERS,        "part_differs",          409,  6, "a part of this number with other content stands")     \
     X(KEY_REUSED,          "idempotency_key_reused",409,  6, "this Idempotency-Key belongs to another request")     \
+    X(LEASE_LOST,          "lease_lost",            410,  6, "the lease is over: its work is in other hands")        \
     X(LENGTH_REQUIRED,     "length_required",       411,  2, "the body's length is missing")                        \
     X(TOO_LARGE,           "too_large",             413,  7, "larger than the limit")                               \
     X(URI_TOO_LONG,        "uri_too_long",          414,  2, "the path is longer than the limit")                   \

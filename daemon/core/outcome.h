@@ -38,7 +38,8 @@ enum outcome_rule {
     X(RELEASED,       "released",        RULE_GIVEN_BACK, false, "given back before it was sent")                           \
     X(DROPPED,        "dropped",         RULE_FINAL,      false, "answered after the assignment was cancelled")             \
     X(CORRUPT,        "corrupt",         RULE_FINAL,      false, "the stored input does not match its digest")              \
-    X(POISON,         "poison",          RULE_FINAL,      false, "three workers were lost on it")
+    X(POISON,         "poison",          RULE_FINAL,      false, "three workers were lost on it")                            \
+    X(WORKER,         "worker",          RULE_FINAL,      false, "the worker gave it up")
 
 enum outcome_class {
 #define X(symbol, name, rule, is_down, text) OUTCOME_##symbol,

@@ -178,6 +178,7 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     case OUTCOME_DROPPED:
     case OUTCOME_CORRUPT:
     case OUTCOME_POISON:
+    case OUTCOME_WORKER:
     case OUTCOME_CLASS_COUNT:
     default:
         pace_canary_failed(&pacer->pace, outcome->sent_us);

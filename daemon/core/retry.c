@@ -48,3 +48,16 @@ struct retry_decision retry_decide(const struct retry_input *input, struct retry
         return (struct retry_decision){.action = RETRY_FAIL};
     }
 }
+
+struct retry_decision retry_decide_outside(enum outcome_class class, int64_t max_retries, int64_t backoff_max_ms, struct retry_budget *budget, struct rng *rng)
+{
+    struct retry_input input = {.class = class, .run_has_success = true, .backoff_max_ms = backoff_max_ms};
+    struct retry_decision decision = retry_decide(&input, budget, rng);
+    if (decision.action == RETRY_HOLD_TRANSIENT) { /* the worker's own word: there is no endpoint to be judged first */
+        budget->retries_spent++;
+        decision.action = budget->retries_spent > max_retries ? RETRY_FAIL : RETRY_PENDING;
+    } else if (decision.action == RETRY_ASK_NOW) {
+        decision.action = RETRY_PENDING; /* whoever leases next asks */
+    }
+    return decision;
+}

@@ -36,6 +36,9 @@ struct retry_input {
 };
 struct retry_decision retry_decide(const struct retry_input *input, struct retry_budget *budget, struct rng *rng);
 
+/* The same for what an outside worker told, where nobody judges an endpoint: a TRANSIENT error spends a retry at once (more than max_retries: fail). Never a hold. */
+struct retry_decision retry_decide_outside(enum outcome_class class, int64_t max_retries, int64_t backoff_max_ms, struct retry_budget *budget, struct rng *rng);
+
 /* Full jitter on 1, 2, 4, 8 s: uniform from 0 to min(2^(n-1) s, backoff_max), n from 1 (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015). */
 int64_t retry_jitter_ms(int32_t n, int64_t backoff_max_ms, struct rng *rng);
 

@@ -28,6 +28,7 @@ enum store_count_kind { /* stored numbers of run_count.kind */
     COUNT_DUPLICATES = 94, /* rows passed over as repeated */
     COUNT_REJECTED = 95,   /* rows refused at import */
     COUNT_RETRIES = 96,    /* retries spent (confirmed transient failures) */
+    COUNT_OUTSIDE = 97,    /* of the leased rows, those in outside workers' hands, now */
     COUNT_KIND_END = 100
 };
 

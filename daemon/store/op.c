@@ -3,6 +3,16 @@
 
 #include <stdlib.h>
 
+const char *verdict_name(enum verdict verdict)
+{
+    static const char *const names[VERDICT_OF_COUNT] = {
+        [VERDICT_OF_SUCCEEDED] = "succeeded", [VERDICT_OF_FAILED] = "failed",         [VERDICT_OF_RETRY] = "retry",
+        [VERDICT_OF_STALE] = "stale",         [VERDICT_OF_DUPLICATE] = "duplicate",   [VERDICT_OF_AGENT_FULL] = "agent_full",
+        [VERDICT_OF_INVALID_ANSWER] = "invalid_answer",
+    };
+    return names[verdict];
+}
+
 static void list_free(char **list)
 {
     for (size_t i = 0; list != NULL && list[i] != NULL; i++)
@@ -162,6 +172,25 @@ static void doctor_clear(struct store_op *op)
     buf_clear(&CONTAINER_OF(op, struct store_doctor, op)->ret_report);
 }
 
+static void lease_expire_clear(struct store_op *op)
+{
+    struct store_lease_expire *expire = CONTAINER_OF(op, struct store_lease_expire, op);
+    for (size_t i = 0; i < expire->ret_count; i++)
+        free(expire->ret_leases[i].worker);
+    free(expire->ret_leases);
+}
+
+static void verdicts_clear(struct store_op *op)
+{
+    struct store_verdicts *verdicts = CONTAINER_OF(op, struct store_verdicts, op);
+    for (size_t i = 0; i < verdicts->count; i++) {
+        free(verdicts->items[i].key);
+        free(verdicts->items[i].result);
+        free(verdicts->items[i].message);
+    }
+    free(verdicts->items);
+}
+
 static void nothing_clear(struct store_op *op)
 {
     (void)op;
@@ -179,8 +208,12 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_JUDGE] = {"judge", STORE_SETTLE, sizeof(struct store_judge), judge_clear},
     [OP_RELEASE] = {"release", STORE_SETTLE, sizeof(struct store_release), release_clear},
     [OP_CALL_END] = {"call_end", STORE_SETTLE, sizeof(struct store_call_end), nothing_clear},
+    [OP_VERDICTS] = {"verdicts", STORE_SETTLE, sizeof(struct store_verdicts), verdicts_clear},
+    [OP_LEASE_END] = {"lease_end", STORE_SETTLE, sizeof(struct store_lease_end), nothing_clear},
     [OP_CLAIM] = {"claim", STORE_LEASE, sizeof(struct store_claim), claim_clear},
     [OP_CALL_BEGIN] = {"call_begin", STORE_LEASE, sizeof(struct store_call_begin), call_begin_clear},
+    [OP_LEASE_RENEW] = {"lease_renew", STORE_LEASE, sizeof(struct store_lease_renew), nothing_clear},
+    [OP_LEASE_EXPIRE] = {"lease_expire", STORE_LEASE, sizeof(struct store_lease_expire), lease_expire_clear},
     [OP_RUN_CREATE] = {"run_create", STORE_OPERATOR, sizeof(struct store_run_create), run_create_clear},
     [OP_RUN_COMMIT] = {"run_commit", STORE_OPERATOR, sizeof(struct store_run_commit), nothing_clear},
     [OP_RUN_PAUSE] = {"run_pause", STORE_OPERATOR, sizeof(struct store_run_pause), run_pause_clear},

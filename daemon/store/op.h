@@ -13,7 +13,8 @@ enum store_lane { STORE_SETTLE, STORE_LEASE, STORE_OPERATOR, STORE_IMPORT, STORE
 
 enum store_op_kind {
     OP_SETTLE, OP_JUDGE, OP_RELEASE, OP_CALL_END,
-    OP_CLAIM, OP_CALL_BEGIN,
+    OP_VERDICTS, OP_LEASE_END,
+    OP_CLAIM, OP_CALL_BEGIN, OP_LEASE_RENEW, OP_LEASE_EXPIRE,
     OP_RUN_CREATE, OP_RUN_COMMIT, OP_RUN_PAUSE, OP_RUN_SET, OP_SWEEP, OP_POOL_PUT, OP_POOL_RESET, OP_AGENT_SET,
     OP_ENDPOINT_SET, OP_ENDPOINT_STATE, OP_AUDIT,
     OP_IMPORT,
@@ -112,7 +113,7 @@ struct store_release {
 };
 
 /* CLAIM: leases up to `max` due rows of a run: waiting rows that are due (not late) first, then fresh ones in order, then late ones that are due.
- * Lease, attempts and (with an endpoint) calls are made in the same transaction. `in_order` is for `sequential`: only the first row of the run that is
+ * Lease, attempts and (with an endpoint) calls are made in the same transaction. An outside worker (`worker`) gets a row that `goes_alone` as a lease's only one. `in_order` is for `sequential`: only the first row of the run that is
  * neither final nor held as rejected is leased, and only when it is due. */
 struct leased_row {
     int64_t assignment, call;
@@ -129,6 +130,7 @@ struct store_claim {
     char *endpoint;   /* owned; NULL: an outside worker */
     char *worker;     /* owned; NULL: the built-in one */
     int64_t ttl_ms;   /* of an outside worker; 0 for the built-in one */
+    int64_t max_bytes; /* of keys and fields together, but always one row; 0: no cap */
     /* out */
     int64_t ret_lease;
     struct leased_row *ret_rows; /* owned */

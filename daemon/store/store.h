@@ -8,6 +8,7 @@
 #define GALLOC_STORE_STORE_H
 
 #include "store/op_admin.h"
+#include "store/op_lease.h"
 #include "store/op_run.h"
 #include "store/read.h"
 

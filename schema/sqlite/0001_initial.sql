@@ -107,7 +107,8 @@ CREATE TABLE assignment (           -- narrow and hot
   retries_spent  INTEGER NOT NULL DEFAULT 0,
   reasks_spent   INTEGER NOT NULL DEFAULT 0,
   fulls_spent    INTEGER NOT NULL DEFAULT 0,
-  lost_alone     INTEGER NOT NULL DEFAULT 0,
+  goes_alone     INTEGER NOT NULL DEFAULT 0 CHECK (goes_alone IN (0, 1)), -- an outside worker was lost with it: a lease of its own from now on
+  lost_alone     INTEGER NOT NULL DEFAULT 0,                              -- so often lost as the only row of a lease
   token_cap      INTEGER NOT NULL DEFAULT 0,                              -- raised after a truncated answer; 0: the endpoint's
   class          INTEGER,                                                 -- of the last attempt; the cause of a failure
   agent          INTEGER REFERENCES agent(id),                            -- set while succeeded
@@ -139,9 +140,14 @@ CREATE TABLE lease (                -- a batch in one worker's hands
   number      INTEGER PRIMARY KEY,                                        -- only grows: from meta.lease_number
   run         INTEGER NOT NULL REFERENCES run(id),
   worker      TEXT,                                                       -- NULL: the built-in worker
+  ttl_ms      INTEGER,                                                    -- NULL: the built-in worker
   deadline_ms INTEGER,                                                    -- store clock; NULL: as long as this life of the daemon
+  row_count   INTEGER NOT NULL DEFAULT 0,                                 -- handed out
+  ended_at_ms INTEGER,                                                    -- an outside worker's: kept for a while, for late results
   node        INTEGER NOT NULL REFERENCES node(id)
 ) STRICT;
+CREATE INDEX lease_deadline ON lease(deadline_ms) WHERE worker IS NOT NULL AND ended_at_ms IS NULL;
+CREATE INDEX lease_ended    ON lease(ended_at_ms) WHERE ended_at_ms IS NOT NULL;
 
 CREATE TABLE call (                 -- one API request; a test request of the endpoint has no attempt
   id           INTEGER PRIMARY KEY,

@@ -36,6 +36,31 @@ static void test_states(void **state)
     assert_int_equal(run_state_by_name("bogus"), -1);
 }
 
+/* What an outside worker told: nothing is held, its error spends a retry at once. */
+static void test_budgets_outside(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 7);
+    struct retry_budget budget = {0};
+    for (int i = 1; i <= 3; i++) {
+        struct retry_decision decision = retry_decide_outside(OUTCOME_TRANSIENT, 3, 8000, &budget, &rng);
+        assert_int_equal(decision.action, RETRY_PENDING);
+        assert_int_equal(budget.retries_spent, i);
+        assert_true(decision.delay_ms < 1000 << (i - 1));
+    }
+    assert_int_equal(retry_decide_outside(OUTCOME_TRANSIENT, 3, 8000, &budget, &rng).action, RETRY_FAIL);
+    budget = (struct retry_budget){0};
+    for (int i = 0; i < RETRY_REASKS_MAX; i++)
+        assert_int_equal(retry_decide_outside(OUTCOME_INVALID_ANSWER, 3, 8000, &budget, &rng).action, RETRY_PENDING);
+    assert_int_equal(retry_decide_outside(OUTCOME_INVALID_ANSWER, 3, 8000, &budget, &rng).action, RETRY_FAIL);
+    assert_int_equal(budget.retries_spent, 0);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(retry_decide_outside(OUTCOME_AGENT_FULL, 3, 8000, &budget, &rng).action, RETRY_PENDING);
+    assert_int_equal(retry_decide_outside(OUTCOME_WORKER, 3, 8000, &budget, &rng).action, RETRY_FAIL);
+    assert_int_equal(retry_decide_outside(OUTCOME_SUCCEEDED, 3, 8000, &budget, &rng).action, RETRY_SUCCEED);
+}
+
 /* What each class does to an assignment whose budgets are untouched. */
 static void test_budgets(void **state)
 {
@@ -421,7 +446,8 @@ static void test_eta(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_states),           cmocka_unit_test(test_budgets),     cmocka_unit_test(test_budgets_run_out),
+        cmocka_unit_test(test_states),           cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_budgets_outside),     cmocka_unit_test(test_budgets_run_out),
         cmocka_unit_test(test_breaker),          cmocka_unit_test(test_breaker_strikes_and_brownout),
         cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_test_request_and_block), cmocka_unit_test(test_quota_day),
         cmocka_unit_test(test_concurrency),      cmocka_unit_test(test_rooms),       cmocka_unit_test(test_match),
