@@ -152,7 +152,8 @@ void pace_canary_failed(struct pace *pace, int64_t sent_us)
         pace->has_canary = false;
 }
 
-void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens)
+/* The entry of what was sent then; log_count when it has left. */
+static size_t find_sent(struct pace *pace, int64_t sent_us)
 {
     size_t low = 0, high = pace->log_count;
     while (low < high) { /* the log is in order of time */
@@ -162,10 +163,31 @@ void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens)
         else
             high = mid;
     }
-    if (low < pace->log_count && entry_at(pace, low)->at_us == sent_us) {
-        pace->log_tokens += tokens - entry_at(pace, low)->tokens;
-        entry_at(pace, low)->tokens = tokens;
+    return low < pace->log_count && entry_at(pace, low)->at_us == sent_us ? low : pace->log_count;
+}
+
+void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens)
+{
+    size_t at = find_sent(pace, sent_us);
+    if (at == pace->log_count)
+        return;
+    pace->log_tokens += tokens - entry_at(pace, at)->tokens;
+    entry_at(pace, at)->tokens = tokens;
+}
+
+void pace_unsent(struct pace *pace, int64_t sent_us, int64_t sent_wall_ms)
+{
+    size_t at = find_sent(pace, sent_us);
+    if (at < pace->log_count) {
+        pace->log_tokens -= entry_at(pace, at)->tokens;
+        for (pace->log_count--; at < pace->log_count; at++)
+            *entry_at(pace, at) = *entry_at(pace, at + 1);
     }
+    if (pace->day_count > 0 && clock_next_pacific_midnight_ms(sent_wall_ms) == pace->day_ends_at_ms) /* else a new day has begun since */
+        pace->day_count--;
+    if (pace->rate > 0)
+        pace->credit += 1;
+    pace_canary_failed(pace, sent_us);
 }
 
 void pace_accepted(struct pace *pace, int64_t now_us, int64_t sent_us)

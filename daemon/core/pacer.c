@@ -80,6 +80,11 @@ void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens)
     pace_sent(&pacer->pace, now.mono_us, now.wall_ms, tokens);
 }
 
+void pacer_unsent(struct pacer *pacer, struct pacer_now then)
+{
+    pace_unsent(&pacer->pace, then.mono_us, then.wall_ms);
+}
+
 /* The endpoint answered: it is up. True when that ended an outage. */
 static bool on_answer(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {

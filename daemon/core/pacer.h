@@ -40,6 +40,7 @@ struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t
 /* How long until the endpoint's own test request may go, by quotas, hints and the canary alone: 0 now; microseconds; -1: after the next outcome. */
 int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now);
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens);
+void pacer_unsent(struct pacer *pacer, struct pacer_now then); /* what was counted at that moment did not go out */
 
 /* What came back. */
 struct pacer_outcome {

@@ -9,6 +9,7 @@ struct probe {
     struct engine *engine;
     struct endpoint *endpoint;
     struct provider_request request; /* owned */
+    struct pacer_now passed; /* when the pacer let it through: it counts from then on */
     int64_t call, sent_us;
     int64_t timeout_ms;
     void (*done)(const struct endpoint_test_result *result, void *arg); /* NULL: the daemon's own */
@@ -115,6 +116,7 @@ static void on_call_begun(struct store_op *op)
     struct store_call_begin *begin = (struct store_call_begin *)op;
     struct probe *probe = op->arg;
     struct endpoint *endpoint = probe->endpoint;
+    pacer_unsent(endpoint->pacer, probe->passed); /* counted anew when it goes out: at that time, not a commit earlier */
     if (op->code < 0) {
         fail_probe(probe, OUTCOME_UNAVAILABLE, op->error.message);
     } else {
@@ -146,6 +148,8 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
         endpoint->dispatch->has_test = true;
     struct store_call_begin *begin = store_op_new(OP_CALL_BEGIN, on_call_begun, probe);
     begin->endpoint = xstrdup(endpoint->config->name);
+    probe->passed = engine_now();
+    pacer_sent(endpoint->pacer, probe->passed, call_tokens((int64_t)probe->request.body.len)); /* from here on, so that no other call takes its place in the quota */
     store_submit(engine->store, &begin->op);
 }
 
