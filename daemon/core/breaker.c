@@ -21,6 +21,13 @@ static void open_breaker(struct breaker *b, int64_t now_ms, bool by_count, struc
     schedule_probe(b, now_ms, rng);
 }
 
+static void close_breaker(struct breaker *b, int64_t now_ms)
+{
+    b->is_open = false;
+    b->closed_ms = now_ms;
+    b->failures = 0;
+}
+
 static bool is_known_port(const struct breaker *b, int32_t local_port)
 {
     for (int i = 0; local_port != 0 && i < b->failures; i++)
@@ -31,7 +38,7 @@ static bool is_known_port(const struct breaker *b, int32_t local_port)
 
 bool breaker_failure(struct breaker *b, int64_t now_ms, int64_t sent_ms, int32_t local_port, bool counts, struct rng *rng)
 {
-    if (b->is_open || !counts || is_known_port(b, local_port))
+    if (b->is_open || !counts || sent_ms < b->closed_ms || is_known_port(b, local_port))
         return false;
     if (b->failures == 0)
         b->first_sent_ms = sent_ms;
@@ -53,24 +60,28 @@ bool breaker_test_failure(struct breaker *b, int64_t now_ms, struct rng *rng)
     return false;
 }
 
-bool breaker_success(struct breaker *b, int64_t now_ms, int64_t sent_ms, bool is_test, bool *ret_strikes)
+bool breaker_success(struct breaker *b, int64_t now_ms, int64_t sent_ms, enum breaker_sign sign, bool *ret_strikes)
 {
-    (void)now_ms;
     *ret_strikes = false;
-    if (!is_test)
+    if (sign == BREAKER_SUCCEEDED)
         b->success_since_close = true;
     if (sent_ms >= b->first_sent_ms)
         b->failures = 0;
     if (!b->is_open || sent_ms < b->opened_ms)
         return false;
-    bool by_first_probe = is_test && b->probes_failed == 0;
-    b->is_open = false;
-    b->failures = 0;
+    bool by_first_probe = sign == BREAKER_TEST_WELL && b->probes_failed == 0;
+    close_breaker(b, now_ms);
     if (b->opened_by_count || b->success_since_close)
         b->strikes = by_first_probe && !b->success_since_close ? b->strikes + 1 : 0;
     b->success_since_close = false;
     *ret_strikes = b->strikes >= BREAKER_STRIKES;
     return true;
+}
+
+void breaker_resume(struct breaker *b, int64_t now_ms)
+{
+    close_breaker(b, now_ms);
+    b->strikes = 0;
 }
 
 void breaker_first_attempt(struct breaker *b, int64_t now_ms, bool has_failed)

@@ -22,6 +22,7 @@ struct breaker {
     int failures;            /* in a row, in send order */
     int64_t first_sent_ms;   /* of the first of them: only a success sent after it ends the row */
     int32_t ports[BREAKER_FAILURES]; /* local ports of the failures: those that share one connection count once */
+    int64_t closed_ms;       /* when it closed last: what was sent before and fails later tells of the outage that is over */
     int probes_failed;
     int64_t next_probe_ms;   /* while open */
     bool success_since_close; /* an assignment succeeded since the breaker closed last */
@@ -34,8 +35,12 @@ struct breaker {
 bool breaker_failure(struct breaker *b, int64_t now_ms, int64_t sent_ms, int32_t local_port, bool counts, struct rng *rng);
 /* A test request failed: opens (true when it was closed), or the next probe is further away. */
 bool breaker_test_failure(struct breaker *b, int64_t now_ms, struct rng *rng);
-/* A call succeeded: an assignment's, or a test request. True: the breaker closed by it. *ret_strikes: the strikes are full (the run is to pause). */
-bool breaker_success(struct breaker *b, int64_t now_ms, int64_t sent_ms, bool is_test, bool *ret_strikes);
+/* The endpoint answered well. Only an assignment that succeeds ends the row of strikes; an answer that is of no use, or a full agent, tells of the endpoint alone. */
+enum breaker_sign { BREAKER_TEST_WELL, BREAKER_ANSWERED, BREAKER_SUCCEEDED };
+/* True: the breaker closed by it. *ret_strikes: the strikes are full (the run is to pause). */
+bool breaker_success(struct breaker *b, int64_t now_ms, int64_t sent_ms, enum breaker_sign sign, bool *ret_strikes);
+/* An operator's: closed, and nothing of before counts. */
+void breaker_resume(struct breaker *b, int64_t now_ms);
 /* An attempt numbered 1 succeeded, or its failure was confirmed. */
 void breaker_first_attempt(struct breaker *b, int64_t now_ms, bool has_failed);
 /* How many retries an assignment has: max_retries, four times as many while the endpoint is ill and for ten minutes after. */

@@ -88,7 +88,8 @@ void pacer_unsent(struct pacer *pacer, struct pacer_now then)
 /* The endpoint answered: it is up. True when that ended an outage. */
 static bool on_answer(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {
-    change->closed = breaker_success(&pacer->breaker, now.mono_us / 1000, outcome->sent_us / 1000, outcome->is_test, &change->strikes_full);
+    enum breaker_sign sign = outcome->is_test ? BREAKER_TEST_WELL : outcome->class == OUTCOME_SUCCEEDED ? BREAKER_SUCCEEDED : BREAKER_ANSWERED;
+    change->closed = breaker_success(&pacer->breaker, now.mono_us / 1000, outcome->sent_us / 1000, sign, &change->strikes_full);
     if (change->closed) /* ramp up after an outage */
         pacer->in_flight = pacer->in_flight / 2 < 4 ? 4 : pacer->in_flight / 2;
     return change->closed;
@@ -212,11 +213,9 @@ bool pacer_is_open(const struct pacer *pacer)
     return pacer->breaker.is_open;
 }
 
-void pacer_resume(struct pacer *pacer)
+void pacer_resume(struct pacer *pacer, struct pacer_now now)
 {
-    pacer->breaker.is_open = false;
-    pacer->breaker.failures = 0;
-    pacer->breaker.strikes = 0;
+    breaker_resume(&pacer->breaker, now.mono_us / 1000);
     pacer->pace.blocked_until_us = 0;
     pacer->pace.needs_canary = pacer->pace.has_canary = false;
     pacer->pace.quota_day_until_at_ms = 0;

@@ -72,7 +72,7 @@ int64_t pacer_max_retries(const struct pacer *pacer, struct pacer_now now, int64
 /* The breaker is open and its probe is due; when not due, *ret_wait_us tells how long (-1: closed). */
 bool pacer_wants_probe(const struct pacer *pacer, struct pacer_now now, int64_t *ret_wait_us);
 bool pacer_is_open(const struct pacer *pacer);
-void pacer_resume(struct pacer *pacer); /* an operator's: forget the block, close the breaker, try */
+void pacer_resume(struct pacer *pacer, struct pacer_now now); /* an operator's: forget the block, close the breaker, try */
 int64_t pacer_in_flight_limit(const struct pacer *pacer, bool is_adaptive);
 int64_t pacer_probe_timeout_ms(const struct pacer *pacer); /* clamp(2 p99, 5 s, 30 s) */
 

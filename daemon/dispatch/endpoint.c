@@ -204,8 +204,9 @@ void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum out
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text)
 {
     struct store_endpoint_state *state = &endpoint->state;
-    pacer_resume(endpoint->pacer);
-    endpoint->dispatch->up_us = engine_now().mono_us;
+    struct pacer_now now = engine_now();
+    pacer_resume(endpoint->pacer, now);
+    endpoint->dispatch->up_us = now.mono_us;
     if (state->down_class < 0)
         return;
     state->down_class = -1;

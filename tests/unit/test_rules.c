@@ -145,22 +145,22 @@ static void test_breaker(void **state)
     bool strikes;
     for (int i = 0; i < 5; i++)
         assert_false(breaker_failure(&b, 1000 + i, 500 + i, 0, true, &rng));
-    assert_false(breaker_success(&b, 1010, 400, false, &strikes)); /* sent before the first failure: ends no row */
+    assert_false(breaker_success(&b, 1010, 400, BREAKER_SUCCEEDED, &strikes)); /* sent before the first failure: ends no row */
     assert_true(breaker_failure(&b, 1020, 510, 0, true, &rng));
     assert_true(b.is_open);
     assert_false(breaker_wants_probe(&b, 1500));
     assert_true(breaker_wants_probe(&b, 2121));
     assert_false(breaker_test_failure(&b, 2200, &rng));
     assert_in_range(b.next_probe_ms - 2200, 1800, 2200);
-    assert_false(breaker_success(&b, 2300, 900, false, &strikes)); /* sent before the opening: closes nothing */
+    assert_false(breaker_success(&b, 2300, 900, BREAKER_SUCCEEDED, &strikes)); /* sent before the opening: closes nothing */
     assert_true(b.is_open);
-    assert_true(breaker_success(&b, 4500, 4200, true, &strikes));
+    assert_true(breaker_success(&b, 4500, 4200, BREAKER_TEST_WELL, &strikes));
     assert_false(b.is_open);
 
     b = (struct breaker){0}; /* a success sent within the row ends it */
     for (int i = 0; i < 5; i++)
         breaker_failure(&b, 1000, 500, 0, true, &rng);
-    breaker_success(&b, 1001, 600, false, &strikes);
+    breaker_success(&b, 1001, 600, BREAKER_SUCCEEDED, &strikes);
     assert_false(breaker_failure(&b, 1002, 700, 0, true, &rng));
     b = (struct breaker){0}; /* assignments that failed before do not count; failures of one connection count once */
     for (int i = 0; i < 20; i++) {
@@ -181,17 +181,17 @@ static void test_breaker_strikes_and_brownout(void **state)
         for (int i = 0; i < 6; i++)
             breaker_failure(&b, 1000 + round * 5000, 900 + round * 5000, 0, true, &rng);
         assert_true(b.is_open);
-        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, true, &strikes);
+        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, BREAKER_TEST_WELL, &strikes);
         assert_int_equal(strikes, round == 2);
     }
     b = (struct breaker){0};
     for (int round = 0; round < 6; round++) { /* an assignment that succeeds in between begins the count anew */
         for (int i = 0; i < 6; i++)
             breaker_failure(&b, 1000 + round * 5000, 900 + round * 5000, 0, true, &rng);
-        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, true, &strikes);
+        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, BREAKER_TEST_WELL, &strikes);
         assert_int_equal(strikes, round == 5);
         if (round == 1)
-            assert_false(breaker_success(&b, 3100 + round * 5000, 3050 + round * 5000, false, &strikes));
+            assert_false(breaker_success(&b, 3100 + round * 5000, 3050 + round * 5000, BREAKER_SUCCEEDED, &strikes));
     }
     b = (struct breaker){0};
     assert_int_equal(breaker_max_retries(&b, 0, 3), 3);
@@ -202,6 +202,49 @@ static void test_breaker_strikes_and_brownout(void **state)
         breaker_first_attempt(&b, 2000, false);
     assert_int_equal(breaker_max_retries(&b, 500000, 3), 12); /* ten minutes after it was ill */
     assert_int_equal(breaker_max_retries(&b, 1000 + 700000, 3), 3);
+}
+
+/* Opens by count and closes by its first probe, as round `n` of the rounds that make strikes. True: the strikes are full. */
+static bool strike(struct breaker *b, int64_t round, struct rng *rng)
+{
+    bool strikes;
+    for (int i = 0; i < 6; i++)
+        breaker_failure(b, 1000 + round * 5000, 900 + round * 5000, 0, true, rng);
+    assert_true(b->is_open);
+    breaker_success(b, 3000 + round * 5000, 2500 + round * 5000, BREAKER_TEST_WELL, &strikes);
+    return strikes;
+}
+
+static void test_strikes_end_by_an_assignment_that_succeeds_alone(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    struct breaker b = {0};
+    bool strikes;
+    for (int round = 0; round < 2; round++) {
+        assert_false(strike(&b, round, &rng));
+        breaker_success(&b, 3100 + round * 5000, 3050 + round * 5000, BREAKER_ANSWERED, &strikes); /* of no use, or a full agent */
+    }
+    assert_true(strike(&b, 2, &rng));
+}
+
+static void test_failures_of_the_outage_before_begin_no_new_row(void **state)
+{
+    (void)state;
+    struct rng rng;
+    rng_seed(&rng, 1);
+    struct breaker b = {0};
+    assert_false(strike(&b, 0, &rng));
+    for (int i = 0; i < 20; i++)
+        assert_false(breaker_failure(&b, 3500, 2990, 0, true, &rng)); /* sent before it closed at 3000 */
+    for (int i = 0; i < 5; i++)
+        assert_false(breaker_failure(&b, 3600, 3000, 0, true, &rng));
+    breaker_resume(&b, 4000);
+    for (int i = 0; i < 20; i++)
+        assert_false(breaker_failure(&b, 4100, 3999, 0, true, &rng)); /* nor of what was before an operator resumed it */
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(breaker_failure(&b, 4200, 4000, 0, true, &rng), i == 5);
 }
 
 static struct pacer_now at(int64_t us)
@@ -449,6 +492,7 @@ int main(void)
         cmocka_unit_test(test_states),           cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_budgets_outside),     cmocka_unit_test(test_budgets_run_out),
         cmocka_unit_test(test_breaker),          cmocka_unit_test(test_breaker_strikes_and_brownout),
+        cmocka_unit_test(test_strikes_end_by_an_assignment_that_succeeds_alone), cmocka_unit_test(test_failures_of_the_outage_before_begin_no_new_row),
         cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_test_request_and_block), cmocka_unit_test(test_quota_day),
         cmocka_unit_test(test_concurrency),      cmocka_unit_test(test_rooms),       cmocka_unit_test(test_match),
         cmocka_unit_test(test_answers),          cmocka_unit_test(test_prices),      cmocka_unit_test(test_eta),
