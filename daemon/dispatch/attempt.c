@@ -43,7 +43,8 @@ void attempt_give_slot(struct attempt *attempt)
         attempt->run->dispatch->in_flight--;
         attempt->engine->in_flight--;
     }
-    attempt->run->pool->in_flight--; /* counted since the lease */
+    pool_give_places(attempt->run->pool, 1); /* counted since the lease */
+    engine_turn(attempt->engine);
 }
 
 /* The result's body: the decision, or the words of the failure. */

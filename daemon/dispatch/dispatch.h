@@ -56,6 +56,8 @@ void registry_clear(struct registry *registry);
 struct agent_entry *pool_agent(struct pool_entry *pool, int64_t id);
 struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agent_id);
 void pool_changed(struct pool_entry *pool);
+/* So many places of the ledger are spoken for no more: runs that wait for places look again in the next turn. */
+void pool_give_places(struct pool_entry *pool, int64_t count);
 /* Free places that no attempt under way covers; INT64_MAX with an agent without limit. */
 int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms);
 

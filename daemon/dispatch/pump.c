@@ -90,7 +90,7 @@ static void on_claimed(struct store_op *op)
     int64_t now_us = engine_now().mono_us;
     d->has_claim = false;
     d->claim_count = 0;
-    run->pool->in_flight -= claim->max;
+    pool_give_places(run->pool, claim->max);
     engine->settles_pending--;
     for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++)
         add_ready(run, engine, claim->ret_lease, &claim->ret_rows[i]);

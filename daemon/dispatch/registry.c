@@ -147,6 +147,12 @@ struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agen
     return NULL;
 }
 
+void pool_give_places(struct pool_entry *pool, int64_t count)
+{
+    pool->in_flight -= count;
+    pool->generation++;
+}
+
 int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms)
 {
     int64_t places = 0;
