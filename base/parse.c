@@ -98,10 +98,13 @@ int parse_bytes(const char *text, int64_t *ret_bytes, struct galloc_error *error
 
 int parse_micros(const char *text, int64_t *ret_micros, struct galloc_error *error)
 {
+    enum { DIGITS = 6 };
     int64_t value = 0;
-    const char *rest = scan_scaled(text, 6, &value);
+    const char *rest = scan_scaled(text, DIGITS, &value), *point = strchr(text, '.');
     if (rest == NULL || *rest != '\0' || value > INT64_C(1000000000000000000))
         return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not an amount such as 25 or 0.075", text);
+    if (point != NULL && strlen(point + 1) > DIGITS && strspn(point + 1 + DIGITS, "0") != strlen(point + 1 + DIGITS))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" has more than %d digits after the point", text, DIGITS);
     *ret_micros = value;
     return 0;
 }

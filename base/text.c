@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* The code point at text (at most len bytes, len > 0) and its size, or size 0 when it is not valid. RFC 3629 section 4. */
@@ -148,6 +149,16 @@ const char *text_nearest(const char *name, const char *const *names, size_t coun
         }
     }
     return nearest;
+}
+
+void text_add_amount(struct buf *out, int64_t micros)
+{
+    char digits[8];
+    snprintf(digits, sizeof digits, "%06" PRId64, micros % 1000000);
+    size_t len = 6;
+    while (len > 2 && digits[len - 1] == '0')
+        len--;
+    buf_add_fmt(out, "%" PRId64 ".%.*s", micros / 1000000, (int)len, digits);
 }
 
 void text_percent_encode(struct buf *out, const char *text, size_t len)

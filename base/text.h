@@ -27,6 +27,9 @@ unsigned text_distance(const char *a, const char *b, unsigned cap);
 /* The nearest of `names` (count of them) to `name`, by distance at most 1 + a third of its length; NULL when none is near. */
 const char *text_nearest(const char *name, const char *const *names, size_t count);
 
+/* Adds millionths as people write an amount, exact, with two decimals at least: 0.75, 0.075, 12.00. Not negative. */
+void text_add_amount(struct buf *out, int64_t micros);
+
 /* Percent-encodes all but RFC 3986 unreserved characters, so also '/'. */
 void text_percent_encode(struct buf *out, const char *text, size_t len);
 /* Decodes in place; false on a malformed escape or a NUL. */

@@ -119,11 +119,12 @@ int command_retry(struct cli *cli, int count, char **words)
     return change(cli, words[0], "retry", "are pending again");
 }
 
-static const struct setting_row run_settings[] = {
-    {"priority", "priority", SETTING_NUMBER, -100, 100, NULL},
-    {"endpoint", "endpoint", SETTING_TEXT, 0, 0, NULL},
-    {"profile", "profile", SETTING_TEXT, 0, 0, NULL},
-    {"name", "name", SETTING_TEXT, 0, 0, NULL},
+const struct setting_row run_settings[] = {
+    {"priority", "priority", SETTING_NUMBER, -100, 100, NULL, "N", "higher goes first, 0 is usual", NULL},
+    {"endpoint", "endpoint", SETTING_TEXT, 0, 0, NULL, "ENDPOINT", "which API decides from now on", NULL},
+    {"profile", "profile", SETTING_TEXT, 0, 0, NULL, "PROFILE", "how it is driven from now on", NULL},
+    {"name", "name", SETTING_TEXT, 0, 0, NULL, "NAME", "another name", NULL},
+    {0},
 };
 
 int command_set(struct cli *cli, int count, char **words)
@@ -134,10 +135,8 @@ int command_set(struct cli *cli, int count, char **words)
     struct json_out out = JSON_OUT(&body);
     char *segment = client_segment(words[0]);
     char *path = xasprintf("/v1/runs/%s", segment);
-    int rc = 0;
     json_out_begin(&out, '{');
-    for (int i = 1; rc == 0 && i < count; i++)
-        rc = setting_write(&out, run_settings, ARRAY_COUNT(run_settings), words[i], "a run", &error);
+    int rc = setting_write(&out, run_settings, count - 1, words + 1, "a run", &error);
     json_out_end(&out, '}');
     struct request request = {.method = "PATCH", .path = path, .body = body.data, .body_len = body.len};
     if (rc == 0)

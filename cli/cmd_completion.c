@@ -62,6 +62,18 @@ static void print_verbs(const struct command *command)
         printf("%s%s", verb == command->verbs ? "" : " ", verb->name);
 }
 
+/* The words of settings: "rpm=", or for a verb that unsets "rpm". */
+static void print_setting_words(const struct setting_row *rows, bool unsets)
+{
+    bool is_first = true;
+    for (const struct setting_row *row = rows; row != NULL && row->name != NULL; row++) {
+        if (unsets ? row->group != NULL : row->type == SETTING_WHOLE)
+            continue;
+        printf("%s%s%s", is_first ? "" : " ", row->name, unsets ? "" : "=");
+        is_first = false;
+    }
+}
+
 /* How a command's words are completed, as a list of candidates in shell. */
 static void print_candidates(const struct command *command)
 {
@@ -74,6 +86,21 @@ static void print_candidates(const struct command *command)
         printf("bash zsh fish");
     else if (strcmp(what, "command") == 0)
         print_names();
+    if (command->settings != NULL)
+        printf(" ");
+    print_setting_words(command->settings, false);
+}
+
+/* After a verb that takes settings, they alone are the words. */
+static void print_bash_settings(const struct command *command)
+{
+    for (const struct verb *verb = command->verbs; verb != NULL && verb->name != NULL; verb++) {
+        if (verb->settings == NULL)
+            continue;
+        printf("\n    [[ \" ${COMP_WORDS[*]} \" != *\" %s %s \"* ]] || words=\"", command->name, verb->name);
+        print_setting_words(verb->settings, verb->unsets);
+        printf("\"");
+    }
 }
 
 static void print_bash(void)
@@ -104,7 +131,9 @@ static void print_bash(void)
         option_each(sets, print_option_words, NULL);
         printf("\"; [[ $word == -* ]] || words=\"");
         print_candidates(command);
-        printf("\";;\n");
+        printf("\"");
+        print_bash_settings(command);
+        printf(";;\n");
     }
     printf("  '') options=\"");
     option_each((const struct option_row *const[OPTION_SETS_MAX]){global_options}, print_option_words, NULL);
@@ -112,7 +141,7 @@ static void print_bash(void)
     print_names();
     printf("\";;\n  esac\n"
            "  if [[ $word == -* ]]; then\n    COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-           "  elif [[ -n $words ]]; then\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+           "  elif [[ -n $words ]]; then\n    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n    [[ ${COMPREPLY[0]} != *= ]] || compopt -o nospace\n"
            "  else\n    compopt -o default; COMPREPLY=()\n  fi\n"
            "}\ncomplete -F _gallocctl gallocctl\n");
 }
@@ -157,6 +186,18 @@ static void print_zsh_option(const struct option_row *row, size_t set, void *arg
     }
 }
 
+/* Cases on the verb. */
+static void print_zsh_settings(const struct command *command)
+{
+    for (const struct verb *verb = command->verbs; verb->name != NULL; verb++) {
+        if (verb->settings == NULL)
+            continue;
+        printf("%s) compadd %s-- ", verb->name, verb->unsets ? "" : "-S \"\" ");
+        print_setting_words(verb->settings, verb->unsets);
+        printf(";; ");
+    }
+}
+
 static void print_zsh(void)
 {
     printf("#compdef gallocctl\n# zsh completion for gallocctl; put it as _gallocctl into a folder of $fpath\n"
@@ -177,7 +218,9 @@ static void print_zsh(void)
         if (command->verbs != NULL) {
             printf(" \\\n      '1:verb:(");
             print_verbs(command);
-            printf(")' '*:: :_files'");
+            printf(")' '*: :{case $words[2] in ");
+            print_zsh_settings(command);
+            printf("*) _files;; esac}'");
         } else if (strcmp(what, "run") == 0) {
             printf(" \\\n      '*:run:_gallocctl_runs'");
         } else if (strcmp(what, "shell") == 0) {
@@ -221,6 +264,17 @@ static void print_fish_option(const struct option_row *row, size_t set, void *ar
     printf("'\n");
 }
 
+static void print_fish_settings(const struct command *command)
+{
+    for (const struct verb *verb = command->verbs; verb != NULL && verb->name != NULL; verb++) {
+        if (verb->settings == NULL)
+            continue;
+        printf("complete -c gallocctl -n '__fish_seen_subcommand_from %s; and __fish_seen_subcommand_from %s' -f -a '", command->name, verb->name);
+        print_setting_words(verb->settings, verb->unsets);
+        printf("'\n");
+    }
+}
+
 static void print_fish(void)
 {
     printf("# fish completion for gallocctl; put it into ~/.config/fish/completions/gallocctl.fish\n");
@@ -241,6 +295,7 @@ static void print_fish(void)
                 print_candidates(command);
             printf("'\n");
         }
+        print_fish_settings(command);
     }
 }
 

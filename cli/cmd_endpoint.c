@@ -1,5 +1,6 @@
 /* gallocctl endpoint: the APIs that decide, their limits and their state. */
 #include "base/json_out.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/setting.h"
@@ -13,13 +14,21 @@ static const struct column endpoint_columns[] = {
     {"PROVIDER", "provider", CELL_TEXT, false},    {"MODEL", "model", CELL_TEXT, true},       {"URL", "base_url", CELL_TEXT, true},
     {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS SINCE START", "counts.calls", CELL_COUNT, false}, {"COST SINCE START", "cost", CELL_MONEY, false},
 };
+#define AMOUNT_MAX_MICROS INT64_C(1000000000000)
+
 static const struct setting_row endpoint_settings[] = {
-    {"rpm", "rpm", SETTING_NUMBER, 0, 100000000, NULL},
-    {"tpm", "tpm", SETTING_NUMBER, 0, INT64_C(1000000000000), NULL},
-    {"rpd", "rpd", SETTING_NUMBER, 0, INT64_C(100000000000), NULL},
-    {"max_in_flight", "max_in_flight", SETTING_NUMBER, 1, 1024, NULL},
-    {"max_output_tokens", "max_output_tokens", SETTING_NUMBER, 1, 1000000, NULL},
-    {"request_timeout", "request_timeout", SETTING_TEXT, 0, 0, NULL},
+    {"rpm", "rpm", SETTING_NUMBER, 0, 10000000, NULL, "N", "requests a minute, never exceeded; 0: learn it", NULL},
+    {"tpm", "tpm", SETTING_NUMBER, 0, INT64_C(1000000000000), NULL, "N", "tokens a minute, never exceeded; 0: learn it", NULL},
+    {"rpd", "rpd", SETTING_NUMBER, 0, INT64_C(1000000000), NULL, "N", "requests a day (Pacific time), never exceeded; 0: learn it", NULL},
+    {"max_in_flight", "max_in_flight", SETTING_NUMBER, 1, 1024, NULL, "N", "calls under way at once, at most", NULL},
+    {"max_output_tokens", "max_output_tokens", SETTING_NUMBER, 16, 65536, NULL, "N", "tokens of an answer, thinking included", NULL},
+    {"request_timeout", "request_timeout", SETTING_TEXT, 0, 0, NULL, "DUR", "the longest that one call may take", NULL},
+    {"price_in", "in_micros", SETTING_AMOUNT, 0, AMOUNT_MAX_MICROS, NULL, "0.75", "what a million tokens cost that go in; with price_out", "price"},
+    {"price_cached_in", "cached_in_micros", SETTING_AMOUNT, 0, AMOUNT_MAX_MICROS, NULL, "0.075", "that go in and were cached; else as price_in", "price"},
+    {"price_out", "out_micros", SETTING_AMOUNT, 0, AMOUNT_MAX_MICROS, NULL, "3.75", "that come out, thinking included; with price_in", "price"},
+    {"currency", "currency", SETTING_TEXT, 0, 0, NULL, "USD", "of the price, three letters; else USD", "price"},
+    {"price", "price", SETTING_WHOLE, 0, 0, NULL, NULL, "unset: the whole price", NULL},
+    {0},
 };
 
 static int list_endpoints(struct cli *cli, int count, char **words)
@@ -35,10 +44,25 @@ static int list_endpoints(struct cli *cli, int count, char **words)
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
+static void add_price(struct buf *out, struct json_object *price)
+{
+    text_add_amount(out, json_get_i64(price, "in_micros", 0));
+    buf_add_str(out, " in, ");
+    text_add_amount(out, json_get_i64(price, "cached_in_micros", 0));
+    buf_add_str(out, " cached in, ");
+    text_add_amount(out, json_get_i64(price, "out_micros", 0));
+    buf_add_fmt(out, " out, %s per million tokens", json_get_str(price, "currency", "?"));
+}
+
+/* A value that is not there: a price that nobody knows. */
 static void add_value(struct buf *out, struct json_object *value)
 {
     if (value == NULL)
-        buf_add_str(out, "-");
+        buf_add_str(out, "unknown");
+    else if (json_is_object(value))
+        add_price(out, value);
+    else if (json_is_i64(value))
+        show_count(out, json_i64(value, 0));
     else if (json_is_str(value))
         buf_add_str(out, json_str(value, NULL));
     else
@@ -205,10 +229,8 @@ static int set_endpoint(struct cli *cli, int count, char **words)
     struct galloc_error error;
     struct buf settings = BUF_EMPTY;
     struct json_out out = JSON_OUT(&settings);
-    int rc = 0;
     json_out_begin(&out, '{');
-    for (int i = 1; rc == 0 && i < count; i++)
-        rc = setting_write(&out, endpoint_settings, ARRAY_COUNT(endpoint_settings), words[i], "an endpoint", &error);
+    int rc = setting_write(&out, endpoint_settings, count - 1, words + 1, "an endpoint", &error);
     json_out_end(&out, '}');
     int status = rc < 0 ? say_error(cli, &error) : patch_endpoint(cli, words[0], &settings);
     buf_clear(&settings);
@@ -220,18 +242,10 @@ static int unset_endpoint(struct cli *cli, int count, char **words)
     struct galloc_error error;
     struct buf settings = BUF_EMPTY;
     struct json_out out = JSON_OUT(&settings);
-    int status = EXIT_WELL;
     json_out_begin(&out, '{');
-    for (int i = 1; status == EXIT_WELL && i < count; i++) {
-        const struct setting_row *row = setting_find(endpoint_settings, ARRAY_COUNT(endpoint_settings), words[i], "an endpoint", &error);
-        if (row == NULL)
-            status = say_error(cli, &error);
-        else
-            json_out_member_null(&out, row->member);
-    }
+    int rc = setting_write_null(&out, endpoint_settings, count - 1, words + 1, "an endpoint", &error);
     json_out_end(&out, '}');
-    if (status == EXIT_WELL)
-        status = patch_endpoint(cli, words[0], &settings);
+    int status = rc < 0 ? say_error(cli, &error) : patch_endpoint(cli, words[0], &settings);
     buf_clear(&settings);
     return status;
 }
@@ -243,12 +257,11 @@ static int resume_endpoint(struct cli *cli, int count, char **words)
 }
 
 const struct verb endpoint_verbs[] = {
-    {"list", "", "all endpoints", 0, 0, list_endpoints},
-    {"show", "ENDPOINT", "its state, pace, counts and settings", 1, 1, show_endpoint},
-    {"test", "ENDPOINT", "send one small request and tell what came back", 1, 1, test_endpoint},
-    {"set", "ENDPOINT NAME=VALUE...", "rpm, tpm, rpd, max_in_flight, max_output_tokens, request_timeout", 2, -1,
-     set_endpoint},
-    {"unset", "ENDPOINT NAME...", "the configuration file's value again", 2, -1, unset_endpoint},
-    {"resume", "ENDPOINT", "use it again after its key, bill or model was put right", 1, 1, resume_endpoint},
+    {"list", "", "all endpoints", 0, 0, list_endpoints, NULL, false},
+    {"show", "ENDPOINT", "its state, pace, counts and settings", 1, 1, show_endpoint, NULL, false},
+    {"test", "ENDPOINT", "send one small request and tell what came back", 1, 1, test_endpoint, NULL, false},
+    {"set", "ENDPOINT NAME=VALUE...", "change settings until they are unset", 2, -1, set_endpoint, endpoint_settings, false},
+    {"unset", "ENDPOINT NAME...", "the configuration file's value again", 2, -1, unset_endpoint, endpoint_settings, true},
+    {"resume", "ENDPOINT", "use it again after its key, bill or model was put right", 1, 1, resume_endpoint, NULL, false},
     {0},
 };

@@ -25,6 +25,16 @@ static void print_option(const struct option_row *row, size_t set, void *arg)
     printf("  %-30s %s\n", left, row->help);
 }
 
+/* NAME=VALUE words that a command or a verb takes. */
+static void print_settings(const struct setting_row *rows, int indent)
+{
+    for (const struct setting_row *row = rows; row != NULL && row->name != NULL; row++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s%s%s", row->name, row->argument ? "=" : "", row->argument ? row->argument : "");
+        printf("%*s%-26s %s\n", indent, "", left, row->help);
+    }
+}
+
 static void print_all(void)
 {
     printf("usage: gallocctl [GLOBAL OPTIONS] COMMAND [OPTIONS] …\n\nAllocates assignments to agents by a language model, through the daemon gallocd.\n");
@@ -62,8 +72,11 @@ void help_print(const struct command *command)
     printf("\n%s\n", command->help);
     if (command->verbs != NULL)
         printf("\n");
-    for (const struct verb *verb = command->verbs; verb != NULL && verb->name != NULL; verb++)
+    for (const struct verb *verb = command->verbs; verb != NULL && verb->name != NULL; verb++) {
         printf("  %-10s %s\n", verb->name, verb->help);
+        print_settings(verb->unsets ? NULL : verb->settings, 6);
+    }
+    print_settings(command->settings, 6);
     if (command->options[0] != NULL) {
         printf("\nOptions\n");
         option_each(sets, print_option, (void *)(uintptr_t)command);

@@ -155,12 +155,12 @@ static int check_template(struct cli *cli, int count, char **words)
 }
 
 const struct verb profile_verbs[] = {
-    {"list", "", "all profiles", 0, 0, list_profiles},
-    {"show", "PROFILE", "one profile", 1, 1, show_profile},
+    {"list", "", "all profiles", 0, 0, list_profiles, NULL, false},
+    {"show", "PROFILE", "one profile", 1, 1, show_profile, NULL, false},
     {0},
 };
 const struct verb template_verbs[] = {
-    {"show", "", "the prompt that is used unless a run brings its own", 0, 0, show_template},
-    {"check", "FILE", "whether a file is a good template", 1, 1, check_template},
+    {"show", "", "the prompt that is used unless a run brings its own", 0, 0, show_template, NULL, false},
+    {"check", "FILE", "whether a file is a good template", 1, 1, check_template, NULL, false},
     {0},
 };

@@ -18,9 +18,10 @@ static const struct column agent_columns[] = {
     {"UNTIL", "until", CELL_TIME, false},    {"ATTRIBUTES", "attributes", CELL_TEXT, true},
 };
 static const struct setting_row agent_settings[] = {
-    {"capacity", "capacity", SETTING_NUMBER, 0, INT32_MAX, "none"},
-    {"available", "available", SETTING_YES, 0, 0, NULL},
-    {"until", "until", SETTING_TIME, 0, 0, "none"},
+    {"capacity", "capacity", SETTING_NUMBER, 0, INT32_MAX, "none", "N|none", "places in all; none: no limit", NULL},
+    {"available", "available", SETTING_YES, 0, 0, NULL, "yes|no", "whether anything new goes to the agent", NULL},
+    {"until", "until", SETTING_TIME, 0, 0, "none", "DATE|none", "not available until then", NULL},
+    {0},
 };
 
 static int list_pools(struct cli *cli, int count, char **words)
@@ -131,10 +132,8 @@ static int set_agent(struct cli *cli, int count, char **words)
     struct json_out out = JSON_OUT(&body);
     char *pool = pool_segment(cli, words[0]), *agent = client_segment(words[1]);
     char *path = xasprintf("/v1/pools/%s/agents/%s", pool, agent);
-    int rc = 0;
     json_out_begin(&out, '{');
-    for (int i = 2; rc == 0 && i < count; i++)
-        rc = setting_write(&out, agent_settings, ARRAY_COUNT(agent_settings), words[i], "an agent", &error);
+    int rc = setting_write(&out, agent_settings, count - 2, words + 2, "an agent", &error);
     json_out_end(&out, '}');
     struct request request = {.method = "PATCH", .path = path, .body = body.data, .body_len = body.len};
     if (rc == 0)
@@ -161,10 +160,10 @@ static int set_agent(struct cli *cli, int count, char **words)
 }
 
 const struct verb pool_verbs[] = {
-    {"list", "", "all pools", 0, 0, list_pools},
-    {"show", "POOL", "its agents and what they hold (a run's own pool: the run's id)", 1, 1, show_pool},
-    {"import", "POOL FILE", "make a pool, or replace its agents, from CSV or JSON", 2, 2, import_pool},
-    {"set", "POOL AGENT NAME=VALUE...", "capacity=N|none, available=yes|no, until=DATE", 3, -1, set_agent},
-    {"reset", "POOL", "give back all places", 1, 1, reset_pool},
+    {"list", "", "all pools", 0, 0, list_pools, NULL, false},
+    {"show", "POOL", "its agents and what they hold (a run's own pool: the run's id)", 1, 1, show_pool, NULL, false},
+    {"import", "POOL FILE", "make a pool, or replace its agents, from CSV or JSON", 2, 2, import_pool, NULL, false},
+    {"set", "POOL AGENT NAME=VALUE...", "change an agent", 3, -1, set_agent, agent_settings, false},
+    {"reset", "POOL", "give back all places", 1, 1, reset_pool, NULL, false},
     {0},
 };

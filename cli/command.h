@@ -3,6 +3,7 @@
 #define GALLOC_CLI_COMMAND_H
 
 #include "cli/cli.h"
+#include "cli/setting.h"
 
 /* A verb of a command such as `pool set`. It is called with the words after it. */
 struct verb {
@@ -11,6 +12,8 @@ struct verb {
     const char *help;
     int least, most; /* words; most -1: any number */
     int (*run)(struct cli *cli, int count, char **words);
+    const struct setting_row *settings; /* what its NAME=VALUE words may name; NULL: it takes none */
+    bool unsets;                        /* its words name them only */
 };
 
 struct command {
@@ -24,6 +27,7 @@ struct command {
     int (*run)(struct cli *cli, int count, char **words);  /* NULL when it has verbs; gives the exit status */
     const char *completes;                                 /* what its words are: "run", "file", "pool", "endpoint", "command", "shell" or NULL */
     const char *example;                                   /* lines that work when pasted */
+    const struct setting_row *settings;                    /* as a verb's; NULL: it takes none */
 };
 
 extern const struct command commands[]; /* ends with a row without a name */
@@ -64,6 +68,7 @@ int command_api(struct cli *cli, int count, char **words);
 int command_version(struct cli *cli, int count, char **words);
 int command_help(struct cli *cli, int count, char **words);
 int command_completion(struct cli *cli, int count, char **words);
+extern const struct setting_row run_settings[];
 extern const struct verb pool_verbs[], endpoint_verbs[], profile_verbs[], template_verbs[];
 
 /* `gallocctl help` with or without a command. */

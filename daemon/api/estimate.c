@@ -2,9 +2,8 @@
  * any, else a wide guess that is named as such. */
 #include "api/estimate.h"
 
-#include "core/price.h"
-
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <string.h>
@@ -76,30 +75,42 @@ static struct range tokens_out(const struct estimate *estimate)
     return (struct range){.low = OUT_TOKENS_LOW * called(estimate), .high = OUT_TOKENS_HIGH * called(estimate)};
 }
 
+/* Where the price comes from, and its amounts. */
+static void price_text(const struct endpoint *endpoint, const struct price *price, int64_t wall_ms, struct buf *out)
+{
+    const struct price_config *listed = endpoint_file_price(endpoint, wall_ms);
+    if (price == endpoint_set_price(endpoint, wall_ms))
+        buf_add_fmt(out, "price of %s as set at run time: ", endpoint->config->name);
+    else
+        buf_add_fmt(out, "%s %s: ", listed->is_shipped ? "list price of" : "the configuration's price of", listed->model);
+    text_add_amount(out, price->in_micros);
+    buf_add_fmt(out, " %s in, ", price->currency);
+    text_add_amount(out, price->out_micros);
+    buf_add_fmt(out, " %s out per million tokens", price->currency);
+}
+
 static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
 {
-    const char *model = estimate->endpoint->config->model;
-    const struct price_config *price = config_price(engine_configuration(estimate->engine), model, clock_wall_ms());
-    json_out_name(out, "cost");
-    json_out_begin(out, '{');
+    const struct endpoint_config *config = estimate->endpoint->config;
+    int64_t wall_ms = clock_wall_ms();
+    const struct price *price = endpoint_price(estimate->endpoint, wall_ms);
+    struct range cost = {-1, -1};
+    struct buf text = BUF_EMPTY;
     if (price == NULL) {
-        char text[256];
-        snprintf(text, sizeof text, "no price of %s is known; tell it in the configuration: price \"%s\" { currency = \"USD\"  in = …  out = … }", model, model);
-        json_out_member_null(out, "currency");
-        range_json(out, NULL, "low_micros", "high_micros", (struct range){-1, -1});
-        json_out_member_str(out, "text", text);
+        buf_add_fmt(&text, "no price of %s is known; tell it in the configuration: price \"%s\" { currency = \"USD\"  in = …  out = … }, or: "
+                           "gallocctl endpoint set %s price_in=… price_out=…", config->model, config->model, config->name);
     } else {
         const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_OUT] = reply.low}, high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
-        char text[256];
-        snprintf(text, sizeof text, "list price of %s: %.4g %s in, %.4g %s out per million tokens", price->model, (double)price->in_micros / 1e6, price->currency,
-                 (double)price->out_micros / 1e6, price->currency);
-        json_out_member_str(out, "currency", price->currency);
-        range_json(out, NULL, "low_micros", "high_micros",
-                   (struct range){price_micros(price->in_micros, price->cached_in_micros, price->out_micros, low),
-                                  price_micros(price->in_micros, price->cached_in_micros, price->out_micros, high)});
-        json_out_member_str(out, "text", text);
+        cost = (struct range){price_of_tokens(price, low), price_of_tokens(price, high)};
+        price_text(estimate->endpoint, price, wall_ms, &text);
     }
+    json_out_name(out, "cost");
+    json_out_begin(out, '{');
+    member_text_or_null(out, "currency", price != NULL ? price->currency : "");
+    range_json(out, NULL, "low_micros", "high_micros", cost);
+    json_out_member_str(out, "text", buf_text(&text));
     json_out_end(out, '}');
+    buf_clear(&text);
 }
 
 /* ---- time ---- */

@@ -81,6 +81,8 @@ struct pool_totals {
 };
 void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals);
 void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint *endpoint);
+struct endpoint *endpoint_of_path(struct request *request); /* the endpoint of params[0]; NULL: the request was failed */
+void endpoint_reply(struct request *request, const char *name); /* answers with its object */
 
 /* A member that is an integer, or null where it is negative. */
 void member_int_or_null(struct json_out *out, const char *name, int64_t value);

@@ -2,7 +2,6 @@
 #include "api/handler.h"
 
 #include "base/clock.h"
-#include "base/parse.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -10,34 +9,53 @@
 
 /* ---- shown ---- */
 
-/* A number, or a duration as people write it. */
-static void setting_value(struct json_out *out, const char *name, const struct endpoint_setting_row *row, int64_t value)
+static void price_json(struct json_out *out, const struct price *price)
 {
-    json_out_name(out, name);
-    if (!row->is_duration) {
-        json_out_int(out, value);
+    if (price == NULL) {
+        json_out_null(out);
         return;
     }
+    json_out_begin(out, '{');
+    json_out_member_str(out, "currency", price->currency);
+    json_out_member_int(out, "in_micros", price->in_micros);
+    json_out_member_int(out, "cached_in_micros", price->cached_in_micros);
+    json_out_member_int(out, "out_micros", price->out_micros);
+    json_out_end(out, '}');
+}
+
+/* A number, a duration as people write it, or a price. */
+static void setting_value(struct json_out *out, const char *name, const struct endpoint_setting_row *row, int64_t value, const struct price *price)
+{
     char text[32];
-    snprintf(text, sizeof text, value % 1000 == 0 ? "%" PRId64 "s" : "%" PRId64 "ms", value % 1000 == 0 ? value / 1000 : value);
-    json_out_str(out, text);
+    json_out_name(out, name);
+    switch (row->kind) {
+    case ENDPOINT_NUMBER: json_out_int(out, value); break;
+    case ENDPOINT_DURATION:
+        snprintf(text, sizeof text, value % 1000 == 0 ? "%" PRId64 "s" : "%" PRId64 "ms", value % 1000 == 0 ? value / 1000 : value);
+        json_out_str(out, text);
+        break;
+    case ENDPOINT_PRICE: price_json(out, price); break;
+    case ENDPOINT_SETTING_KIND_COUNT: break;
+    }
 }
 
 static void settings_json(struct json_out *out, const struct endpoint *endpoint)
 {
     const struct endpoint_setting_row *rows = endpoint_setting_rows();
+    int64_t wall_ms = clock_wall_ms();
+    const struct price_config *listed = endpoint_file_price(endpoint, wall_ms);
     json_out_name(out, "settings");
     json_out_begin(out, '[');
     for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
         const struct endpoint_override *override = &endpoint->overrides[i];
         json_out_begin(out, '{');
         json_out_member_str(out, "name", rows[i].name);
-        setting_value(out, "value", &rows[i], endpoint->values[i]);
-        setting_value(out, "file_value", &rows[i], endpoint_file_value(endpoint->config, (enum endpoint_setting)i));
+        setting_value(out, "value", &rows[i], endpoint->values[i], endpoint_price(endpoint, wall_ms));
+        setting_value(out, "file_value", &rows[i], endpoint_file_value(endpoint->config, (enum endpoint_setting)i), listed != NULL ? &listed->price : NULL);
         if (override->is_set) {
             char who[64];
             account_name(override->set_by, who, sizeof who);
-            setting_value(out, "set_value", &rows[i], override->value);
+            setting_value(out, "set_value", &rows[i], override->value, &override->price);
             json_out_member_time(out, "set_at", override->set_at_ms);
             json_out_member_str(out, "set_by", who);
             json_out_member_time(out, "until", override->until_at_ms);
@@ -142,8 +160,7 @@ void handle_endpoint_list(struct request *request)
     request_reply(request, 200);
 }
 
-/* The endpoint of params[0]; NULL: the request was failed. */
-static struct endpoint *find_endpoint(struct request *request)
+struct endpoint *endpoint_of_path(struct request *request)
 {
     struct registry *registry = engine_registry(request->api->config.engine);
     struct endpoint *found = registry_endpoint(registry, request->params[0]);
@@ -159,7 +176,7 @@ static struct endpoint *find_endpoint(struct request *request)
     return NULL;
 }
 
-static void reply_endpoint(struct request *request, const char *name)
+void endpoint_reply(struct request *request, const char *name)
 {
     struct engine *engine = request->api->config.engine;
     struct endpoint *endpoint = registry_endpoint(engine_registry(engine), name);
@@ -174,125 +191,8 @@ static void reply_endpoint(struct request *request, const char *name)
 
 void handle_endpoint_show(struct request *request)
 {
-    if (find_endpoint(request) != NULL)
-        reply_endpoint(request, request->params[0]);
-}
-
-/* ---- set: a store operation a setting, one after the other ---- */
-
-struct setting_change {
-    const struct endpoint_setting_row *row;
-    char *value; /* owned; NULL: unset */
-};
-struct setting_changes {
-    struct setting_change items[ENDPOINT_SETTING_COUNT];
-    size_t count, next;
-    int64_t until_at_ms;
-};
-
-static void changes_free(void *state)
-{
-    struct setting_changes *changes = state;
-    for (size_t i = 0; i < changes->count; i++)
-        free(changes->items[i].value);
-    free(changes);
-}
-
-struct read_settings {
-    struct setting_changes *changes;
-    struct galloc_error *error;
-};
-
-static int read_value(const struct endpoint_setting_row *row, struct json_object *value, char **ret_value, struct galloc_error *error)
-{
-    int64_t number;
-    if (value == NULL) {
-        *ret_value = NULL;
-        return 0;
-    }
-    if (row->is_duration && json_is_str(value)) {
-        int rc = parse_duration_ms(json_str(value, NULL), &number, error);
-        if (rc < 0)
-            return galloc_prefix(error, "\"%s\"", row->name);
-    } else if (json_is_i64(value)) {
-        number = json_i64(value, 0);
-    } else {
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" has to be %s, or null", row->name, row->is_duration ? "a duration like \"60s\"" : "a whole number");
-    }
-    if (number < row->low || number > row->high)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" has to be from %" PRId64 " to %" PRId64 "%s (%s)", row->name, row->low, row->high,
-                           row->is_duration ? " ms" : "", row->help);
-    *ret_value = xasprintf(row->is_duration ? "%" PRId64 "ms" : "%" PRId64, number);
-    return 0;
-}
-
-static int add_setting(const char *name, struct json_object *value, void *arg)
-{
-    struct read_settings *in = arg;
-    const struct endpoint_setting_row *rows = endpoint_setting_rows();
-    const char *names[ENDPOINT_SETTING_COUNT];
-    for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
-        names[i] = rows[i].name;
-        if (strcmp(rows[i].name, name) != 0)
-            continue;
-        struct setting_change *change = &in->changes->items[in->changes->count];
-        int rc = read_value(&rows[i], value, &change->value, in->error);
-        if (rc < 0)
-            return rc;
-        change->row = &rows[i];
-        in->changes->count++;
-        return 0;
-    }
-    const char *nearest = text_nearest(name, names, ARRAY_COUNT(names));
-    return galloc_fail(in->error, GALLOC_UNKNOWN_FIELD, "\"%.60s\" cannot be set at run time%s%s%s; URL, model, key and prices are in the configuration file", name,
-                       nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-}
-
-static void submit_next(struct request *request);
-
-static void on_set(struct store_op *op)
-{
-    struct request *request = op->arg;
-    if (op->code < 0)
-        request_fail_op(request, op);
-    else
-        submit_next(request);
-    store_op_free(op);
-}
-
-static void submit_next(struct request *request)
-{
-    struct setting_changes *changes = request->state;
-    if (changes->next == changes->count) {
-        reply_endpoint(request, request->params[0]);
-        return;
-    }
-    struct setting_change *change = &changes->items[changes->next++];
-    struct store_endpoint_set *set = handler_op(request, OP_ENDPOINT_SET, on_set);
-    set->peer = request->peer;
-    set->setting = (struct store_setting){.endpoint = xstrdup(request->params[0]), .name = xstrdup(change->row->name), .value = xstrdup(change->value),
-                                          .set_at_ms = clock_wall_ms(), .until_at_ms = change->value ? changes->until_at_ms : 0, .set_by = request->peer.uid};
-    handler_submit(request, &set->op);
-}
-
-void handle_endpoint_set(struct request *request)
-{
-    if (find_endpoint(request) == NULL)
-        return;
-    struct galloc_error error;
-    struct setting_changes *changes = xcalloc(1, sizeof *changes);
-    request->state = changes;
-    request->state_free = changes_free;
-    int64_t for_ms = json_get_i64(request->json, "for_ms", 0);
-    changes->until_at_ms = for_ms > 0 ? clock_wall_ms() + for_ms : 0;
-    struct read_settings in = {.changes = changes, .error = &error};
-    int rc = json_each(json_get(request->json, "settings"), add_setting, &in);
-    if (rc == 0 && changes->count == 0)
-        rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "nothing to set: \"settings\" is empty");
-    if (rc < 0)
-        request_fail(request, &error);
-    else
-        submit_next(request);
+    if (endpoint_of_path(request) != NULL)
+        endpoint_reply(request, request->params[0]);
 }
 
 /* ---- test and resume ---- */
@@ -322,14 +222,14 @@ static void on_tested(const struct endpoint_test_result *result, void *arg)
 
 void handle_endpoint_test(struct request *request)
 {
-    struct endpoint *endpoint = find_endpoint(request);
+    struct endpoint *endpoint = endpoint_of_path(request);
     if (endpoint != NULL)
         engine_endpoint_test(request->api->config.engine, endpoint, on_tested, request);
 }
 
 void handle_endpoint_resume(struct request *request)
 {
-    struct endpoint *endpoint = find_endpoint(request);
+    struct endpoint *endpoint = endpoint_of_path(request);
     if (endpoint == NULL)
         return;
     struct galloc_error error;
@@ -346,7 +246,7 @@ void handle_endpoint_resume(struct request *request)
         request_fail(request, &error);
     } else {
         handler_audit(request, "endpoint_resume", endpoint->config->name, detail.data);
-        reply_endpoint(request, request->params[0]);
+        endpoint_reply(request, request->params[0]);
     }
     buf_clear(&detail);
 }

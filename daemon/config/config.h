@@ -5,6 +5,7 @@
 
 #include "base/code.h"
 #include "core/plan.h"
+#include "core/price.h"
 
 /* One endpoint as the file has it. What `endpoint set` changed lies over it in the registry, not here. Strings are
  * owned by the config. */
@@ -23,8 +24,7 @@ struct endpoint_config {
 struct price_config {
     char *model;        /* a name, or a prefix that ends in '*' */
     int64_t from_at_ms; /* wall */
-    char currency[4];
-    int64_t in_micros, cached_in_micros, out_micros;
+    struct price price;
     bool is_shipped; /* from prices.conf; the file's own win */
 };
 

@@ -202,7 +202,7 @@ static const char *end_price(struct config *config, struct draft *draft)
     if (!is_given(draft, "in", SECTION_PRICE) || !is_given(draft, "out", SECTION_PRICE))
         return "a price needs both \"in\" and \"out\" (per million tokens)";
     if (!is_given(draft, "cached_in", SECTION_PRICE))
-        price->cached_in_micros = price->in_micros;
+        price->price.cached_in_micros = price->price.in_micros;
     config->prices = xreallocarray(config->prices, config->price_count + 1, sizeof *config->prices);
     price->model = xstrdup(draft->name);
     price->is_shipped = reading->only_prices;

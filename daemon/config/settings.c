@@ -74,12 +74,12 @@ const struct setting settings[] = {
      "rehearsals: 0.1 shrinks each minute of the pacer to 6 s"},
 
     {SECTION_PRICE, "from", SETTING_DATE, "1970-01-01", 0, 0, PRICE(from_at_ms), NULL, "the first day (midnight UTC)"},
-    {SECTION_PRICE, "currency", SETTING_CURRENCY, "USD", 0, 0, PRICE(currency), NULL, "three letters"},
-    {SECTION_PRICE, "in", SETTING_MONEY, NULL, 0, MILLION *MILLION, PRICE(in_micros), NULL,
+    {SECTION_PRICE, "currency", SETTING_CURRENCY, "USD", 0, 0, PRICE(price.currency), NULL, "three letters"},
+    {SECTION_PRICE, "in", SETTING_MONEY, NULL, 0, PRICE_AMOUNT_MAX_MICROS, PRICE(price.in_micros), NULL,
      "a million tokens in; has to be given"},
-    {SECTION_PRICE, "cached_in", SETTING_MONEY, NULL, 0, MILLION *MILLION, PRICE(cached_in_micros), NULL,
+    {SECTION_PRICE, "cached_in", SETTING_MONEY, NULL, 0, PRICE_AMOUNT_MAX_MICROS, PRICE(price.cached_in_micros), NULL,
      "a million cached tokens in; else as in"},
-    {SECTION_PRICE, "out", SETTING_MONEY, NULL, 0, MILLION *MILLION, PRICE(out_micros), NULL,
+    {SECTION_PRICE, "out", SETTING_MONEY, NULL, 0, PRICE_AMOUNT_MAX_MICROS, PRICE(price.out_micros), NULL,
      "a million tokens out, thinking included; has to be given"},
 
     {SECTION_PROFILE, "mode", SETTING_DRIVE, NULL, 0, 0, PROFILE(mode), "continuous|batch|sequential",
@@ -228,7 +228,7 @@ static int set_ratio(const struct setting *row, double *place, const char *text,
 
 static int set_currency(char *place, const char *text, struct galloc_error *error)
 {
-    if (strlen(text) != 3 || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
+    if (!price_is_currency(text))
         return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not a currency of three letters such as USD", text);
     memcpy(place, text, 4);
     return 0;

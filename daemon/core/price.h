@@ -1,11 +1,28 @@
-/* What a call costs. Pure; any thread. */
+/* What tokens cost. Amounts are micros of a currency per million tokens: whole numbers, so that nothing drifts. Pure; any thread. */
 #ifndef GALLOC_CORE_PRICE_H
 #define GALLOC_CORE_PRICE_H
 
+#include "base/buf.h"
+#include "base/code.h"
 #include "base/util.h"
 
+#define PRICE_AMOUNT_MAX_MICROS INT64_C(1000000000000) /* a million of the currency */
+
+struct price {
+    char currency[4]; /* three letters, ISO 4217; "": no price */
+    int64_t in_micros, cached_in_micros, out_micros;
+};
+
 /* (prompt - cached) x in + cached x cached_in + (candidates + thoughts + tool) x out, per million tokens, rounded up to a micro.
- * Tokens that were not told (-1) count as none. Prices are micros of the currency per million tokens. */
-int64_t price_micros(int64_t in_micros, int64_t cached_in_micros, int64_t out_micros, const int64_t tokens[5]);
+ * Tokens that were not told (-1) count as none. */
+int64_t price_of_tokens(const struct price *price, const int64_t tokens[5]);
+
+/* Is it three capital letters, as a currency's code is? */
+bool price_is_currency(const char *text);
+
+/* A price as one line, the words that `endpoint set` takes: "price_in=0.75 price_cached_in=0.075 price_out=3.75 currency=USD". It is
+ * kept so in the store and read back by price_parse(): 0, or -GALLOC_INVALID_VALUE where it is not such a line. */
+void price_add_text(struct buf *out, const struct price *price);
+int price_parse(const char *text, struct price *ret_price, struct galloc_error *error) MUST_CHECK;
 
 #endif

@@ -70,6 +70,11 @@ void endpoint_read_key(struct engine *engine, struct endpoint *endpoint);
 void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text);
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);
 
+/* endpoint_price.c */
+void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms); /* the currency of its costs */
+/* What a call costs that `model` has answered now, in micros of ret_currency; -1: unknown, as no price or no count of tokens is known. */
+int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
+
 /* run.c */
 bool run_is_runnable(const struct engine *engine, const struct run_entry *run);
 void run_begin(struct engine *engine, struct run_entry *run); /* gets what the dispatcher needs, once it runs */
@@ -96,7 +101,6 @@ void owed_submit(struct engine *engine, struct store_op *op); /* until it is don
 /* settle.c */
 struct settle_item *settle_add(struct attempt *attempt); /* zeroed but for the fence; the attempt is the settle's from now on */
 void settle_flush(struct endpoint *endpoint);
-int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
 
 /* held.c */
 void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *held); /* takes it */

@@ -10,12 +10,13 @@
 #include <sys/resource.h>
 
 static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {
-    [SETTING_RPM] = {"rpm", 0, 10000000, false, "requests a minute, never exceeded; 0: learn it"},
-    [SETTING_TPM] = {"tpm", 0, INT64_C(1000000000000), false, "tokens a minute, never exceeded; 0: learn it"},
-    [SETTING_RPD] = {"rpd", 0, INT64_C(1000000000), false, "requests a day (Pacific time), never exceeded; 0: learn it"},
-    [SETTING_MAX_IN_FLIGHT] = {"max_in_flight", 1, 1024, false, "calls under way at once, at most"},
-    [SETTING_MAX_OUTPUT_TOKENS] = {"max_output_tokens", 16, 65536, false, "tokens of an answer, thinking included"},
-    [SETTING_REQUEST_TIMEOUT] = {"request_timeout", 1000, 3600000, true, "the longest that one call may take"},
+    [SETTING_RPM] = {"rpm", 0, 10000000, ENDPOINT_NUMBER, "requests a minute, never exceeded; 0: learn it"},
+    [SETTING_TPM] = {"tpm", 0, INT64_C(1000000000000), ENDPOINT_NUMBER, "tokens a minute, never exceeded; 0: learn it"},
+    [SETTING_RPD] = {"rpd", 0, INT64_C(1000000000), ENDPOINT_NUMBER, "requests a day (Pacific time), never exceeded; 0: learn it"},
+    [SETTING_MAX_IN_FLIGHT] = {"max_in_flight", 1, 1024, ENDPOINT_NUMBER, "calls under way at once, at most"},
+    [SETTING_MAX_OUTPUT_TOKENS] = {"max_output_tokens", 16, 65536, ENDPOINT_NUMBER, "tokens of an answer, thinking included"},
+    [SETTING_REQUEST_TIMEOUT] = {"request_timeout", 1000, 3600000, ENDPOINT_DURATION, "the longest that one call may take"},
+    [SETTING_PRICE] = {"price", 0, PRICE_AMOUNT_MAX_MICROS, ENDPOINT_PRICE, "what a million tokens cost; it takes the place of the configuration's"},
 };
 
 const struct endpoint_setting_row *endpoint_setting_rows(void)
@@ -121,6 +122,7 @@ void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
                                   .max_in_flight = endpoint->values[SETTING_MAX_IN_FLIGHT],
                                   .time_scale = config->time_scale};
     uint64_t seed;
+    endpoint_apply_price(endpoint, wall_ms);
     if (endpoint->pacer == NULL) {
         random_bytes(&seed, sizeof seed);
         endpoint->pacer = pacer_new(&limits, seed);
@@ -129,15 +131,24 @@ void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
     }
 }
 
+static int read_override(const struct endpoint_setting_row *row, const char *text, struct endpoint_override *override)
+{
+    switch (row->kind) {
+    case ENDPOINT_NUMBER: return parse_i64(text, row->low, row->high, &override->value, NULL);
+    case ENDPOINT_DURATION: return parse_duration_ms(text, &override->value, NULL);
+    case ENDPOINT_PRICE: return price_parse(text, &override->price, NULL);
+    case ENDPOINT_SETTING_KIND_COUNT: break;
+    }
+    return -GALLOC_INVALID_VALUE;
+}
+
 void endpoint_set_override(struct endpoint *endpoint, const struct store_setting *setting, bool is_set)
 {
     for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
         if (strcmp(rows[i].name, setting->name) != 0)
             continue;
         struct endpoint_override override = {.is_set = is_set, .set_at_ms = setting->set_at_ms, .until_at_ms = setting->until_at_ms, .set_by = setting->set_by};
-        int rc = !is_set ? 0
-                 : rows[i].is_duration ? parse_duration_ms(setting->value, &override.value, NULL)
-                                       : parse_i64(setting->value, rows[i].low, rows[i].high, &override.value, NULL);
+        int rc = is_set ? read_override(&rows[i], setting->value, &override) : 0;
         if (rc == 0)
             endpoint->overrides[i] = override;
     }

@@ -8,19 +8,22 @@
 #include "store/store.h"
 
 /* Settings that `endpoint set` may change while the daemon runs; one row each (endpoint.c). */
-enum endpoint_setting { SETTING_RPM, SETTING_TPM, SETTING_RPD, SETTING_MAX_IN_FLIGHT, SETTING_MAX_OUTPUT_TOKENS, SETTING_REQUEST_TIMEOUT, ENDPOINT_SETTING_COUNT };
+enum endpoint_setting { SETTING_RPM, SETTING_TPM, SETTING_RPD, SETTING_MAX_IN_FLIGHT, SETTING_MAX_OUTPUT_TOKENS, SETTING_REQUEST_TIMEOUT, SETTING_PRICE, ENDPOINT_SETTING_COUNT };
+enum endpoint_setting_kind { ENDPOINT_NUMBER, ENDPOINT_DURATION, ENDPOINT_PRICE, ENDPOINT_SETTING_KIND_COUNT };
 struct endpoint_setting_row {
     const char *name;
-    int64_t low, high;
-    bool is_duration; /* written as "60s" */
+    int64_t low, high; /* of a price: of each of its amounts, in micros */
+    enum endpoint_setting_kind kind;
     const char *help;
 };
-int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_setting setting); /* as the configuration has it */
+int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_setting setting); /* as the configuration has it; 0 for the price, which is endpoint_file_price() */
 const struct endpoint_setting_row *endpoint_setting_rows(void); /* ENDPOINT_SETTING_COUNT of them */
 
 struct endpoint_override {
     bool is_set;
-    int64_t value, set_at_ms, until_at_ms;
+    int64_t value; /* of a number or a duration (ms) */
+    struct price price;
+    int64_t set_at_ms, until_at_ms; /* wall; until 0: for good */
     uint32_t set_by;
 };
 
@@ -28,20 +31,25 @@ struct endpoint {
     struct endpoint *next;
     const struct endpoint_config *config;         /* borrowed from the engine's configuration */
     const struct provider_ops *provider;
-    int64_t values[ENDPOINT_SETTING_COUNT];       /* in force */
+    int64_t values[ENDPOINT_SETTING_COUNT];       /* in force; the price is endpoint_price() */
     struct endpoint_override overrides[ENDPOINT_SETTING_COUNT];
     struct secret *secret;                        /* owned; NULL: no key */
     struct pacer *pacer;                          /* owned */
     struct store_endpoint_state state;            /* down or up, why */
     /* counters since start, for metrics and `endpoint show` */
     int64_t calls, test_calls, counts[OUTCOME_CLASS_COUNT], tokens[TOKEN_COUNT], cost_micros, cost_unknown;
-    char currency[4];
+    char currency[4];                             /* of cost_micros; "": no price is known */
     int64_t in_flight;
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
 };
 
 /* config_load(), and besides every endpoint has a known provider and addresses that may be called. 0, or -GALLOC_D_CONFIG naming endpoint and setting. */
 int endpoint_load_config(const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
+/* What a million tokens cost at a moment (wall): set at run time; by the configuration or the list for the endpoint's model; the one of these that holds. NULL: not
+ * known. Borrowed until the loop's next turn. */
+const struct price *endpoint_set_price(const struct endpoint *endpoint, int64_t wall_ms);
+const struct price_config *endpoint_file_price(const struct endpoint *endpoint, int64_t wall_ms);
+const struct price *endpoint_price(const struct endpoint *endpoint, int64_t wall_ms);
 bool endpoint_is_down(const struct endpoint *endpoint);
 /* In words: what limits, what it waits for, and until when (wall; 0: not known). */
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);

@@ -170,8 +170,6 @@ static void take_endpoints(struct engine *engine)
         endpoint->config = config;
         endpoint->provider = provider_by_name(config->provider);
         endpoint_apply(endpoint, clock_wall_ms());
-        const struct price_config *price = config_price(engine->config, config->model, clock_wall_ms());
-        memcpy(endpoint->currency, price ? price->currency : "", price ? 4 : 1);
     }
     net_set_pool_size(engine->net, pool_size(engine));
 }

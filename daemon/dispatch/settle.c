@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "core/price.h"
 
 #include <string.h>
 
@@ -39,18 +38,6 @@ struct settle_item *settle_add(struct attempt *attempt)
     for (int i = 0; i < TOKEN_COUNT; i++)
         item->tokens[i] = -1;
     return item;
-}
-
-int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4])
-{
-    int64_t wall_ms = clock_wall_ms();
-    const struct price_config *price = config_price(engine->config, model, wall_ms);
-    if (price == NULL)
-        price = config_price(engine->config, endpoint->config->model, wall_ms);
-    if (price == NULL || tokens[TOKEN_IN] < 0)
-        return -1;
-    memcpy(ret_currency, price->currency, 4);
-    return price_micros(price->in_micros, price->cached_in_micros, price->out_micros, tokens);
 }
 
 /* The re-ask has its place already: it goes before all that waits. */

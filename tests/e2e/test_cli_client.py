@@ -363,6 +363,8 @@ def test_completions_name_everything(bench):
     path = bench.write("c.bash", bench.ctl("completion", "bash").out)
     test = ("source " + path + "; compopt() { :; }; COMP_WORDS=(gallocctl enq); COMP_CWORD=1; _gallocctl; echo ${COMPREPLY[@]}; "
             "COMP_WORDS=(gallocctl enqueue --max-c); COMP_CWORD=2; _gallocctl; echo ${COMPREPLY[@]}; "
-            "COMP_WORDS=(gallocctl pool im); COMP_CWORD=2; _gallocctl; echo ${COMPREPLY[@]}")
+            "COMP_WORDS=(gallocctl pool im); COMP_CWORD=2; _gallocctl; echo ${COMPREPLY[@]}; "
+            "COMP_WORDS=(gallocctl endpoint set gemini price_i); COMP_CWORD=4; _gallocctl; echo ${COMPREPLY[@]}; "
+            "COMP_WORDS=(gallocctl endpoint unset gemini pric); COMP_CWORD=4; _gallocctl; echo ${COMPREPLY[@]}")
     ran = subprocess.run(["bash", "-c", test], capture_output=True, text=True, env=bench.environment(), check=False)
-    assert ran.stdout.split() == ["enqueue", "--max-candidates", "import"], ran
+    assert ran.stdout.split() == ["enqueue", "--max-candidates", "import", "price_in=", "price"], ran

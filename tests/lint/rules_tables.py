@@ -136,6 +136,28 @@ def manual_routes(tree):
             yield Finding(manual, 1, f"gallocd serves {path}, the manual does not name it: add it to the routes")
 
 
+def settable(tree):
+    """What `set` takes at run time is in the manual; what the daemon lets an endpoint take is in the document, and gallocctl offers it."""
+    listed = tree.output("gallocctl", "help", "--all")
+    if listed is not None and tree.exists("man/gallocctl.1"):
+        text = tree.text("man/gallocctl.1")
+        for name in sorted(set(re.findall(r"^      ([a-z_]+)(?:=\S*)?  ", listed, re.M))):
+            if not re.search(rf"^\.(?:It )?Li .*\b{name}\b", text, re.M):
+                yield Finding("man/gallocctl.1", 1, f"gallocctl can set {name}, the manual does not say so: add an .It Li {name}")
+    source, document = "daemon/dispatch/endpoint.c", "schema/openapi.yaml"
+    if not tree.exists(source) or not tree.exists(document):
+        return
+    rows = set(re.findall(r'^\s*\[SETTING_\w+\] = \{"(\w+)"', tree.text(source), re.M))
+    patch = re.search(r"^    EndpointPatch:\n((?:     .*\n)+)", tree.text(document), re.M)
+    described = set(re.findall(r"^ {12}(\w+):", patch.group(1), re.M)) if patch else set()
+    for name in sorted(rows ^ described):
+        where = "the document" if name in rows else "the daemon"
+        yield Finding(document, 1, f"EndpointPatch and the daemon's settings of an endpoint differ: {where} lacks {name}")
+    offered = set(re.findall(r'^    \{"(\w+)", "\w+", SETTING_', tree.text("cli/cmd_endpoint.c"), re.M)) if tree.exists("cli/cmd_endpoint.c") else rows
+    for name in sorted(rows - offered):
+        yield Finding("cli/cmd_endpoint.c", 1, f"the daemon lets an endpoint's {name} be set, gallocctl does not offer it: add a row")
+
+
 def codes(tree):
     """Every error code that a client can meet is in galloc-api(7)."""
     if not tree.exists("base/code.h") or not tree.exists("man/galloc-api.7"):
@@ -159,5 +181,6 @@ RULES = {
     "sim-settings": sim_settings,
     "routes": routes,
     "manual-routes": manual_routes,
+    "settable": settable,
     "codes": codes,
 }

@@ -16,6 +16,8 @@ RULES = {**rules_tree.RULES, **rules_source.RULES, **rules_tables.RULES}
 UNDONE = "TO" + "DO"
 MANUAL = ".Dd November 23, 2026\n.Dt X 8\n.Os\n.Sh NAME\n.Nm x\n.Nd x\n.Sh DESCRIPTION\n"
 CODES = 'X(OK, "ok", 200)\n    X(NOT_FOUND,  "not_found", 404, 4, "x")\n    X(D_X, "of_the_daemon", 1)\n'
+SETTING = '/* x */\n    [SETTING_RPM] = {"rpm", 0, 1},\n'
+PATCH = "    EndpointPatch:\n      properties:\n        settings:\n          properties:\n            rpm: {type: integer}\n    Next:\n"
 OPENAPI = "openapi: 3.1.0\npaths:\n  /v1/runs/{run}:\n    get:\n      x: 1\n"
 
 
@@ -89,6 +91,12 @@ SAMPLES = [
      {"build/gallocd": prints("GET /v1/runs/{id}\n"), "schema/openapi.yaml": OPENAPI}),
     ("manual-routes", {"build/gallocd": prints("GET /v1/runs\n"), "man/galloc-api.7": MANUAL}, "man/galloc-api.7:1",
      {"build/gallocd": prints("GET /v1/runs\n"), "man/galloc-api.7": MANUAL + ".Pa /v1/runs\n"}),
+    ("settable", {"build/gallocctl": prints("      rpm=N   x\n"), "man/gallocctl.1": MANUAL}, "man/gallocctl.1:1",
+     {"build/gallocctl": prints("      rpm=N   x\n"), "man/gallocctl.1": MANUAL + ".It Li tpm , rpm\n"}),
+    ("settable", {"daemon/dispatch/endpoint.c": SETTING, "schema/openapi.yaml": PATCH.replace("rpm", "rpn")}, "schema/openapi.yaml:1",
+     {"daemon/dispatch/endpoint.c": SETTING, "schema/openapi.yaml": PATCH}),
+    ("settable", {"daemon/dispatch/endpoint.c": SETTING, "schema/openapi.yaml": PATCH, "cli/cmd_endpoint.c": c("")}, "cli/cmd_endpoint.c:1",
+     {"daemon/dispatch/endpoint.c": SETTING, "schema/openapi.yaml": PATCH, "cli/cmd_endpoint.c": c('    {"rpm", "rpm", SETTING_NUMBER, 0},\n')}),
     ("codes", {"base/code.h": CODES, "man/galloc-api.7": MANUAL}, "man/galloc-api.7:1",
      {"base/code.h": CODES, "man/galloc-api.7": MANUAL + ".It Ic not_found\n"}),
     ("codes", {"base/code.h": CODES, "man/galloc-api.7": MANUAL + ".It Ic not_found\n.It Ic gone\n"}, "man/galloc-api.7:1",

@@ -139,27 +139,84 @@ static void test_csv_cells(void **state)
     expect(&line, "\"a,\"\"b\"\"\n\"");
 }
 
+static const struct setting_row settings[] = {
+    {"capacity", "capacity", SETTING_NUMBER, 0, 10, "none", "N", "", NULL},
+    {"until", "until", SETTING_TIME, 0, 0, NULL, "DATE", "", NULL},
+    {"open", "is_open", SETTING_YES, 0, 0, NULL, "yes|no", "", NULL},
+    {"price_in", "in_micros", SETTING_AMOUNT, 0, 2000000, NULL, "0.75", "", "price"},
+    {"currency", "currency", SETTING_TEXT, 0, 0, NULL, "USD", "", "price"},
+    {"price", "price", SETTING_WHOLE, 0, 0, NULL, NULL, "", NULL},
+    {0},
+};
+
+/* The words of a line, at most eight. */
+static int split(char *line, char *ret_words[8])
+{
+    int count = 0;
+    char *at = line;
+    for (char *word; (word = strsep(&at, " ")) != NULL && count < 8;)
+        ret_words[count++] = word;
+    return count;
+}
+
+static int write_words(struct buf *text, const char *line, struct galloc_error *error)
+{
+    struct json_out out = JSON_OUT(text);
+    char *copy = xstrdup(line), *words[8];
+    int count = split(copy, words);
+    buf_reset(text);
+    json_out_begin(&out, '{');
+    int rc = setting_write(&out, settings, count, words, "an agent", error);
+    json_out_end(&out, '}');
+    free(copy);
+    return rc;
+}
+
+static int write_nulls(struct buf *text, const char *line, struct galloc_error *error)
+{
+    struct json_out out = JSON_OUT(text);
+    char *copy = xstrdup(line), *words[8];
+    int count = split(copy, words);
+    buf_reset(text);
+    int rc = setting_write_null(&out, settings, count, words, "an agent", error);
+    free(copy);
+    return rc;
+}
+
 static void test_settings(void **state)
 {
     (void)state;
-    static const struct setting_row rows[] = {{"capacity", "capacity", SETTING_NUMBER, 0, 10, "none"}, {"until", "until", SETTING_TIME, 0, 0, NULL},
-                                              {"open", "is_open", SETTING_YES, 0, 0, NULL}};
     struct buf text = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&text);
     struct galloc_error error = {0};
-    json_out_begin(&out, '{');
-    assert_int_equal(setting_write(&out, rows, 3, "capacity=7", "an agent", &error), 0);
-    assert_int_equal(setting_write(&out, rows, 3, "until=2026-12-24", "an agent", &error), 0);
-    assert_int_equal(setting_write(&out, rows, 3, "open=no", "an agent", &error), 0);
-    json_out_end(&out, '}');
+    assert_int_equal(write_words(&text, "capacity=7 until=2026-12-24 open=no", &error), 0);
     expect(&text, "{\"capacity\":7,\"until\":\"2026-12-24T00:00:00.000Z\",\"is_open\":false}");
-    out = JSON_OUT(&text);
-    assert_int_equal(setting_write(&out, rows, 3, "capacity=none", "an agent", &error), 0);
-    expect(&text, "\"capacity\":null");
-    assert_int_equal(setting_write(&out, rows, 3, "capacity=11", "an agent", &error), -GALLOC_USAGE);
-    assert_int_equal(setting_write(&out, rows, 3, "capactiy=1", "an agent", &error), -GALLOC_USAGE);
-    assert_non_null(strstr(error.message, "did you mean capacity"));
-    assert_int_equal(setting_write(&out, rows, 3, "capacity", "an agent", &error), -GALLOC_USAGE);
+    assert_int_equal(write_words(&text, "capacity=none", &error), 0);
+    expect(&text, "{\"capacity\":null}");
+    static const struct {
+        const char *word;
+        const char *says;
+    } refused[] = {{"capacity=11", "0 to 10"}, {"capactiy=1", "did you mean capacity"}, {"capacity", "not NAME=VALUE"}, {"price=1", "by its parts: price_in=0.75 currency=USD"},
+                   {"price_in=0.0000001", "more than 6 digits"}, {"price_in=1 price_in=2", "stands twice"}, {"price_in=-1", "not an amount"}, {"price_in=2.000001", "out of range: 0.00 to 2.00"}};
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
+        int rc = write_words(&text, refused[i].word, &error);
+        if (rc != -GALLOC_USAGE || strstr(error.message, refused[i].says) == NULL)
+            fail_msg("%s: %d %s", refused[i].word, rc, error.message);
+    }
+    buf_clear(&text);
+}
+
+/* Parts go into one member, wherever they stand among the words, and no amount is rounded. */
+static void test_settings_in_parts(void **state)
+{
+    (void)state;
+    struct buf text = BUF_EMPTY;
+    struct galloc_error error = {0};
+    assert_int_equal(write_words(&text, "price_in=0.100001 open=yes currency=EUR", &error), 0);
+    expect(&text, "{\"is_open\":true,\"price\":{\"in_micros\":100001,\"currency\":\"EUR\"}}");
+    assert_int_equal(write_nulls(&text, "open price", &error), 0);
+    expect(&text, "\"is_open\":null,\"price\":null");
+    assert_int_equal(write_nulls(&text, "price_in", &error), -GALLOC_USAGE);
+    assert_non_null(strstr(error.message, "part of the price"));
     buf_clear(&text);
 }
 
@@ -189,7 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),  cmocka_unit_test(test_money), cmocka_unit_test(test_times),     cmocka_unit_test(test_run_line),
-        cmocka_unit_test(test_bar),      cmocka_unit_test(test_csv_cells), cmocka_unit_test(test_settings), cmocka_unit_test(test_agents_file),
+        cmocka_unit_test(test_bar),      cmocka_unit_test(test_csv_cells), cmocka_unit_test(test_settings), cmocka_unit_test(test_settings_in_parts), cmocka_unit_test(test_agents_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -127,10 +127,10 @@ static void test_all_settings(void **state)
     assert_int_equal(config_endpoint(config, "gemini")->rpm, 7);
     assert_string_equal(config_endpoint(config, "empty")->model, "gemini-3.8-flash");
     assert_int_equal(config->price_count, 2);
-    assert_string_equal(config->prices[0].currency, "EUR");
-    assert_int_equal(config->prices[0].in_micros, 100000);
-    assert_int_equal(config->prices[1].cached_in_micros, 1000000); /* as `in` */
-    assert_string_equal(config->prices[1].currency, "USD");
+    assert_string_equal(config->prices[0].price.currency, "EUR");
+    assert_int_equal(config->prices[0].price.in_micros, 100000);
+    assert_int_equal(config->prices[1].price.cached_in_micros, 1000000); /* as `in` */
+    assert_string_equal(config->prices[1].price.currency, "USD");
     assert_int_equal(config->profile_count, 7);
     assert_int_equal(config_profile(config, "balanced")->batch_size, 8);
     assert_int_equal(config_profile(config, "balanced")->delay_ms, 500);
@@ -254,18 +254,18 @@ static void test_prices(void **state)
                            absolute);
     struct config *config = loaded(text);
     const struct price_config *price = config_price(config, "gemini-3.8-flash", date("2026-12-31T23:59:59Z"));
-    assert_int_equal(price->in_micros, 750000);
-    assert_int_equal(price->cached_in_micros, 75000);
-    assert_int_equal(price->out_micros, 3750000);
+    assert_int_equal(price->price.in_micros, 750000);
+    assert_int_equal(price->price.cached_in_micros, 75000);
+    assert_int_equal(price->price.out_micros, 3750000);
     assert_true(price->is_shipped);
-    assert_int_equal(config_price(config, "gemini-3.8-flash", date("2027-01-01"))->out_micros, 7500000);
+    assert_int_equal(config_price(config, "gemini-3.8-flash", date("2027-01-01"))->price.out_micros, 7500000);
     assert_null(config_price(config, "gemini-3.8-flash", date("2026-08-31")));
     assert_null(config_price(config, "gemini-9", date("2026-12-01")));
-    assert_int_equal(config_price(config, "gemini-3.7-flash", date("2026-12-01"))->in_micros,
+    assert_int_equal(config_price(config, "gemini-3.7-flash", date("2026-12-01"))->price.in_micros,
                      9000000); /* the file's own wins */
-    assert_int_equal(config_price(config, "own-big", date("2026-10-31"))->in_micros, 1000000);
-    assert_int_equal(config_price(config, "own-big", date("2026-11-01"))->in_micros, 3000000);
-    assert_int_equal(config_price(config, "own", date("2026-11-01"))->in_micros, 1000000);
+    assert_int_equal(config_price(config, "own-big", date("2026-10-31"))->price.in_micros, 1000000);
+    assert_int_equal(config_price(config, "own-big", date("2026-11-01"))->price.in_micros, 3000000);
+    assert_int_equal(config_price(config, "own", date("2026-11-01"))->price.in_micros, 1000000);
     config_free(config);
     free(text);
     free(absolute);

@@ -463,9 +463,27 @@ static void test_prices(void **state)
 {
     (void)state;
     int64_t tokens[5] = {812, 0, 24, 90, -1};
-    assert_int_equal(price_micros(750000, 75000, 3750000, tokens), 1037); /* 812 x .75 + 114 x 3.75 = 1036.5, rounded up */
+    const struct price flash = {"USD", 750000, 75000, 3750000}, plain = {"USD", 1000000, 100000, 0};
+    assert_int_equal(price_of_tokens(&flash, tokens), 1037); /* 812 x .75 + 114 x 3.75 = 1036.5, rounded up */
     int64_t cached[5] = {1000, 400, 0, -1, -1};
-    assert_int_equal(price_micros(1000000, 100000, 0, cached), 640);
+    assert_int_equal(price_of_tokens(&plain, cached), 640);
+}
+
+static void test_price_text(void **state)
+{
+    (void)state;
+    struct buf text = BUF_EMPTY;
+    struct price price = {"EUR", 100001, 75000, INT64_C(12000000)}, read = {.currency = ""};
+    price_add_text(&text, &price);
+    assert_string_equal(buf_text(&text), "price_in=0.100001 price_cached_in=0.075 price_out=12.00 currency=EUR");
+    assert_int_equal(price_parse(buf_text(&text), &read, NULL), 0);
+    assert_memory_equal(&read, &price, sizeof price);
+    buf_clear(&text);
+    static const char *const bad[] = {"", "price_in=1", "price_in=1 price_cached_in=1 price_out=1", "price_in=1 price_cached_in=1 price_out=1 currency=usd",
+                                      "price_in=x price_cached_in=1 price_out=1 currency=USD", "price_in=1 price_cached_in=1 price_out=1 currency=USD "};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        assert_int_equal(price_parse(bad[i], &read, NULL), -GALLOC_INVALID_VALUE);
+    assert_memory_equal(&read, &price, sizeof price);
 }
 
 static void test_eta(void **state)
@@ -495,7 +513,7 @@ int main(void)
         cmocka_unit_test(test_strikes_end_by_an_assignment_that_succeeds_alone), cmocka_unit_test(test_failures_of_the_outage_before_begin_no_new_row),
         cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_test_request_and_block), cmocka_unit_test(test_quota_day),
         cmocka_unit_test(test_concurrency),      cmocka_unit_test(test_rooms),       cmocka_unit_test(test_match),
-        cmocka_unit_test(test_answers),          cmocka_unit_test(test_prices),      cmocka_unit_test(test_eta),
+        cmocka_unit_test(test_answers),          cmocka_unit_test(test_prices), cmocka_unit_test(test_price_text),     cmocka_unit_test(test_eta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
