@@ -149,6 +149,7 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
     attempt->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
     endpoint->calls++;
     attempt->call_handle = call_send(endpoint, request, &sending, &attempt->sent_us);
+    attempt->engine->calls++;
     attempt->fly_next = attempt->engine->flying;
     attempt->fly_at = &attempt->engine->flying;
     if (attempt->fly_next != NULL)

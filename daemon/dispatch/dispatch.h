@@ -35,18 +35,23 @@ struct engine {
     struct loop_timer second;   /* ages, overrides that end, dates of agents */
     enum store_health health;
     char health_text[256];
-    bool is_draining, is_one_at_a_time;
+    bool is_draining;
+    bool is_one_at_a_time;      /* started three times within a minute, and no call has settled since */
     struct loop_timer drain_timer;
     void (*drain_done)(void *arg);
     void *drain_arg;
     struct run_notice *notices, **notices_end; /* owned: events of runs that wait for those of their commit's operations */
     struct attempt *flying;     /* whose call is under way */
     int64_t in_flight;          /* slots of all endpoints */
+    int64_t calls;              /* under way, or their end is not stored yet: attempts' and test requests' */
     int64_t settles_pending;    /* settle operations with the store */
     int64_t ticks;
 };
 
 struct pacer_now engine_now(void);
+/* One call at a time, and there is one. */
+bool engine_holds_calls(const struct engine *engine);
+void engine_call_settled(struct engine *engine); /* the end of a call is stored */
 
 /* registry.c */
 void registry_load(struct registry *registry, struct store_image *image);

@@ -13,6 +13,17 @@ struct pacer_now engine_now(void)
     return (struct pacer_now){.mono_us = clock_mono_us(), .wall_ms = clock_wall_ms()};
 }
 
+bool engine_holds_calls(const struct engine *engine)
+{
+    return engine->is_one_at_a_time && engine->calls > 0;
+}
+
+void engine_call_settled(struct engine *engine)
+{
+    engine->calls--;
+    engine->is_one_at_a_time = false; /* the machine is well enough */
+}
+
 static void check_drained(struct engine *engine);
 
 /* Rows that were leased and may not go now are given back, so that nothing sits leased through a pause. */

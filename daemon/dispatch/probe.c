@@ -26,12 +26,13 @@ static void probe_free(struct probe *probe)
 
 static void on_call_ended(struct store_op *op)
 {
+    engine_call_settled(op->arg);
     store_op_free(op);
 }
 
 static void record(struct probe *probe, const struct net_response *response, const struct provider_verdict *verdict)
 {
-    struct store_call_end *end = store_op_new(OP_CALL_END, on_call_ended, NULL);
+    struct store_call_end *end = store_op_new(OP_CALL_END, on_call_ended, probe->engine);
     end->call = probe->call;
     end->is_lost = verdict->class == OUTCOME_LOST;
     end->class = verdict->class;
@@ -118,6 +119,7 @@ static void on_call_begun(struct store_op *op)
     struct endpoint *endpoint = probe->endpoint;
     pacer_unsent(endpoint->pacer, probe->passed); /* counted anew when it goes out: at that time, not a commit earlier */
     if (op->code < 0) {
+        probe->engine->calls--;
         fail_probe(probe, OUTCOME_UNAVAILABLE, op->error.message);
     } else {
         const struct call_sending sending = {.timeout_ms = probe->timeout_ms, .wants_new_connection = true, .done = on_response, .arg = probe};
@@ -136,6 +138,10 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
     *probe = (struct probe){.engine = engine, .endpoint = endpoint, .done = done, .arg = arg,
                             .timeout_ms = min_i64(pacer_probe_timeout_ms(endpoint->pacer), endpoint->values[SETTING_REQUEST_TIMEOUT])};
     struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, probe->timeout_ms};
+    if (engine_holds_calls(engine)) {
+        fail_probe(probe, OUTCOME_UNAVAILABLE, "the daemon has started three times within a minute and makes one call at a time until one has ended; try again then");
+        return;
+    }
     if (endpoint->secret == NULL) {
         fail_probe(probe, OUTCOME_CREDENTIALS, "the endpoint has no key");
         return;
@@ -148,6 +154,7 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
         endpoint->dispatch->has_test = true;
     struct store_call_begin *begin = store_op_new(OP_CALL_BEGIN, on_call_begun, probe);
     begin->endpoint = xstrdup(endpoint->config->name);
+    engine->calls++;
     probe->passed = engine_now();
     pacer_sent(endpoint->pacer, probe->passed, call_tokens((int64_t)probe->request.body.len)); /* from here on, so that no other call takes its place in the quota */
     store_submit(engine->store, &begin->op);
@@ -176,7 +183,7 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint)
     bool wants_judge = !pacer_is_open(endpoint->pacer) && held_wants_test(endpoint, now.mono_us, &held_us);
     if (pacer_is_open(endpoint->pacer))
         held_us = -1;
-    if (d->has_test || engine->is_draining || engine->health != STORE_WELL)
+    if (d->has_test || engine->is_draining || engine->health != STORE_WELL || engine_holds_calls(engine))
         return;
     if (endpoint_is_down(endpoint) || !is_wanted(engine, endpoint))
         return;

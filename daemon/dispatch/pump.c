@@ -182,7 +182,7 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     }
     count = min_i64(count, 512);
     if (engine->is_one_at_a_time)
-        count = engine->in_flight == 0 && engine->settles_pending == 0 ? min_i64(count, 1) : 0;
+        count = engine->calls == 0 ? min_i64(count, 1) : 0;
     if (count > 0)
         count = min_i64(count, ledger_room(run, now.mono_us, now.wall_ms));
     if (count > 0)
@@ -213,7 +213,7 @@ static void start_ready(struct run_entry *run, bool with_slot_only)
     struct run_dispatch *d = run->dispatch;
     struct endpoint *endpoint = run->endpoint;
     bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
-    while (d->ready != NULL && (!with_slot_only || d->ready->keeps_slot)) {
+    while (d->ready != NULL && (!with_slot_only || d->ready->keeps_slot) && !engine_holds_calls(endpoint->dispatch->engine)) {
         struct attempt *attempt = d->ready;
         struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), attempt_estimate(attempt), endpoint->in_flight, is_adaptive, attempt->keeps_slot);
         if (answer.wait != PACER_GO) {

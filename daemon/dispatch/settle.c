@@ -109,12 +109,13 @@ static void on_settled(struct store_op *op)
     struct flight *flight = op->arg;
     struct engine *engine = flight->engine;
     for (size_t i = 0; i < settle->count; i++) {
+        if (settle->items[i].has_call_result)
+            engine_call_settled(engine);
         if (op->code == 0)
             on_item(engine, flight->owners[i], &settle->items[i]);
         else
             abandon(flight->owners[i]);
     }
-    engine->is_one_at_a_time = false; /* one has settled: the machine is well enough */
     free(flight->owners);
     free(flight);
     store_op_free(op);

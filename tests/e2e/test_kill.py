@@ -96,6 +96,31 @@ def test_three_starts_within_a_minute_go_one_call_at_a_time_until_one_has_settle
     assert len(alone) == 1, alone
 
 
+def test_the_one_call_after_three_starts_is_one_in_all(world):
+    """Neither a settle without a call nor a second run nor a test request lets another out while the first is under way."""
+    sim, daemon = world("--latency_ms", "2500")
+    agents = [{"agent_id": "A0", "attributes": {"region": "north"}}]
+    nobody = daemon.create([(f"N{n}", {"region": "south"}) for n in range(20)], agents, options={"match": ["region=region"]}, paused=True)
+    runs = [daemon.create([(f"{name}{n}", {}) for n in range(20)], agents, paused=True) for name in "AB"]
+    for _ in range(2):
+        daemon.kill()
+        daemon.start()
+    assert daemon.api("POST", f"/v1/runs/{nobody}/resume").status == 200
+    assert daemon.wait_done(nobody, 20)["counts"]["failed"] == 20
+    assert daemon.api("POST", "/v1/drain").status == 200  # so that both are seen in one turn
+    for run in runs:
+        assert daemon.api("POST", f"/v1/runs/{run}/resume").status == 200
+    assert daemon.api("POST", "/v1/undrain").status == 200
+    wait_until(lambda: sim.stats()["received"] >= 1, 20, "a call is out")
+    test = daemon.api("POST", "/v1/endpoints/gemini/test").json
+    assert not test["ok"] and "one call at a time" in test["message"], test
+    sim.set(latency_ms=10)
+    for run in runs:
+        assert daemon.wait_done(run, 20)["counts"]["succeeded"] == 20
+    record = sorted(sim.record(), key=lambda call: call["arrival_ms"])
+    assert [call for call in record if call["arrival_ms"] < record[0]["end_ms"]] == record[:1]
+
+
 def test_a_kill_in_the_import_loses_no_answered_part(slow_world):
     sim, daemon = slow_world
     created = daemon.api("POST", "/v1/runs", {"agents": [{"agent_id": "A0"}], "paused": True}).json["id"]
