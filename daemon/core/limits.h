@@ -23,6 +23,7 @@
 #define LIMIT_MESSAGE_BYTES 2000              /* of a provider's words that are kept */
 #define LIMIT_REASON_BYTES 4000               /* of the model's reason that is kept */
 #define LIMIT_IN_FLIGHT 1024                  /* the highest max_in_flight */
+#define LIMIT_LEASE_ROWS 1000                 /* of an outside worker's lease: a batch of results fits a body, its loss a transaction */
 #define LIMIT_STORE_QUEUE 4096                /* operations waiting for the writer, settles apart */
 #define LIMIT_SWEEP_ROWS 5000                 /* rows a transaction of cancel, retry, purge */
 #define LIMIT_PAGE_ROWS 1000                  /* of a list */

@@ -37,7 +37,8 @@ struct store_lease_end {
 struct expired_lease {
     int64_t lease, run;
     char *worker; /* owned */
-    int64_t row_count, poisoned_count;
+    int64_t row_count;      /* lost with it */
+    int64_t poisoned_count; /* of these failed */
 };
 struct store_lease_expire {
     struct store_op op;

@@ -81,6 +81,8 @@ typedef int sqlite_apply(struct sqlite_store *store, struct store_op *op, bool *
 sqlite_apply sqlite_apply_settle, sqlite_apply_judge, sqlite_apply_release;                              /* sqlite_settle.c */
 sqlite_apply sqlite_apply_call_begin, sqlite_apply_call_end;                                             /* sqlite_call.c */
 sqlite_apply sqlite_apply_claim;                                                                         /* sqlite_claim.c */
+sqlite_apply sqlite_apply_verdicts;                                                                      /* sqlite_verdict.c */
+sqlite_apply sqlite_apply_lease_renew, sqlite_apply_lease_end, sqlite_apply_lease_expire;                /* sqlite_lease.c */
 sqlite_apply sqlite_apply_import;                                                                        /* sqlite_import.c */
 sqlite_apply sqlite_apply_run_create, sqlite_apply_run_commit, sqlite_apply_run_pause, sqlite_apply_run_set; /* sqlite_run.c */
 sqlite_apply sqlite_apply_sweep;                                                                         /* sqlite_sweep.c */
@@ -93,7 +95,7 @@ int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct 
 int sqlite_open_writable(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* the connection alone, with its settings */
 int sqlite_open_on_full_disk(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* to read alone; is_broken is set */
 int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
-int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, seq */
+int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, leases, seq */
 int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *ret_count); /* sqlite_sweep.c; the caller frees */
 
 /* A connection that can only read, with the settings of a reader (sqlite_open.c). 0 or negative, error filled. */

@@ -1,6 +1,6 @@
 /* CLAIM: rows that wait and are due first, then fresh ones in order, then the late ones. Rows are read whole before the first is changed, since what
  * is changed leaves the index that is being read. The writer's thread. */
-#include "store/sqlite.h"
+#include "store/sqlite_lease.h"
 
 #include "core/limits.h"
 
@@ -27,30 +27,61 @@ static void row_read(sqlite3_stmt *stmt, struct leased_row *row)
         row->fields = xstrndup(fields, len);
 }
 
-static int rows_take(struct sqlite_store *store, struct store_claim *claim, int rc, sqlite3_stmt *stmt)
+/* The batch on its way. */
+struct batch {
+    struct store_claim *claim;
+    int64_t max, bytes;
+    bool is_whole; /* nothing more goes into it */
+};
+
+/* Does the row go into the batch? One that an outside worker was lost with goes first and alone, or not into this one. */
+static bool batch_takes(struct batch *batch, sqlite3_stmt *stmt)
 {
-    for (; rc > 0; rc = sqlite_next(store, stmt))
-        row_read(stmt, &claim->ret_rows[claim->ret_count++]);
+    struct store_claim *claim = batch->claim;
+    bool is_first = claim->ret_count == 0;
+    bool goes_alone = claim->worker != NULL && sqlite3_column_int(stmt, 10) != 0;
+    if (goes_alone && !is_first)
+        return false;
+    batch->bytes += sqlite3_column_bytes(stmt, 1) + sqlite3_column_bytes(stmt, 8);
+    batch->is_whole = goes_alone || (claim->max_bytes > 0 && batch->bytes >= claim->max_bytes);
+    return is_first || claim->max_bytes <= 0 || batch->bytes <= claim->max_bytes;
+}
+
+static int rows_take(struct sqlite_store *store, struct batch *batch, int rc, sqlite3_stmt *stmt)
+{
+    struct store_claim *claim = batch->claim;
+    while (rc > 0) {
+        if (batch_takes(batch, stmt))
+            row_read(stmt, &claim->ret_rows[claim->ret_count++]);
+        if (batch->is_whole || (int64_t)claim->ret_count == batch->max) {
+            sqlite_end(stmt);
+            batch->is_whole = true;
+            return 0;
+        }
+        rc = sqlite_next(store, stmt);
+    }
     return rc;
 }
 
-static int rows_collect(struct sqlite_store *store, struct store_claim *claim, int64_t max)
+static int rows_collect(struct sqlite_store *store, struct batch *batch)
 {
+    const struct store_claim *claim = batch->claim;
     sqlite3_stmt *stmt = NULL;
     int rc = 0;
-    for (int pass = 0; rc == 0 && pass < 3 && (int64_t)claim->ret_count < max; pass++) {
-        int64_t left = max - (int64_t)claim->ret_count;
+    for (int pass = 0; rc == 0 && pass < 3 && !batch->is_whole; pass++) {
+        int64_t left = batch->max - (int64_t)claim->ret_count;
         int64_t is_late = pass == 2;
         rc = pass == 1 ? sqlite_find(store, STMT_CLAIM_FRESH, &stmt, "ii", claim->run, left)
                        : sqlite_find(store, STMT_CLAIM_WAITING, &stmt, "iiii", claim->run, is_late, store->now_ms, left);
-        rc = rows_take(store, claim, rc, stmt);
+        rc = rows_take(store, batch, rc, stmt);
     }
     return rc;
 }
 
 /* `sequential`: the first row that is neither final nor held as rejected; while it is leased or not due, it holds the run. */
-static int row_in_order(struct sqlite_store *store, struct store_claim *claim, const struct run_entry *entry)
+static int row_in_order(struct sqlite_store *store, struct batch *batch, const struct run_entry *entry)
 {
+    struct store_claim *claim = batch->claim;
     if (entry->now.counts[COUNT_STATE + ASSIGNMENT_LEASED] > 0)
         return 0;
     int64_t fresh = 0, waiting = 0, due_ms = 0;
@@ -74,7 +105,7 @@ static int row_in_order(struct sqlite_store *store, struct store_claim *claim, c
     if (first == 0)
         return 0;
     rc = sqlite_find(store, STMT_CLAIM_ONE, &stmt, "i", first);
-    return rows_take(store, claim, rc, stmt);
+    return rows_take(store, batch, rc, stmt);
 }
 
 static int next_due(struct sqlite_store *store, struct store_claim *claim)
@@ -109,12 +140,13 @@ static int rows_lease(struct sqlite_store *store, struct store_claim *claim, str
 {
     claim->ret_lease = sqlite_lease_next(store);
     claim->op.seq_first = store->seq + 1;
-    int64_t deadline_ms = claim->worker == NULL ? 0 : store->now_ms + claim->ttl_ms;
-    int rc = sqlite_do(store, STMT_LEASE_INSERT, "iitzi", claim->ret_lease, claim->run, claim->worker, deadline_ms, store->node);
+    int rc = lease_make(store, claim, (int64_t)claim->ret_count);
     for (size_t i = 0; rc == 0 && i < claim->ret_count; i++)
         rc = row_lease(store, claim, &claim->ret_rows[i]);
     if (rc == 0)
         rc = books_move_rows(store, entry, ASSIGNMENT_PENDING, ASSIGNMENT_LEASED, false, (int64_t)claim->ret_count);
+    if (rc == 0 && claim->worker != NULL)
+        books_count(store, entry, COUNT_OUTSIDE, (int64_t)claim->ret_count);
     return rc;
 }
 
@@ -141,11 +173,11 @@ int sqlite_apply_claim(struct sqlite_store *store, struct store_op *op, bool *re
     int rc = books_run(store, claim->run, &entry);
     if (rc <= 0)
         return rc < 0 ? rc : sqlite_refuse(op, GALLOC_NOT_FOUND, "there is no run %lld", (long long)claim->run);
-    int64_t max = clamp_i64(claim->max, 0, LIMIT_IN_FLIGHT);
-    if (entry->now.state != RUN_RUNNING || entry->now.pauses != 0 || max == 0)
+    struct batch batch = {.claim = claim, .max = clamp_i64(claim->max, 0, claim->worker == NULL ? LIMIT_IN_FLIGHT : LIMIT_LEASE_ROWS)};
+    if (entry->now.state != RUN_RUNNING || entry->now.pauses != 0 || batch.max == 0)
         return 0;
-    claim->ret_rows = xcalloc((size_t)max, sizeof *claim->ret_rows);
-    rc = claim->in_order ? row_in_order(store, claim, entry) : rows_collect(store, claim, max);
+    claim->ret_rows = xcalloc((size_t)batch.max, sizeof *claim->ret_rows);
+    rc = claim->in_order ? row_in_order(store, &batch, entry) : rows_collect(store, &batch);
     if (rc == 0 && claim->ret_count > 0)
         return rows_lease(store, claim, entry);
     if (rc == 0 && !claim->in_order)

@@ -60,16 +60,19 @@ static const struct {
     {"SELECT state, count(*) FROM assignment INDEXED BY assignment_run WHERE run = ?1 GROUP BY 1"},
     {"SELECT 40 + class, count(*) FROM assignment INDEXED BY assignment_failed "
      "WHERE run = ?1 AND state = 3 GROUP BY class"},
+    {"SELECT 97, count(*) FROM lease l INDEXED BY lease_deadline JOIN assignment a INDEXED BY assignment_leased "
+     "ON a.lease = l.number AND a.state = 1 WHERE l.worker IS NOT NULL AND l.ended_at_ms IS NULL AND a.run = ?1"},
     {"SELECT 10 + t.class, count(*) FROM assignment a INDEXED BY assignment_run "
      "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.class IS NOT NULL GROUP BY t.class"},
 };
-_Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10, "the numbers that stand in the SQL above");
+_Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10 && COUNT_OUTSIDE == 97,
+               "the numbers that stand in the SQL above");
 
 static bool is_recounted(int kind)
 {
     return (kind >= COUNT_STATE && kind < COUNT_STATE + ASSIGNMENT_STATE_COUNT) ||
            (kind >= COUNT_FAILED && kind < COUNT_FAILED + OUTCOME_CLASS_COUNT) ||
-           (kind >= COUNT_CLASS && kind < COUNT_CLASS + OUTCOME_CLASS_COUNT);
+           (kind >= COUNT_CLASS && kind < COUNT_CLASS + OUTCOME_CLASS_COUNT) || kind == COUNT_OUTSIDE;
 }
 
 /* Adds kind and value of each row to counts. 0 or negative. */
@@ -162,10 +165,11 @@ static int check_ledgers(struct check *check)
 static int check_leases(struct check *check)
 {
     static const char *const queries[] = {
-        "SELECT 'assignment ' || id || ' is leased under ' || lease || ', which is no lease' "
-        "FROM assignment INDEXED BY assignment_leased WHERE state = 1 AND lease NOT IN (SELECT number FROM lease)",
-        "SELECT 'lease ' || number || ' holds nothing' FROM lease "
-        "WHERE number NOT IN (SELECT lease FROM assignment WHERE state = 1) "
+        "SELECT 'assignment ' || id || ' is leased under ' || lease || ', which is no lease, or over' "
+        "FROM assignment INDEXED BY assignment_leased WHERE state = 1 "
+        "AND lease NOT IN (SELECT number FROM lease WHERE ended_at_ms IS NULL)",
+        "SELECT 'lease ' || number || ' holds nothing' FROM lease WHERE ended_at_ms IS NULL "
+        "AND number NOT IN (SELECT lease FROM assignment WHERE state = 1) "
         "AND number NOT IN (SELECT lease FROM attempt INDEXED BY attempt_open WHERE class IS NULL)",
         "SELECT 'assignment ' || a.id || ' is leased and has no attempt under way' "
         "FROM assignment a INDEXED BY assignment_leased WHERE a.state = 1 "

@@ -100,6 +100,23 @@ static int endpoints_load(struct sqlite_store *store, struct store_image *image)
     return rc;
 }
 
+static int leases_load(struct sqlite_store *store, struct store_image *image)
+{
+    sqlite3_stmt *row = NULL;
+    int rc = sqlite_find(store, STMT_IMAGE_LEASES, &row, "");
+    for (; rc > 0; rc = sqlite_next(store, row)) {
+        image->leases = room_for_one(image->leases, image->lease_count, sizeof(*image->leases));
+        image->leases[image->lease_count++] = (struct store_lease){
+            .lease = sqlite3_column_int64(row, 0),
+            .run = sqlite3_column_int64(row, 1),
+            .worker = sqlite_text_copy(row, 2),
+            .ttl_ms = sqlite3_column_int64(row, 3),
+            .left_ms = max_i64(sqlite3_column_int64(row, 4) - store->now_ms, 0),
+        };
+    }
+    return rc;
+}
+
 int sqlite_image_load(struct sqlite_store *store, struct store_image *image)
 {
     int rc = books_write(store); /* recovery moved rows */
@@ -111,6 +128,8 @@ int sqlite_image_load(struct sqlite_store *store, struct store_image *image)
         rc = settings_load(store, image);
     if (rc == 0)
         rc = endpoints_load(store, image);
+    if (rc == 0)
+        rc = leases_load(store, image);
     image->seq = store->seq;
     return rc;
 }

@@ -30,7 +30,8 @@
     X(READ_SPENT, "SELECT sum(tokens_in), sum(tokens_out), sum(cost_micros) FROM attempt WHERE assignment = ?1")                               \
     X(READ_TROUBLE, "SELECT t.message, c.http_status FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1 "                \
                     "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \
-    X(READ_ATTEMPTS, "SELECT t.n, t.class, t.started_at_ms, t.ended_at_ms, g.agent_id, x.agent_id, t.message, t.token_cap, t.lease, l.worker, " \
+    X(READ_ATTEMPTS, "SELECT t.n, t.class, t.started_at_ms, t.ended_at_ms, g.agent_id, x.agent_id, t.message, t.token_cap, t.lease, " \
+                     "coalesce(l.worker, CASE WHEN t.call IS NULL AND l.number IS NULL AND t.class IS NOT NULL THEN 'outside' END), "         \
                      "t.call, c.endpoint, c.sent_at_ms, c.http_status, c.latency_ms, c.local_port, c.tokens_in, c.tokens_cached, "             \
                      "c.tokens_out, c.tokens_thought, c.tokens_tool, c.cost_micros, c.currency, coalesce(c.state = 2, 0), t.raw "              \
                      "FROM attempt t LEFT JOIN call c ON c.id = t.call LEFT JOIN agent g ON g.id = t.agent "                                   \

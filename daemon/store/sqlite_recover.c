@@ -1,11 +1,11 @@
 /* What former lives left, put in order at the start of a new one: attempts in flight are told as lost (maybe sent, no answer: maybe billed), which
  * spends nothing, and their assignments are due again at once. Leases of outside workers run on. Inside a transaction, before any operation. */
-#include "store/sqlite.h"
+#include "store/sqlite_settle.h"
 
 #include <unistd.h>
 
 #define PAGE_COUNT 1000 /* rows read before they are changed */
-#define OUTSIDE_MORE_MS 30000
+#define OUTSIDE_MORE_MS 30000 /* an outside lease has at least so long from the start on, or its ttl where that is less: its worker could not renew it */
 #define STARTS_MS 60000
 
 struct left_attempt {
@@ -36,10 +36,7 @@ static int attempt_lose(struct sqlite_store *store, const struct left_attempt *l
     int rc = books_run(store, left->run, &entry);
     if (rc <= 0)
         return rc;
-    rc = sqlite_do(store, STMT_ATTEMPT_END, "iiiizzmmmtit", left->assignment, left->n, left->lease, (int64_t)OUTCOME_LOST, (int64_t)0, (int64_t)0,
-                   (int64_t)-1, (int64_t)-1, (int64_t)-1, "the daemon ended before the answer came", store->wall_ms, NULL);
-    if (rc == 0)
-        books_count(store, entry, COUNT_CLASS + OUTCOME_LOST, 1);
+    rc = min_i64(settle_attempt_close(store, entry, left->assignment, left->n, left->lease, OUTCOME_LOST, "the daemon ended before the answer came"), 0);
     if (rc == 0 && left->call != 0) {
         rc = sqlite_do(store, STMT_CALL_CLOSE, "iiii", left->call, (int64_t)CALL_LOST, store->wall_ms, (int64_t)OUTCOME_LOST);
         if (rc == 0 && sqlite3_changes(store->db) > 0) {
@@ -121,7 +118,7 @@ int sqlite_recover(struct sqlite_store *store, struct store_image *image)
     if (rc == 0)
         rc = sqlite_do(store, STMT_RECOVER_TESTS, "ii", store->wall_ms, (int64_t)OUTCOME_LOST);
     if (rc == 0)
-        rc = sqlite_do(store, STMT_RECOVER_OUTSIDE, "i", store->now_ms + OUTSIDE_MORE_MS);
+        rc = sqlite_do(store, STMT_RECOVER_OUTSIDE, "ii", store->now_ms, (int64_t)OUTSIDE_MORE_MS);
     if (rc == 0 && image != NULL) {
         image->recovered_lost = lost_count;
         image->starts_in_60_s = starts_count;

@@ -5,16 +5,9 @@
  *   JUDGE    pending, held as transient -> pending | failed
  *   RELEASE  leased  -> pending, as it stood before it was leased
  * The writer's thread. */
-#include "store/sqlite.h"
+#include "store/sqlite_settle.h"
 
 #define LEASES_MEMORABLE 8 /* of an operation; most name one */
-
-struct row {
-    int64_t run, lease;
-    enum assignment_state state;
-    enum assignment_hold hold;
-    int32_t attempts, retries_spent, fulls_spent, reasks_spent, failures;
-};
 
 /* One item on its way. */
 struct settling {
@@ -22,19 +15,16 @@ struct settling {
     struct settle_item *item;
     struct run_entry *entry;
     const char *endpoint;
-    struct row row;
+    struct settle_row row;
     enum outcome_class class; /* as it is recorded */
     int64_t excluded, fulls_spent;
 };
 
-/* 1, 0: no such row, or a fault. */
-static int row_get(struct sqlite_store *store, int64_t assignment, struct row *ret_row)
+static int row_read(sqlite3_stmt *stmt, int rc, struct settle_row *ret_row)
 {
-    sqlite3_stmt *stmt = NULL;
-    int rc = sqlite_find(store, STMT_ROW_GET, &stmt, "i", assignment);
     if (rc <= 0)
         return rc;
-    *ret_row = (struct row){
+    *ret_row = (struct settle_row){
         .run = sqlite3_column_int64(stmt, 0),
         .state = (enum assignment_state)sqlite3_column_int(stmt, 1),
         .lease = sqlite3_column_int64(stmt, 2),
@@ -44,12 +34,29 @@ static int row_get(struct sqlite_store *store, int64_t assignment, struct row *r
         .reasks_spent = sqlite3_column_int(stmt, 6),
         .fulls_spent = sqlite3_column_int(stmt, 7),
         .failures = sqlite3_column_int(stmt, 8),
+        .token_cap = sqlite3_column_int64(stmt, 9),
+        .id = sqlite3_column_int64(stmt, 10),
     };
     sqlite_end(stmt);
     return 1;
 }
 
-static int result_put(struct sqlite_store *store, int64_t assignment, const char *body)
+/* 1, 0: no such row, or a fault. */
+static int row_get(struct sqlite_store *store, int64_t assignment, struct settle_row *ret_row)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite_find(store, STMT_ROW_GET, &stmt, "i", assignment);
+    return row_read(stmt, rc, ret_row);
+}
+
+int settle_row_by_key(struct sqlite_store *store, int64_t run, const char *key, struct settle_row *ret_row)
+{
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite_find(store, STMT_ROW_BY_KEY, &stmt, "it", run, key);
+    return row_read(stmt, rc, ret_row);
+}
+
+int settle_result_put(struct sqlite_store *store, int64_t assignment, const char *body)
 {
     if (body == NULL)
         body = "{}";
@@ -116,6 +123,16 @@ static int attempt_end(struct settling *s)
     return 1;
 }
 
+int settle_attempt_close(struct sqlite_store *store, struct run_entry *entry, int64_t assignment, int64_t n, int64_t lease, enum outcome_class class,
+                         const char *message)
+{
+    int rc = sqlite_do(store, STMT_ATTEMPT_CLOSE, "iiiiti", assignment, n, lease, (int64_t) class, message, store->wall_ms);
+    if (rc < 0 || sqlite3_changes(store->db) == 0)
+        return rc;
+    books_count(store, entry, COUNT_CLASS + (int)class, 1);
+    return 1;
+}
+
 /* ---- the moves, each from `leased` ---- */
 static int row_move(struct settling *s, enum assignment_state to)
 {
@@ -129,7 +146,7 @@ static int row_final(struct settling *s, enum assignment_state to, int64_t agent
     if (rc == 0)
         rc = sqlite_do(s->store, STMT_ROW_FINAL, "iiiziiii", item->assignment, (int64_t)to, (int64_t)s->class, agent,
                        (int64_t)item->retries_spent, (int64_t)item->reasks_spent, s->fulls_spent, (int64_t)item->failures);
-    return rc < 0 ? rc : result_put(s->store, item->assignment, item->result);
+    return rc < 0 ? rc : settle_result_put(s->store, item->assignment, item->result);
 }
 
 static int row_pending(struct settling *s, enum assignment_hold hold, bool is_late, int64_t not_before_ms)
@@ -191,7 +208,7 @@ static int move_reask(struct settling *s)
     item->ret_call = 0;
     int rc = row_move(s, ASSIGNMENT_LEASED);
     if (rc == 0)
-        rc = sqlite_do(store, STMT_LEASE_INSERT, "iitzi", item->ret_lease, s->row.run, NULL, (int64_t)0, store->node);
+        rc = sqlite_do(store, STMT_LEASE_INSERT, "iitzzii", item->ret_lease, s->row.run, NULL, (int64_t)0, (int64_t)0, (int64_t)1, store->node);
     if (rc == 0)
         rc = sqlite_do(store, STMT_ROW_REASK, "iiiiiiiii", item->assignment, item->ret_lease, (int64_t)item->ret_n, (int64_t)s->class,
                        (int64_t)item->retries_spent, (int64_t)item->reasks_spent, s->fulls_spent, (int64_t)item->failures,
@@ -210,6 +227,34 @@ static int (*const moves[])(struct settling *s) = {
     [MOVE_SUCCEED] = move_succeed, [MOVE_FAIL] = move_fail, [MOVE_PENDING] = move_pending, [MOVE_HOLD] = move_hold, [MOVE_REASK] = move_reask,
 };
 
+/* The row as the item says, where its fence holds; call and attempt always. */
+static int item_end(struct settling *s, bool is_current)
+{
+    struct settle_item *item = s->item;
+    int rc = 0;
+    s->class = is_current ? item->class : OUTCOME_DROPPED;
+    s->excluded = item->excluded;
+    s->fulls_spent = item->fulls_spent;
+    item->ret_verdict = VERDICT_STALE;
+    if (is_current) {
+        item->ret_verdict = VERDICT_DONE;
+        if (item->retries_spent > s->row.retries_spent)
+            books_count(s->store, s->entry, COUNT_RETRIES, item->retries_spent - s->row.retries_spent);
+        rc = moves[item->move](s);
+    }
+    if (rc >= 0)
+        rc = call_end(s);
+    if (rc >= 0)
+        rc = attempt_end(s);
+    return rc < 0 ? rc : 0;
+}
+
+int settle_row_now(struct sqlite_store *store, struct run_entry *entry, const struct settle_row *row, struct settle_item *item)
+{
+    struct settling s = {.store = store, .item = item, .entry = entry, .row = *row};
+    return item_end(&s, true);
+}
+
 static int item_settle(struct settling *s)
 {
     struct settle_item *item = s->item;
@@ -224,20 +269,7 @@ static int item_settle(struct settling *s)
     if (rc <= 0)
         return rc;
     bool is_current = s->row.state == ASSIGNMENT_LEASED && s->row.lease == item->lease && s->row.run == item->run;
-    s->class = is_current ? item->class : OUTCOME_DROPPED;
-    s->excluded = item->excluded;
-    s->fulls_spent = item->fulls_spent;
-    if (is_current) {
-        item->ret_verdict = VERDICT_DONE;
-        if (item->retries_spent > s->row.retries_spent)
-            books_count(store, s->entry, COUNT_RETRIES, item->retries_spent - s->row.retries_spent);
-        rc = moves[item->move](s);
-    }
-    if (rc >= 0)
-        rc = call_end(s);
-    if (rc >= 0)
-        rc = attempt_end(s);
-    return rc < 0 ? rc : 0;
+    return item_end(s, is_current);
 }
 
 /* ---- after the items: leases that are empty, runs that are done ---- */
@@ -303,7 +335,7 @@ int sqlite_apply_settle(struct sqlite_store *store, struct store_op *op, bool *r
 /* ---- JUDGE ---- */
 static int item_judge(struct sqlite_store *store, struct judge_item *item)
 {
-    struct row row;
+    struct settle_row row;
     struct run_entry *entry = NULL;
     item->ret_done = false;
     sqlite_seq_next(store);
@@ -325,7 +357,7 @@ static int item_judge(struct sqlite_store *store, struct judge_item *item)
         rc = sqlite_do(store, STMT_ROW_FINAL, "iiiziiii", item->assignment, (int64_t)ASSIGNMENT_FAILED, (int64_t)OUTCOME_TRANSIENT, (int64_t)0,
                        retries_spent, (int64_t)row.reasks_spent, (int64_t)row.fulls_spent, (int64_t)row.failures);
     if (rc == 0)
-        rc = result_put(store, item->assignment, item->result);
+        rc = settle_result_put(store, item->assignment, item->result);
     return rc < 0 ? rc : books_finish_run(store, entry);
 }
 

@@ -5,7 +5,7 @@
 
 static const char *const statement_sql[SQLITE_STATEMENT_COUNT] = {
 #define X(symbol, sql) [symbol] = sql,
-    SQLITE_HOT_STATEMENTS(X) SQLITE_ADMIN_STATEMENTS(X)
+    SQLITE_HOT_STATEMENTS(X) SQLITE_ADMIN_STATEMENTS(X) SQLITE_LEASE_STATEMENTS(X)
 #undef X
 };
 

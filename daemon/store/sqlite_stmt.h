@@ -1,12 +1,13 @@
 /* Every statement of the writer's connection, in tables: a row is a name and its SQL. Prepared once, at first use. The hot path's are here, those of
- * operators' commands in sqlite_stmt_admin.h. */
+ * operators' commands in sqlite_stmt_admin.h, of outside workers' leases in sqlite_stmt_lease.h. */
 #ifndef GALLOC_STORE_SQLITE_STMT_H
 #define GALLOC_STORE_SQLITE_STMT_H
 
 #include "store/sqlite_stmt_admin.h"
+#include "store/sqlite_stmt_lease.h"
 
 /* clang-format off */
-#define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256"
+#define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256, a.goes_alone"
 
 #define SQLITE_HOT_STATEMENTS(X)                                        \
     X(STMT_BEGIN, "BEGIN IMMEDIATE")                                                                                                                       \
@@ -46,12 +47,11 @@
     X(STMT_NEXT_DUE,                                                                                                                                       \
       "SELECT not_before_ms FROM assignment INDEXED BY assignment_waiting WHERE run = ?1 AND state = 0 AND is_late = ?2 AND not_before_ms > 0 "            \
       "ORDER BY not_before_ms LIMIT 1")                                                                                                                    \
-    X(STMT_LEASE_INSERT, "INSERT INTO lease(number, run, worker, deadline_ms, node) VALUES(?1, ?2, ?3, ?4, ?5)")                                           \
     X(STMT_LEASE_IN_USE, "SELECT 1 FROM assignment WHERE lease = ?1 AND state = 1 LIMIT 1")                                                                \
-    X(STMT_LEASE_DELETE, "DELETE FROM lease WHERE number = ?1")                                                                                            \
+    X(STMT_LEASE_DELETE, "DELETE FROM lease WHERE number = ?1 AND worker IS NULL")                                                                         \
     X(STMT_ROW_LEASE, "UPDATE assignment SET state = 1, lease = ?2, attempts = ?3 WHERE id = ?1")                                                          \
     X(STMT_ROW_GET,                                                                                                                                        \
-      "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, is_late FROM assignment WHERE id = ?1")               \
+      "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, token_cap, id FROM assignment WHERE id = ?1")         \
     X(STMT_ROW_FINAL,                                                                                                                                      \
       "UPDATE assignment SET state = ?2, lease = NULL, hold = 0, class = ?3, agent = ?4, retries_spent = ?5, reasks_spent = ?6, "                          \
       "fulls_spent = ?7, failures = ?8 WHERE id = ?1")                                                                                                     \
@@ -90,19 +90,18 @@
     X(STMT_NODE_PRUNE, "DELETE FROM node WHERE id < ?1 - 1000 AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.node = node.id)")                            \
     X(STMT_RECOVER_ATTEMPTS,                                                                                                                               \
       "SELECT t.assignment, t.n, t.lease, t.call, a.run FROM attempt t INDEXED BY attempt_open JOIN assignment a ON a.id = t.assignment "                  \
-      "LEFT JOIN lease l ON l.number = t.lease WHERE t.class IS NULL AND l.worker IS NULL LIMIT ?1")                                                       \
+      "LEFT JOIN lease l ON l.number = t.lease WHERE t.class IS NULL AND (l.worker IS NULL OR l.ended_at_ms IS NOT NULL) LIMIT ?1")                        \
     X(STMT_RECOVER_ROWS,                                                                                                                                   \
       "SELECT id, run FROM assignment INDEXED BY assignment_leased WHERE state = 1 "                                                                       \
-      "AND lease NOT IN (SELECT number FROM lease WHERE worker IS NOT NULL) LIMIT ?1")                                                                     \
+      "AND lease NOT IN (SELECT number FROM " STANDING_LEASES ") LIMIT ?1")                                                                                \
     X(STMT_RECOVER_TESTS, "UPDATE call SET state = 2, ended_at_ms = ?1, class = ?2 WHERE state = 0 AND is_test = 1")                                       \
     X(STMT_RECOVER_HELD, "UPDATE assignment INDEXED BY assignment_unjudged SET hold = 0, not_before_ms = ?1 WHERE state = 0 AND hold = 1")                 \
-    X(STMT_RECOVER_LEASES, "DELETE FROM lease WHERE worker IS NULL")                                                                                       \
-    X(STMT_RECOVER_OUTSIDE, "UPDATE lease SET deadline_ms = max(deadline_ms, ?1) WHERE worker IS NOT NULL AND deadline_ms IS NOT NULL")
+    X(STMT_RECOVER_LEASES, "DELETE FROM lease WHERE worker IS NULL")
 /* clang-format on */
 
 enum sqlite_statement {
 #define X(symbol, sql) symbol,
-    SQLITE_HOT_STATEMENTS(X) SQLITE_ADMIN_STATEMENTS(X)
+    SQLITE_HOT_STATEMENTS(X) SQLITE_ADMIN_STATEMENTS(X) SQLITE_LEASE_STATEMENTS(X)
 #undef X
     SQLITE_STATEMENT_COUNT
 };

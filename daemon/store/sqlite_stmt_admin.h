@@ -58,7 +58,7 @@
     X(STMT_SWEEP_KEEP, "UPDATE sweep SET after_id = ?2, changed = ?3 WHERE id = ?1")                                                              \
     X(STMT_SWEEP_DROP, "DELETE FROM sweep WHERE id = ?1")                                                                                         \
     X(STMT_SWEEPS_OPEN, "SELECT id FROM sweep ORDER BY id")                                                                                       \
-    X(STMT_SWEEP_ROW, "SELECT state, class FROM assignment WHERE id = ?1")                                                                        \
+    X(STMT_SWEEP_ROW, "SELECT state, class, lease, attempts FROM assignment WHERE id = ?1")                                                       \
     X(STMT_SWEEP_CANCEL, "UPDATE assignment SET state = 4, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0 WHERE id = ?1")                 \
     X(STMT_SWEEP_RETRY, "UPDATE assignment SET state = 0, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, failures = 0, "                 \
                         "retries_spent = 0, reasks_spent = 0, fulls_spent = 0, lost_alone = 0, token_cap = 0, class = NULL WHERE id = ?1")        \

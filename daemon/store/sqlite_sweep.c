@@ -3,7 +3,8 @@
  * is left after it stands in `sweep` with its cursor, so that a restart, or a step that has to be done anew, goes on
  * where the last commit was. Whoever reads a run sees the mark at once, the rows follow.
  *
- *   CANCEL     pending, leased -> cancelled; a leased row loses its lease, so that the answer that comes later is stale
+ *   CANCEL     pending, leased -> cancelled; a leased row loses its lease, so that the answer that comes later is stale.
+ *              An outside worker's attempt ends with it
  *   RETRY      failed, cancelled -> pending, budgets back to 0, fresh in the order of the run
  *   EXPIRE     pending -> failed (expired)
  *   FAIL_HELD  pending, held as rejected -> failed, with the provider's words
@@ -13,6 +14,7 @@
 
 #include "core/limits.h"
 #include "store/sqlite_admin.h"
+#include "store/sqlite_lease.h"
 #include "store/sqlite_select.h"
 
 #include <stdlib.h>
@@ -34,12 +36,17 @@ struct target { /* a row that is to be changed */
     int64_t id;
     enum assignment_state state;
     int class; /* -1: none */
+    int64_t lease, attempts; /* lease 0: none */
 };
 
 /* ---- what a verb does to a row ---- */
 static int row_cancel(struct sweeping *s, const struct target *row)
 {
-    return sqlite_do(s->store, STMT_SWEEP_CANCEL, "i", row->id);
+    int rc = sqlite_do(s->store, STMT_SWEEP_CANCEL, "i", row->id);
+    bool may_be_outside = row->state == ASSIGNMENT_LEASED && s->entry->now.counts[COUNT_OUTSIDE] > 0;
+    if (rc < 0 || !may_be_outside)
+        return rc;
+    return lease_row_cancelled(s->store, s->entry, row->id, row->attempts, row->lease);
 }
 
 static int row_retry(struct sweeping *s, const struct target *row)
@@ -221,6 +228,8 @@ static int row_change(struct sweeping *s, int64_t id)
         .id = id,
         .state = (enum assignment_state)sqlite3_column_int(stmt, 0),
         .class = sqlite3_column_type(stmt, 1) == SQLITE_NULL ? -1 : sqlite3_column_int(stmt, 1),
+        .lease = sqlite3_column_int64(stmt, 2),
+        .attempts = sqlite3_column_int64(stmt, 3),
     };
     sqlite_end(stmt);
     rc = books_move_rows(s->store, s->entry, row.state, verb->to, true, 1);

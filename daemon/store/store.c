@@ -282,6 +282,9 @@ void store_image_clear(struct store_image *image)
         free(image->endpoints[i].down_text);
         free(image->endpoints[i].learned);
     }
+    for (size_t i = 0; i < image->lease_count; i++)
+        free(image->leases[i].worker);
+    free(image->leases);
     free(image->runs);
     free(image->pools);
     free(image->settings);

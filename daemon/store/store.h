@@ -32,6 +32,14 @@ struct store_config {
     void *arg;
 };
 
+/* A lease of an outside worker that stands. */
+struct store_lease {
+    int64_t lease, run;
+    char *worker;    /* owned */
+    int64_t ttl_ms;  /* as it was taken */
+    int64_t left_ms; /* until its deadline */
+};
+
 /* What the store holds when it opens: the loop's memory starts from it. */
 struct store_image {
     struct store_run *runs;   /* open ones with their plan, and the last LIMIT_PAGE_ROWS ended ones without; in order of id */
@@ -42,13 +50,16 @@ struct store_image {
     size_t setting_count;
     struct store_endpoint_state *endpoints;
     size_t endpoint_count;
+    struct store_lease *leases; /* of outside workers; the one that ends first is the first */
+    size_t lease_count;
     int64_t seq;
     int64_t recovered_lost;    /* calls of former lives that ended as lost */
     int64_t starts_in_60_s;    /* lives that began within the last minute, this one included */
 };
 void store_image_clear(struct store_image *image);
 
-/* Opens or makes the database, migrates, recovers (leases of former lives of the built-in worker are given back, their calls are lost), goes on with open
+/* Opens or makes the database, migrates, recovers (leases of former lives of the built-in worker are given back, their calls are lost; those
+ * of outside workers run on, each for at least the less of its ttl and 30 s from now), goes on with open
  * sweeps, starts the threads. Blocks; before the loop runs. 0, or -GALLOC_D_STORE_REFUSED (touching no byte) / -GALLOC_D_STORE_IO with path, cause, next step. */
 int store_open(const struct store_config *config, struct store **ret_store, struct store_image *ret_image, struct galloc_error *error) MUST_CHECK;
 

@@ -1,0 +1,26 @@
+/* Leases of outside workers, as the claim, the verdicts, the sweeps and the image see them; how they end is in sqlite_lease.c. The writer's thread. */
+#ifndef GALLOC_STORE_SQLITE_LEASE_H
+#define GALLOC_STORE_SQLITE_LEASE_H
+
+#include "store/sqlite.h"
+
+struct outside_lease {
+    int64_t number, run, ttl_ms;
+    int64_t row_count; /* handed out */
+    bool has_ended;    /* its end is written; it is kept for late results alone */
+    bool is_over;      /* that, or its deadline has passed */
+};
+
+/* 1 and *ret_lease; 0: no outside worker's lease of this number is known; or a fault. */
+int lease_get(struct sqlite_store *store, int64_t number, struct outside_lease *ret_lease);
+
+/* Makes the row of a lease of `count` rows; forgets a few of those that ended long ago. 0 or a fault. */
+int lease_make(struct sqlite_store *store, const struct store_claim *claim, int64_t count);
+
+/* How many rows are left in an outside worker's lease; ends it when there is none. 0 or a fault. */
+int lease_end_if_empty(struct sqlite_store *store, int64_t number, int64_t *ret_left);
+
+/* A row that was leased has been cancelled: when an outside worker had it, its attempt ends, and so does the lease with its last row. 0 or a fault. */
+int lease_row_cancelled(struct sqlite_store *store, struct run_entry *entry, int64_t assignment, int64_t n, int64_t lease);
+
+#endif
