@@ -247,16 +247,40 @@ static size_t cut_text(const struct verdict *verdict, const struct sim_request *
     return keep;
 }
 
-static void candidate_to_json(struct answer_maker *maker, const struct verdict *verdict,
-                              const struct sim_request *request, struct usage *usage, struct json_out *json)
+/* A piece of an answer that comes in several calls: what was said before goes, `ret_token` is for what comes after; it
+ * stays empty with the last one. */
+static size_t cut_piece(const struct continuation *piece, bool is_last, struct buf *text, struct usage *usage,
+                        struct buf *ret_token)
 {
-    const char *finish;
-    size_t keep = cut_text(verdict, request, &maker->text, usage, &finish);
+    size_t end = is_last ? text->len : continuation_end(piece, text);
+    size_t from = (size_t)min_i64((int64_t)piece->from, (int64_t)end);
+    if (!is_last)
+        continuation_token(piece, end, ret_token);
+    memmove(text->data, text->data + from, end - from);
+    usage->candidates = (int64_t)(end - from + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+    text->len = end - from;
+    return text->len;
+}
+
+static void candidate_to_json(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
+                              struct usage *usage, struct json_out *json)
+{
+    struct continuation piece = request->rest;
+    struct buf token = BUF_EMPTY;
+    const char *finish = verdict->kind == KIND_CONTINUATION ? "CONTINUATION" : "STOP";
+    if (verdict->kind == KIND_CONTINUATION && piece.calls == 0)
+        piece =
+            continuation_begin(request->body, request->body_bytes, 2 + (int64_t)(chance_next(&verdict->chance) & 1));
+    size_t keep = piece.calls > 0 ? cut_piece(&piece, verdict->kind != KIND_CONTINUATION, &maker->text, usage, &token)
+                                  : cut_text(verdict, request, &maker->text, usage, &finish);
     json_out_name(json, "candidates");
     json_out_begin(json, '[');
     json_out_begin(json, '{');
     content_to_json(json, &maker->text, keep, verdict->kind);
     json_out_member_str(json, "finishReason", finish);
+    if (token.len > 0)
+        json_out_member_str(json, "continuationToken", buf_text(&token));
+    buf_clear(&token);
     if (verdict->kind == KIND_SAFETY) {
         static const char ratings[] =
             "[{\"category\":\"HARM_CATEGORY_HARASSMENT\",\"probability\":\"HIGH\",\"blocked\":true}]";

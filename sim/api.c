@@ -220,6 +220,9 @@ void api_handle(struct server *server, const struct http_head *head, const char 
     call.tokens = call.is_valid && has_body ? answer_tokens(&server->request) : 1;
     call.is_test =
         call.is_valid && call.key.at == NULL && (target.route != ROUTE_GENERATE || server->prompt.candidate_count == 0);
+    call.is_rest = call.is_valid && target.route == ROUTE_GENERATE && server->request.rest.calls > 0;
+    call.is_rest_last = call.is_rest && server->request.rest.call >= server->request.rest.calls;
+    server->tally.rests += call.is_rest;
     call.has_key = head->key_headers > 0 || head->has_authorization;
     call.is_key_right = head->key_headers > 0 && is_right_key(&server->settings, head->key);
     call.is_model_known =

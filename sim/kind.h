@@ -104,7 +104,9 @@ enum kind_group {
     X(RECITATION,      "recitation",       CONTENT,   200, WHOLE,      "",                    "finishReason RECITATION", "")                   \
     X(ODD_FINISH,      "odd_finish",       CONTENT,   200, WHOLE,      "",                    "a finishReason that nobody knows", "")          \
     X(THOUGHT_FIRST,   "thought_first",    CONTENT,   200, WHOLE,      "",                    "a good answer after a thought part", "")        \
-    X(TWO_PARTS,       "two_parts",        CONTENT,   200, WHOLE,      "",                    "a good answer in two parts", "")
+    X(TWO_PARTS,       "two_parts",        CONTENT,   200, WHOLE,      "",                    "a good answer in two parts", "")              \
+    X(CONTINUATION,    "continuation",     CONTENT,   200, WHOLE,      "",                                                                     \
+      "a good answer in two or three calls: finishReason CONTINUATION, with the token that the next one has to bring", "")
 /* clang-format on */
 
 enum kind {

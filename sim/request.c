@@ -367,6 +367,14 @@ static bool read_safety(struct request_reader *reader, const struct field_rule *
     return reader->walk.problem == NULL;
 }
 
+static bool read_continuation(struct request_reader *reader, const struct field_rule *rule)
+{
+    (void)rule;
+    if (walk_peek(&reader->walk) != '"')
+        return reader_fail(reader, "Invalid value at '%s' (TYPE_STRING)", reader_place(reader));
+    return walk_string(&reader->walk, &reader->request->continuation);
+}
+
 static const struct field_rule top_rules[] = {
     {.name = "contents", .read = read_contents},
     {.name = "systemInstruction", .read = read_content},
@@ -378,7 +386,7 @@ static const struct field_rule top_rules[] = {
     {.name = "cachedContent", .read = read_text},
     {.name = "store", .read = read_bool},
     {.name = "labels", .read = read_any},
-    {.name = "continuationToken", .read = read_text},
+    {.name = "continuationToken", .read = read_continuation},
     {.name = "model", .read = read_text},
 };
 
@@ -399,6 +407,8 @@ bool request_read(const char *body, size_t len, bool is_count_tokens, int64_t en
     ret_request->part_count = 0; /* the rows of parts beyond it are not looked at, so they need no clearing */
     memset(&ret_request->part_count, 0, sizeof *ret_request - offsetof(struct sim_request, part_count));
     ret_fault->field[0] = ret_fault->message[0] = '\0';
+    ret_request->body = body;
+    ret_request->body_bytes = len;
     struct request_reader reader = {
         .walk = walk_of(body, len), .request = ret_request, .fault = ret_fault, .enum_max = enum_max};
     const struct field_rule *rules = is_count_tokens ? count_rules : top_rules;
@@ -409,5 +419,8 @@ bool request_read(const char *body, size_t len, bool is_count_tokens, int64_t en
                            reader.walk.at - reader.walk.start);
     if (!ret_request->has_contents)
         return reader_fail(&reader, "* GenerateContentRequest.contents: contents is not specified");
+    if (ret_request->continuation.at != NULL &&
+        !continuation_read(body, len, ret_request->continuation, &ret_request->rest))
+        return reader_fail(&reader, "The continuation token is not valid for this request.");
     return true;
 }

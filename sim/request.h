@@ -4,7 +4,7 @@
 #ifndef GALLOC_SIM_REQUEST_H
 #define GALLOC_SIM_REQUEST_H
 
-#include "sim/walk.h"
+#include "sim/continuation.h"
 
 #define REQUEST_PARTS_MAX 64
 
@@ -20,6 +20,10 @@ struct sim_request {
     size_t text_bytes;   /* of all texts, as they stand in the body */
     size_t said_bytes;   /* of all texts, decoded: what tokens are counted by */
     size_t schema_bytes; /* of the schema's source */
+    const char *body;    /* borrowed */
+    size_t body_bytes;
+    struct walk_string continuation; /* its token, within the body; at NULL: none */
+    struct continuation rest;        /* of which answer it asks for the rest; calls 0: of none */
     bool has_contents, has_schema, has_json_schema, is_json, is_enum;
     bool has_thinking_budget, has_thinking_level, includes_thoughts;
     double max_output_tokens; /* 0: not given */

@@ -192,6 +192,7 @@ void tally_to_json(const struct tally *tally, int64_t now_us, struct buf *out)
                 {"tests", tally->tests},
                 {"other", tally->other},
                 {"bad_http", tally->bad_http},
+                {"rests", tally->rests},
                 {"answered", tally->answered},
                 {"ok", tally->ok},
                 {"refused", tally->refused},

@@ -13,7 +13,8 @@ struct tally_key; /* one assignment's key */
 struct tally {
     int64_t start_us;
     int64_t received, tests, other,
-        bad_http; /* generateContent; those of them without an assignment; other calls under /v1; not HTTP */
+        bad_http;  /* generateContent; those of them without an assignment; other calls under /v1; not HTTP */
+    int64_t rests; /* calls for the rest of an answer */
     int64_t answered, ok, refused, cut;
     int64_t in_flight, max_in_flight;
     int64_t by_kind[KIND_COUNT], by_status[600];

@@ -91,7 +91,7 @@ static bool can_meet(enum kind kind, const struct call_facts *call)
 {
     if (!kind_is_fault(kind) || (kind == KIND_DROP_REUSED && !call->is_reused))
         return false;
-    return kind_rows[kind].group != GROUP_CONTENT || call->route == ROUTE_GENERATE;
+    return kind_rows[kind].group != GROUP_CONTENT || (call->route == ROUTE_GENERATE && !call->is_rest);
 }
 
 static enum kind draw_fault(struct settings *settings, const struct call_facts *call, double fault)
@@ -195,5 +195,7 @@ void judge_decide(struct judge *judge, const struct call_facts *call, struct ver
         return;
     }
     enum kind kind = is_spared ? KIND_OK : draw_fault(settings, call, draws.fault);
+    if (kind == KIND_OK && call->is_rest && !call->is_rest_last)
+        kind = KIND_CONTINUATION;
     set_kind(verdict, kind, kind == KIND_OK ? latency : fault_delay_s(settings, kind, latency));
 }

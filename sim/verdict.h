@@ -18,7 +18,8 @@ struct judge {
 struct call_facts {
     enum call_route route;
     bool has_key, is_key_right, is_model_known, is_valid, is_test, is_reused;
-    struct text_span key; /* of the assignment */
+    bool is_rest, is_rest_last; /* it asks for the rest of an answer, which ends with this call */
+    struct text_span key;       /* of the assignment */
     double tokens;
     struct tally_arrival arrival;
     double now_s, wall_s;
