@@ -20,6 +20,8 @@
 #define LIMIT_SCHEMA_ENUM 100                 /* candidates named in the answer's schema; longer lists are checked by us alone */
 #define LIMIT_ANSWER_BYTES (1 << 20)          /* a provider's response body, after decoding */
 #define LIMIT_ANSWER_HEADER_BYTES (64 << 10)
+#define LIMIT_JOINED_BYTES (1 << 20)          /* an answer that came in several calls, joined */
+#define LIMIT_CONTINUATION_BYTES (64 << 10)   /* a provider's token for the rest of an answer; it goes back in a body */
 #define LIMIT_MESSAGE_BYTES 2000              /* of a provider's words that are kept */
 #define LIMIT_REASON_BYTES 4000               /* of the model's reason that is kept */
 #define LIMIT_IN_FLIGHT 1024                  /* the highest max_in_flight */

@@ -14,6 +14,11 @@ const struct outcome_row *outcome_row(enum outcome_class class)
     return &rows[class];
 }
 
+bool outcome_is_answer(enum outcome_class class)
+{
+    return rows[class].rule == RULE_SETTLE || rows[class].rule == RULE_REASK;
+}
+
 int outcome_class_by_name(const char *name)
 {
     for (int i = 0; i < OUTCOME_CLASS_COUNT; i++)

@@ -39,7 +39,8 @@ enum outcome_rule {
     X(DROPPED,        "dropped",         RULE_FINAL,      false, "answered after the assignment was cancelled")             \
     X(CORRUPT,        "corrupt",         RULE_FINAL,      false, "the stored input does not match its digest")              \
     X(POISON,         "poison",          RULE_FINAL,      false, "three workers were lost on it")                            \
-    X(WORKER,         "worker",          RULE_FINAL,      false, "the worker gave it up")
+    X(WORKER,         "worker",          RULE_FINAL,      false, "the worker gave it up")                                  \
+    X(UNFINISHED,     "unfinished",      RULE_REASK,      false, "the model had not come to the end of its answer")
 
 enum outcome_class {
 #define X(symbol, name, rule, is_down, text) OUTCOME_##symbol,
@@ -57,5 +58,6 @@ struct outcome_row {
 
 const struct outcome_row *outcome_row(enum outcome_class class);
 int outcome_class_by_name(const char *name); /* -1 when unknown */
+bool outcome_is_answer(enum outcome_class class); /* the model answered, well or not: key, model and service work */
 
 #endif

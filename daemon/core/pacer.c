@@ -135,7 +135,7 @@ static void on_test(struct pacer *pacer, struct pacer_now now, const struct pace
     if (outcome->class == OUTCOME_THROTTLED || outcome->class == OUTCOME_QUOTA_DAY) {
         on_answer(pacer, now, outcome, change);
         on_refusal(pacer, now, outcome, change);
-    } else if (outcome->class == OUTCOME_SUCCEEDED || outcome->class == OUTCOME_INVALID_ANSWER || outcome->class == OUTCOME_REJECTED) {
+    } else if (outcome_is_answer(outcome->class) || outcome->class == OUTCOME_REJECTED) {
         on_success(pacer, now, outcome, change);
     } else {
         change->opened = breaker_test_failure(&pacer->breaker, now.mono_us / 1000, &pacer->rng);
@@ -164,6 +164,7 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
         return;
     case OUTCOME_SUCCEEDED:
     case OUTCOME_INVALID_ANSWER:
+    case OUTCOME_UNFINISHED:
     case OUTCOME_AGENT_FULL:
         on_success(pacer, now, outcome, ret_change); /* the endpoint answered: it is well */
         if (outcome->class == OUTCOME_SUCCEEDED && outcome->is_first_attempt)

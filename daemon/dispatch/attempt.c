@@ -16,6 +16,7 @@ void attempt_free(struct attempt *attempt)
     free(attempt->key);
     free(attempt->fields);
     free(attempt->candidates);
+    rest_clear(&attempt->rest);
     free(attempt);
 }
 
@@ -192,12 +193,58 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
     return false;
 }
 
+static struct provider_wire wire_of(const struct endpoint *endpoint)
+{
+    return (struct provider_wire){endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, endpoint->values[SETTING_REQUEST_TIMEOUT]};
+}
+
+/* `rc`: of making the request; what cannot be made for one assignment can be made for none. Clears the request. */
+static void send_if_made(struct attempt *attempt, int rc, struct provider_request *request, const struct galloc_error *error)
+{
+    if (rc == 0) {
+        send_request(attempt, request);
+    } else {
+        endpoint_go_down(attempt->engine, attempt->endpoint, OUTCOME_CONFIG, error->message);
+        wait_without_call(attempt, OUTCOME_CONFIG, error->message, 0);
+    }
+    provider_request_clear(request);
+}
+
+/* Nothing is made anew: it is the rest of an answer to what was asked. Places and loads are looked at when the whole is there. */
+static void ask_for_rest(struct attempt *attempt)
+{
+    struct galloc_error error;
+    struct provider_request request = {0};
+    struct provider_wire wire = wire_of(attempt->endpoint);
+    const struct rest *rest = &attempt->rest;
+    int rc = attempt->endpoint->provider->build_rest(&wire, rest->body, rest->body_len, rest->token, &request, &error);
+    send_if_made(attempt, rc, &request, &error);
+}
+
+static void ask(struct attempt *attempt, const struct candidates *candidates, const struct buf *system, const struct buf *user)
+{
+    struct galloc_error error;
+    struct provider_request request = {0};
+    struct provider_wire wire = wire_of(attempt->endpoint);
+    const char **ids = xcalloc(candidates->count, sizeof *ids);
+    for (size_t i = 0; i < candidates->count; i++)
+        ids[i] = candidates->agents[i]->info.agent_id;
+    struct provider_ask ask = {.system = buf_text(system), .user = buf_text(user), .system_len = system->len, .user_len = user->len,
+                               .candidates = ids, .candidate_count = candidates->count, .max_output_tokens = attempt->token_cap};
+    int rc = attempt->endpoint->provider->build(&wire, &ask, &request, &error);
+    send_if_made(attempt, rc, &request, &error);
+    free(ids);
+}
+
 /* Takes the attempt over. */
 void attempt_start(struct attempt *attempt)
 {
-    struct endpoint *endpoint = attempt->endpoint;
     struct galloc_error error;
     struct candidates candidates;
+    if (rest_is_due(&attempt->rest)) {
+        ask_for_rest(attempt);
+        return;
+    }
     if (attempt->fields == NULL) {
         fail_without_call(attempt, OUTCOME_CORRUPT, "the stored input does not match its digest; restore it from a backup, or enqueue it again");
         return;
@@ -206,27 +253,12 @@ void attempt_start(struct attempt *attempt)
         return;
     attempt_take_slot(attempt);
     keep_candidates(attempt, &candidates);
-    attempt->token_cap = attempt->budget.token_cap ? attempt->budget.token_cap : endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
+    attempt->token_cap = attempt->budget.token_cap ? attempt->budget.token_cap : attempt->endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
     struct buf system = BUF_EMPTY, user = BUF_EMPTY;
-    struct provider_request request = {0};
-    const char **ids = xcalloc(candidates.count, sizeof *ids);
-    for (size_t i = 0; i < candidates.count; i++)
-        ids[i] = candidates.agents[i]->info.agent_id;
-    if (render(attempt, &candidates, &system, &user, &error) < 0) {
+    if (render(attempt, &candidates, &system, &user, &error) < 0)
         fail_without_call(attempt, OUTCOME_TEMPLATE, error.message);
-    } else {
-        struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, endpoint->values[SETTING_REQUEST_TIMEOUT]};
-        struct provider_ask ask = {.system = buf_text(&system), .user = buf_text(&user), .system_len = system.len, .user_len = user.len,
-                                   .candidates = ids, .candidate_count = candidates.count, .max_output_tokens = attempt->token_cap};
-        if (endpoint->provider->build(&wire, &ask, &request, &error) < 0) {
-            endpoint_go_down(attempt->engine, endpoint, OUTCOME_CONFIG, error.message);
-            wait_without_call(attempt, OUTCOME_CONFIG, error.message, 0);
-        } else {
-            send_request(attempt, &request);
-        }
-    }
-    provider_request_clear(&request);
-    free(ids);
+    else
+        ask(attempt, &candidates, &system, &user);
     free(candidates.agents);
     buf_clear(&system);
     buf_clear(&user);
@@ -370,7 +402,7 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
     } else if (item->message != NULL && (row->rule == RULE_RETRY || item->class == OUTCOME_UNAVAILABLE)) {
         snprintf(d->last_problem, sizeof d->last_problem, "%.240s", item->message);
     }
-    if (item->class == OUTCOME_SUCCEEDED || item->class == OUTCOME_INVALID_ANSWER || item->class == OUTCOME_AGENT_FULL)
+    if (outcome_is_answer(item->class))
         held_confirm(endpoint, attempt->sent_us);
     if (item->hold == HOLD_REJECTED)
         count_rejection(attempt, item->http_status, item->message ? item->message : "");
@@ -379,12 +411,21 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
     call_tell_change(endpoint, change, item->message ? item->message : "");
 }
 
+/* The model's words of an answer that does not stand, or not yet, as far as they are kept. */
+static void keep_raw(struct settle_item *item, const char *text)
+{
+    size_t len = strlen(text);
+    if (len > 0)
+        item->raw = xstrndup(text, text_utf8_span(text, len > LIMIT_MESSAGE_BYTES ? LIMIT_MESSAGE_BYTES : len));
+}
+
 static void on_response(const struct net_response *response, void *arg)
 {
     struct attempt *attempt = arg;
     land(attempt);
     struct provider_verdict verdict = {0};
-    call_classify(attempt->endpoint, response, &verdict);
+    call_classify(attempt->endpoint, response, rest_is_due(&attempt->rest), &verdict);
+    rest_join(&attempt->rest, response, &verdict);
     struct settle_item *item = settle_add(attempt);
     struct alloc_answer decision = {.reason = NULL};
     struct galloc_error error = {.message = ""};
@@ -393,11 +434,11 @@ static void on_response(const struct net_response *response, void *arg)
         item->class = validate(attempt, verdict.answer, &decision, item, &error);
         if (item->class != OUTCOME_SUCCEEDED) {
             item->message = xstrdup(error.message);
-            size_t len = strlen(verdict.answer);
-            item->raw = xstrndup(verdict.answer, text_utf8_span(verdict.answer, len > LIMIT_MESSAGE_BYTES ? LIMIT_MESSAGE_BYTES : len));
+            keep_raw(item, verdict.answer);
         }
     } else {
         item->message = xstrdup(verdict.message ? verdict.message : outcome_row(verdict.class)->text);
+        keep_raw(item, verdict.answer ? verdict.answer : "");
     }
     fill_call(attempt, item, response, &verdict);
     struct pacer_change change;

@@ -40,12 +40,13 @@ int64_t call_tokens(int64_t body_bytes)
     return body_bytes / 4;
 }
 
-void call_classify(const struct endpoint *endpoint, const struct net_response *response, struct provider_verdict *ret_verdict)
+void call_classify(const struct endpoint *endpoint, const struct net_response *response, bool is_rest, struct provider_verdict *ret_verdict)
 {
     static const enum provider_end ends[] = {
         [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT, [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
         [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
-    struct provider_response answer = {ends[response->end], response->status, response->body, response->body_len, response->retry_after_ms, response->message};
+    struct provider_response answer = {.end = ends[response->end], .status = response->status, .body = response->body, .body_len = response->body_len,
+                                       .retry_after_ms = response->retry_after_ms, .message = response->message, .is_rest = is_rest};
     endpoint->provider->classify(&answer, ret_verdict);
 }
 

@@ -3,6 +3,7 @@
  *   pump.c      who may go now: claims rows ahead, starts attempts, gives unsent ones back
  *   attempt.c   one attempt: candidates, prompt, request, response, validation, decision
  *   call.c      one call, an attempt's or a test request's: sent, classified, priced, told to the pacer (call.h)
+ *   rest.c      an answer that comes in several calls (rest.h)
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
  *   away.c      rows that wait for an agent who is away until a date

@@ -47,17 +47,12 @@ static void record(struct probe *probe, const struct net_response *response, con
     owed_submit(probe->engine, &end->op);
 }
 
-static bool is_well(enum outcome_class class)
-{
-    return class == OUTCOME_SUCCEEDED || class == OUTCOME_INVALID_ANSWER;
-}
-
 static void follow_up(struct probe *probe, const struct provider_verdict *verdict, const struct pacer_change *change)
 {
     struct endpoint *endpoint = probe->endpoint;
     enum outcome_class class = verdict->class;
     const char *words = verdict->message ? verdict->message : outcome_row(class)->text;
-    if (is_well(class) || class == OUTCOME_REJECTED) /* it answered */
+    if (outcome_is_answer(class) || class == OUTCOME_REJECTED) /* it answered */
         held_confirm(endpoint, probe->sent_us);
     else if (class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
         held_drop(endpoint, 0);
@@ -77,11 +72,11 @@ static void answer_caller(const struct probe *probe, const struct net_response *
 {
     if (probe->done == NULL)
         return;
-    struct endpoint_test_result result = {.class = is_well(verdict->class) ? OUTCOME_SUCCEEDED : verdict->class,
+    struct endpoint_test_result result = {.class = outcome_is_answer(verdict->class) ? OUTCOME_SUCCEEDED : verdict->class,
                                           .http_status = response->status,
                                           .latency_ms = response->latency_us / 1000};
     snprintf(result.model_version, sizeof result.model_version, "%s", verdict->model_version ? verdict->model_version : "");
-    snprintf(result.message, sizeof result.message, "%s", is_well(verdict->class) ? "" : verdict->message ? verdict->message : outcome_row(verdict->class)->text);
+    snprintf(result.message, sizeof result.message, "%s", outcome_is_answer(verdict->class) ? "" : verdict->message ? verdict->message : outcome_row(verdict->class)->text);
     probe->done(&result, probe->arg);
 }
 
@@ -90,7 +85,7 @@ static void on_response(const struct net_response *response, void *arg)
     struct probe *probe = arg;
     struct endpoint *endpoint = probe->endpoint;
     struct provider_verdict verdict = {0};
-    call_classify(endpoint, response, &verdict);
+    call_classify(endpoint, response, false, &verdict);
     record(probe, response, &verdict);
     struct pacer_outcome outcome = call_outcome(response, &verdict, probe->sent_us);
     outcome.is_test = true;

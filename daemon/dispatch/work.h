@@ -6,6 +6,7 @@
 #include "core/retry.h"
 #include "core/template.h"
 #include "dispatch/engine.h"
+#include "dispatch/rest.h"
 
 /* One attempt, from the lease to the settle. Owned by exactly one list or callback at a time: a run's ready list, a network call, a settle on its way. */
 struct attempt {
@@ -29,6 +30,7 @@ struct attempt {
     size_t candidate_count;
     int64_t excluded;           /* the agent that was full in the attempt before; 0 */
     int64_t away_changes, away_until_at_ms; /* of one that waits for an agent: the pool's changes that were seen, and the first date */
+    struct rest rest;           /* of its answer, when that comes in several calls */
     int64_t chosen;             /* agent claimed until the settle has committed; 0 */
 };
 

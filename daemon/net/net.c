@@ -114,6 +114,8 @@ static void deliver(struct net *net, struct net_call *call)
         .latency_us = now_us - call->began_us,
         .sent_us = call->sent_us != 0 ? call->sent_us - call->began_us : -1,
         .local_port = call->local_port,
+        .request_body = call->body,
+        .request_body_len = call->body_len,
     };
     memcpy(response.message, call->message, sizeof response.message);
     call->done(&response, call->arg);

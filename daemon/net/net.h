@@ -31,6 +31,8 @@ struct net_response {
     int64_t latency_us;          /* from the start to the end */
     int64_t sent_us;             /* from the start until the request had been sent; -1: it was not */
     int32_t local_port;          /* 0: never connected. Failures of one connection count once */
+    const char *request_body;    /* borrowed: as it was sent; NULL: none */
+    size_t request_body_len;
     char message[256];           /* libcurl's words, without the key */
 };
 

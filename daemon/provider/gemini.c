@@ -184,6 +184,25 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
     return 0;
 }
 
+/* Before the brace that ends the body, so that all else is byte for byte what was asked first. */
+static int build_rest(const struct provider_wire *wire, const char *body, size_t body_len, const char *continuation, struct provider_request *ret_request,
+                      struct galloc_error *error)
+{
+    size_t token_len = strlen(continuation);
+    int rc = begin(wire, ret_request, error);
+
+    if (rc != 0)
+        return rc;
+    if (body_len < 3 || body[0] != '{' || body[body_len - 1] != '}')
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "a request that is no object cannot be continued");
+    buf_reserve(&ret_request->body, body_len + token_len + 32);
+    buf_add(&ret_request->body, body, body_len - 1);
+    buf_add_str(&ret_request->body, ",\"continuationToken\":");
+    json_quote(&ret_request->body, continuation, token_len);
+    buf_add_char(&ret_request->body, '}');
+    return 0;
+}
+
 static int build_test(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error)
 {
     struct json_out out = JSON_OUT(&ret_request->body);
@@ -206,6 +225,7 @@ const struct provider_ops provider_gemini = {
     .secret_header = "x-goog-api-key: ",
     .has_test_request = true,
     .build = build,
+    .build_rest = build_rest,
     .build_test = build_test,
     .classify = gemini_classify,
 };

@@ -11,7 +11,7 @@ static const struct {
 } finishes[] = {
     {"STOP", OUTCOME_SUCCEEDED, false},
     {"MAX_TOKENS", OUTCOME_INVALID_ANSWER, true},
-    {"CONTINUATION", OUTCOME_INVALID_ANSWER, true}, /* unfinished: with more room it need not be continued */
+    {"CONTINUATION", OUTCOME_UNFINISHED, false},
     {"SAFETY", OUTCOME_REJECTED, false},
     {"BLOCKLIST", OUTCOME_REJECTED, false},
     {"PROHIBITED_CONTENT", OUTCOME_REJECTED, false},
@@ -75,20 +75,15 @@ static void judge_finish(struct json_span reason, struct json_span words, struct
     free(message);
 }
 
-static void read_candidate(struct json_span candidate, struct provider_verdict *verdict)
+static void read_text(struct json_span content, bool may_be_empty, struct provider_verdict *verdict)
 {
-    struct span_want want[] = {{.name = "content"}, {.name = "finishReason"}, {.name = "finishMessage"}};
     struct buf text = BUF_EMPTY;
 
-    span_members(candidate, want, ARRAY_COUNT(want));
-    judge_finish(want[1].value, want[2].value, verdict);
-    if (verdict->class != OUTCOME_SUCCEEDED)
-        return;
-    add_parts(span_member(want[0].value, "parts"), &text);
-    if (text.len == 0) {
+    add_parts(span_member(content, "parts"), &text);
+    if (text.len == 0 && !may_be_empty) {
         verdict->class = OUTCOME_INVALID_ANSWER;
         verdict_say(verdict, "the model's answer is empty");
-    } else if (memchr(text.data, '\0', text.len) != NULL) {
+    } else if (strlen(buf_text(&text)) < text.len) {
         verdict->class = OUTCOME_INVALID_ANSWER;
         verdict_say(verdict, "the model's answer holds a NUL character");
     } else {
@@ -97,7 +92,40 @@ static void read_candidate(struct json_span candidate, struct provider_verdict *
     buf_clear(&text);
 }
 
-static void read_answer(struct json_span object, struct provider_verdict *verdict)
+/* Without a token that can be sent back, the answer is a cut one: with a higher cap it need not be continued. */
+static void read_continuation(struct json_span token, struct provider_verdict *verdict)
+{
+    struct buf text = BUF_EMPTY;
+
+    if (span_is(token, JSON_STRING))
+        json_span_string(token, &text);
+    if (text.len > 0 && text.len <= LIMIT_CONTINUATION_BYTES && strlen(buf_text(&text)) == text.len) {
+        verdict->continuation = buf_take(&text);
+    } else {
+        verdict->class = OUTCOME_INVALID_ANSWER;
+        verdict->is_truncated = true;
+        verdict_say(verdict, "the model stopped with CONTINUATION, without a token to go on with");
+    }
+    buf_clear(&text);
+}
+
+static void read_candidate(struct json_span candidate, bool is_rest, struct provider_verdict *verdict)
+{
+    struct span_want want[] = {{.name = "content"}, {.name = "finishReason"}, {.name = "finishMessage"}, {.name = "continuationToken"}};
+
+    span_members(candidate, want, ARRAY_COUNT(want));
+    judge_finish(want[1].value, want[2].value, verdict);
+    if (verdict->class == OUTCOME_UNFINISHED)
+        read_continuation(want[3].value, verdict);
+    if (verdict->class == OUTCOME_SUCCEEDED || verdict->class == OUTCOME_UNFINISHED)
+        read_text(want[0].value, is_rest || verdict->class == OUTCOME_UNFINISHED, verdict);
+    if (verdict->class == OUTCOME_INVALID_ANSWER) {
+        free(verdict->continuation);
+        verdict->continuation = NULL;
+    }
+}
+
+static void read_answer(struct json_span object, bool is_rest, struct provider_verdict *verdict)
 {
     struct span_want want[] = {{.name = "candidates"}, {.name = "usageMetadata"}, {.name = "modelVersion"}, {.name = "promptFeedback"}};
 
@@ -110,7 +138,7 @@ static void read_answer(struct json_span object, struct provider_verdict *verdic
     free(version);
     struct json_span candidate = span_first(want[0].value);
     if (span_is(candidate, JSON_OBJECT)) {
-        read_candidate(candidate, verdict);
+        read_candidate(candidate, is_rest, verdict);
         return;
     }
     char *block = span_text(span_member(want[3].value, "blockReason"));
@@ -135,7 +163,7 @@ void gemini_classify(const struct provider_response *response, struct provider_v
         google_error_judge(response->status, &error, ret_verdict);
         google_error_clear(&error);
     } else if (response->status == 200 && span_is(object, JSON_OBJECT)) {
-        read_answer(object, ret_verdict);
+        read_answer(object, response->is_rest, ret_verdict);
     } else {
         google_status_judge(response->status, ret_verdict);
         free(ret_verdict->message);

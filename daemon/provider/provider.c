@@ -39,6 +39,7 @@ void verdict_init(struct provider_verdict *verdict, enum outcome_class class)
 void provider_verdict_clear(struct provider_verdict *verdict)
 {
     free(verdict->answer);
+    free(verdict->continuation);
     free(verdict->message);
     free(verdict->model_version);
     verdict_init(verdict, OUTCOME_LOST);

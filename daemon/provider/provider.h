@@ -41,6 +41,7 @@ struct provider_response {
     size_t body_len;
     int64_t retry_after_ms; /* header; -1: none */
     const char *message;    /* of the transport */
+    bool is_rest;           /* to a request of build_rest(): nothing may be left to say */
 };
 
 enum quota_span { QUOTA_NONE, QUOTA_MINUTE, QUOTA_DAY, QUOTA_SPEND /* a spend limit, or no details: 15 s, 30 s, … */ };
@@ -48,10 +49,11 @@ enum quota_unit { QUOTA_REQUESTS, QUOTA_TOKENS };
 
 /* What the response means. provider_verdict_clear() frees it. */
 struct provider_verdict {
-    enum outcome_class class;   /* SUCCEEDED: `answer` is whole text of the model, not yet validated */
+    enum outcome_class class;   /* SUCCEEDED: `answer` is text of the model to its end, not yet validated; UNFINISHED: a piece before that, maybe "" */
     bool is_truncated;          /* INVALID_ANSWER for want of tokens: ask again with a higher cap */
     bool is_capacity;           /* UNAVAILABLE as 503 or capacity exhausted, not a refused connection */
-    char *answer;               /* owned; NULL unless SUCCEEDED */
+    char *answer;               /* owned; NULL unless SUCCEEDED or UNFINISHED; no NUL in it */
+    char *continuation;         /* owned; with UNFINISHED alone: the token that build_rest() takes, not empty, at most LIMIT_CONTINUATION_BYTES */
     char *message;              /* owned; the provider's words or ours, at most LIMIT_MESSAGE_BYTES, UTF-8; NULL when well */
     char *model_version;        /* owned; may be NULL */
     enum quota_span quota_span; /* of THROTTLED and QUOTA_DAY */
@@ -68,6 +70,10 @@ struct provider_ops {
     bool has_test_request;
     /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
     int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
+    /* The rest of an UNFINISHED answer: the same request once more, with the token that came last. `body` is the one that build() made for the answer's first
+     * call. 0, or -GALLOC_INVALID_VALUE. NULL when the provider's answers are never UNFINISHED. */
+    int (*build_rest)(const struct provider_wire *wire, const char *body, size_t body_len, const char *continuation, struct provider_request *ret_request,
+                      struct galloc_error *error);
     /* The endpoint's own small test request: cheap, shows that key, model and service work (few tokens, fixed text). */
     int (*build_test)(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error);
     /* Never fails: whatever came is some class. */

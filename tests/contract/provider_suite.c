@@ -20,15 +20,19 @@ static const struct provider_wire wire = {.base_url = "https://example.org", .ap
 static void check_verdict(const char *what, int status, const struct provider_verdict *verdict)
 {
     static const enum outcome_class can_be[] = {OUTCOME_SUCCEEDED, OUTCOME_INVALID_ANSWER, OUTCOME_TRANSIENT, OUTCOME_THROTTLED, OUTCOME_QUOTA_DAY,
-                                                OUTCOME_UNAVAILABLE, OUTCOME_CREDENTIALS, OUTCOME_BILLING, OUTCOME_CONFIG, OUTCOME_REJECTED, OUTCOME_LOST};
+                                                OUTCOME_UNAVAILABLE, OUTCOME_CREDENTIALS, OUTCOME_BILLING, OUTCOME_CONFIG, OUTCOME_REJECTED, OUTCOME_LOST, OUTCOME_UNFINISHED};
     bool is_known = false, is_slow = verdict->class == OUTCOME_THROTTLED || verdict->class == OUTCOME_QUOTA_DAY;
 
     for (size_t i = 0; i < ARRAY_COUNT(can_be); i++)
         is_known = is_known || can_be[i] == verdict->class;
     if (!is_known)
         fail_msg("%s, %d: class %d is not a provider's", what, status, (int)verdict->class);
-    if ((verdict->class == OUTCOME_SUCCEEDED) != (verdict->answer != NULL) || (verdict->class != OUTCOME_SUCCEEDED) != (verdict->message != NULL))
+    bool is_unfinished = verdict->class == OUTCOME_UNFINISHED;
+    if ((verdict->class == OUTCOME_SUCCEEDED || is_unfinished) != (verdict->answer != NULL) || (verdict->class != OUTCOME_SUCCEEDED) != (verdict->message != NULL))
         fail_msg("%s, %d: an answer when it succeeded and words when not", what, status);
+    if (is_unfinished != (verdict->continuation != NULL) ||
+        (is_unfinished && (verdict->continuation[0] == '\0' || strlen(verdict->continuation) > LIMIT_CONTINUATION_BYTES)))
+        fail_msg("%s, %d: a token to go on with, for an unfinished answer alone", what, status);
     if (verdict->message != NULL && (strlen(verdict->message) > LIMIT_MESSAGE_BYTES || !text_is_utf8(verdict->message, strlen(verdict->message)) ||
                                      verdict->message[0] == '\0'))
         fail_msg("%s, %d: the words are not to be kept", what, status);
@@ -114,6 +118,20 @@ static void check_request(const struct provider_ops *ops, const struct provider_
     assert_null(request->headers[ARRAY_COUNT(request->headers) - 1]);
 }
 
+/* The rest of an answer is asked for where and as its first piece was; whatever the token holds, the body stays JSON. */
+static void check_rest(const struct provider_ops *ops, const struct provider_request *first)
+{
+    static const char *const tokens[] = {"Q29udGludWU=", "\"},{\"x\":\"\\", "a\nb\x01\x7f", "\xff\xfe", "\xed\xa0\x80"};
+    for (size_t i = 0; i < ARRAY_COUNT(tokens); i++) {
+        struct provider_request rest = {0};
+        assert_int_equal(ops->build_rest(&wire, buf_text(&first->body), first->body.len, tokens[i], &rest, NULL), 0);
+        check_request(ops, &rest);
+        assert_string_equal(buf_text(&rest.url), buf_text(&first->url));
+        assert_non_null(strstr(buf_text(&rest.body), "Case 1"));
+        provider_request_clear(&rest);
+    }
+}
+
 static void test_requests(void **state)
 {
     (void)state;
@@ -128,6 +146,8 @@ static void test_requests(void **state)
         assert_int_equal(ops->build(&wire, &ask, &request, &error), 0);
         check_request(ops, &request);
         assert_non_null(strstr(buf_text(&request.body), "Case 1"));
+        if (ops->build_rest != NULL)
+            check_rest(ops, &request);
         provider_request_clear(&request);
         assert_int_equal(ops->has_test_request, ops->build_test != NULL);
         if (ops->has_test_request) {

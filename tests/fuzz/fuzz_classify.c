@@ -9,7 +9,9 @@ static void check(const struct provider_verdict *verdict)
 {
     bool is_slow = verdict->class == OUTCOME_THROTTLED || verdict->class == OUTCOME_QUOTA_DAY;
 
-    if ((verdict->class == OUTCOME_SUCCEEDED) != (verdict->answer != NULL) || (verdict->class == OUTCOME_SUCCEEDED) != (verdict->message == NULL))
+    bool is_unfinished = verdict->class == OUTCOME_UNFINISHED;
+
+    if ((verdict->class == OUTCOME_SUCCEEDED || is_unfinished) != (verdict->answer != NULL) || is_unfinished != (verdict->continuation != NULL) || (verdict->class == OUTCOME_SUCCEEDED) != (verdict->message == NULL))
         abort();
     if (verdict->message != NULL && (strlen(verdict->message) > LIMIT_MESSAGE_BYTES || !text_is_utf8(verdict->message, strlen(verdict->message))))
         abort();

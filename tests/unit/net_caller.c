@@ -58,6 +58,7 @@ static void on_done(const struct net_response *response, void *arg)
     came->status = response->status;
     came->body = xstrndup(response->body, response->body_len);
     came->body_len = response->body_len;
+    came->request_body_len = response->request_body != NULL ? strnlen(response->request_body, response->request_body_len) : 0;
     snprintf(came->content_type, sizeof came->content_type, "%s", response->content_type);
     snprintf(came->message, sizeof came->message, "%s", response->message);
     came->retry_after_ms = response->retry_after_ms;

@@ -24,7 +24,7 @@ struct came {
     enum net_end end;
     int status;
     char *body; /* owned */
-    size_t body_len;
+    size_t body_len, request_body_len;
     char content_type[128], message[256];
     int64_t retry_after_ms, latency_us, sent_us;
     int32_t local_port;

@@ -32,6 +32,7 @@ static void test_what_is_sent(void **state)
     assert_string_equal(came.body, "{\"well\":true}");
     assert_string_equal(came.content_type, "application/json");
     assert_string_equal(came.message, "");
+    assert_int_equal(came.request_body_len, 15);
     assert_int_equal(came.retry_after_ms, -1);
     assert_true(came.sent_us >= 0 && came.sent_us <= came.latency_us);
     assert_true(came.local_port > 0);

@@ -50,7 +50,10 @@ static const struct row rows[] = {
     ODD("text_nul.json", INVALID_ANSWER, 0, "NUL"),
     ODD("empty_max_tokens.json", INVALID_ANSWER, TRUNCATED, "MAX_TOKENS"),
     ODD("cut_max_tokens.json", INVALID_ANSWER, TRUNCATED, "MAX_TOKENS"),
-    ODD("continuation.json", INVALID_ANSWER, TRUNCATED, "CONTINUATION"),
+    ODD("continuation.json", UNFINISHED, 0, "CONTINUATION"),
+    ODD("continuation_no_token.json", INVALID_ANSWER, TRUNCATED, "without a token"),
+    ODD("continuation_nul_token.json", INVALID_ANSWER, TRUNCATED, "without a token"),
+    ODD("continuation_no_text.json", UNFINISHED, 0, "CONTINUATION"), /* all is still to come */
     ODD("empty_stop.json", INVALID_ANSWER, 0, "empty"),
     ODD("finish_unknown.json", INVALID_ANSWER, 0, "COFFEE_BREAK"),
     ODD("finish_absent.json", INVALID_ANSWER, 0, "did not say why"),
@@ -171,7 +174,7 @@ static void test_every_body(void **state)
         int flags = (verdict.is_truncated ? TRUNCATED : 0) | (verdict.is_capacity ? CAPACITY : 0);
         if (verdict.class != row->class || flags != row->flags || verdict.quota_span != row->span || verdict.quota_unit != row->unit ||
             verdict.quota_value != row->quota_value || verdict.retry_after_ms != row->retry_ms || (verdict.message == NULL) != (row->says == NULL) ||
-            (row->says != NULL && strstr(verdict.message, row->says) == NULL) || (verdict.answer != NULL) != (row->class == OUTCOME_SUCCEEDED))
+            (row->says != NULL && strstr(verdict.message, row->says) == NULL) || (verdict.answer != NULL) != (row->class == OUTCOME_SUCCEEDED || row->class == OUTCOME_UNFINISHED))
             fail_msg("row %zu, %s with %d: %s, flags %d, span %d, unit %d, value %lld, retry %lld ms, says \"%s\"", i,
                      row->file != NULL ? row->file : "no body", row->status, outcome_row(verdict.class)->name, flags, (int)verdict.quota_span,
                      (int)verdict.quota_unit, (long long)verdict.quota_value, (long long)verdict.retry_after_ms,
@@ -211,6 +214,9 @@ static void test_answers_and_tokens(void **state)
         {"empty_max_tokens.json", NULL, "gemini-3.8-flash", {812, -1, -1, 256, -1}}, /* billed all the same */
         {"finish_safety.json", NULL, "gemini-3.8-flash", {812, -1, 24, 90, -1}},
         {"blocked.json", NULL, "gemini-3.8-flash", {812, -1, -1, -1, -1}},
+        {"continuation.json", "{\"agent_id\":\"A7\",\"reason\":\"same", "gemini-3.8-flash", {812, -1, 24, 90, -1}},
+        {"continuation_no_text.json", "", "gemini-3.8-flash", {812, -1, 24, 90, -1}},
+        {"continuation_nul_token.json", NULL, "gemini-3.8-flash", {812, -1, 24, 90, -1}},
     };
     for (size_t i = 0; i < ARRAY_COUNT(wanted); i++) {
         struct row row = ODD(wanted[i].file, LOST, 0, NULL);
@@ -229,6 +235,38 @@ static void test_answers_and_tokens(void **state)
                 fail_msg("%s: count %zu is %lld", wanted[i].file, t, (long long)verdict.tokens[t]);
         provider_verdict_clear(&verdict);
     }
+}
+
+static void test_continuation(void **state)
+{
+    (void)state;
+    struct row row = ODD("continuation.json", UNFINISHED, 0, NULL);
+    struct provider_verdict verdict;
+    classify(&row, -1, &verdict);
+    assert_string_equal(verdict.continuation, "Q29udGludWU=");
+    provider_verdict_clear(&verdict);
+
+    size_t len = 0; /* the last piece may be empty, a whole answer not */
+    char *body = fixture_read("gemini/empty_stop.json", &len);
+    struct provider_response response = {.status = 200, .body = body, .body_len = len, .retry_after_ms = -1, .is_rest = true};
+    provider_gemini.classify(&response, &verdict);
+    assert_int_equal(verdict.class, OUTCOME_SUCCEEDED);
+    assert_string_equal(verdict.answer, "");
+    provider_verdict_clear(&verdict);
+    free(body);
+
+    struct buf text = BUF_EMPTY; /* a token that no request could take back */
+    buf_add_str(&text, "{\"candidates\":[{\"finishReason\":\"CONTINUATION\",\"continuationToken\":\"");
+    for (size_t i = 0; i <= LIMIT_CONTINUATION_BYTES; i++)
+        buf_add_char(&text, 'x');
+    buf_add_str(&text, "\"}]}");
+    response = (struct provider_response){.status = 200, .body = text.data, .body_len = text.len, .retry_after_ms = -1};
+    provider_gemini.classify(&response, &verdict);
+    assert_int_equal(verdict.class, OUTCOME_INVALID_ANSWER);
+    assert_true(verdict.is_truncated);
+    assert_null(verdict.continuation);
+    provider_verdict_clear(&verdict);
+    buf_clear(&text);
 }
 
 static void test_header_against_body(void **state)
@@ -298,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_body),          cmocka_unit_test(test_every_fixture_has_a_row), cmocka_unit_test(test_answers_and_tokens),
         cmocka_unit_test(test_header_against_body), cmocka_unit_test(test_messages_are_kept_clean), cmocka_unit_test(test_cut_bodies),
+        cmocka_unit_test(test_continuation),
     };
     return cmocka_run_group_tests_name("provider: gemini's answers", tests, NULL, NULL);
 }

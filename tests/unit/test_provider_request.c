@@ -42,6 +42,22 @@ static void test_body(void **state)
     provider_request_clear(&request);
 }
 
+/* The body that was asked first, byte for byte, with the token before its last brace. */
+static void test_rest(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"contents\":[{\"parts\":[{\"text\":\"Case 17}\"}]}]}";
+    struct provider_request request = {0};
+    struct galloc_error error;
+
+    assert_int_equal(provider_gemini.build_rest(&wire, body, sizeof body - 1, "Q29\"}\\\n=", &request, NULL), 0);
+    assert_string_equal(buf_text(&request.body), "{\"contents\":[{\"parts\":[{\"text\":\"Case 17}\"}]}],\"continuationToken\":\"Q29\\\"}\\\\\\n=\"}");
+    assert_string_equal(request.headers[2], "X-Server-Timeout: 31");
+    provider_request_clear(&request);
+    assert_int_equal(provider_gemini.build_rest(&wire, "", 0, "t", &request, &error), -GALLOC_INVALID_VALUE); /* no request of ours */
+    provider_request_clear(&request);
+}
+
 static void test_address_and_headers(void **state)
 {
     (void)state;
@@ -159,8 +175,8 @@ static void test_test_request(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_body),           cmocka_unit_test(test_address_and_headers), cmocka_unit_test(test_urls), cmocka_unit_test(test_long_lists_are_not_named),
-        cmocka_unit_test(test_hostile_text),   cmocka_unit_test(test_test_request),
+        cmocka_unit_test(test_body),         cmocka_unit_test(test_address_and_headers), cmocka_unit_test(test_urls), cmocka_unit_test(test_long_lists_are_not_named),
+        cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_test_request),        cmocka_unit_test(test_rest),
     };
     return cmocka_run_group_tests_name("provider: gemini's requests", tests, NULL, NULL);
 }

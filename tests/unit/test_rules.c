@@ -80,6 +80,7 @@ static void test_budgets(void **state)
         {OUTCOME_LOST, true, RETRY_PENDING, 0, 0, 0},            {OUTCOME_EXPIRED, true, RETRY_FAIL, 0, 0, 0},
         {OUTCOME_NO_CANDIDATE, true, RETRY_FAIL, 0, 0, 0},       {OUTCOME_NO_CAPACITY, true, RETRY_FAIL, 0, 0, 0},
         {OUTCOME_TEMPLATE, true, RETRY_FAIL, 0, 0, 0},           {OUTCOME_RELEASED, true, RETRY_PENDING, 0, 0, 0},
+        {OUTCOME_UNFINISHED, true, RETRY_ASK_NOW, 1, 0, 0},
     };
     struct rng rng;
     rng_seed(&rng, 7);
