@@ -85,11 +85,29 @@ static void add_counts(struct buf *text, struct json_object *counts)
     show_count(text, json_get_i64(counts, "total", 0));
 }
 
+static void add_retries(struct buf *text, struct json_object *retries)
+{
+    static const struct {
+        const char *name, *words;
+        bool is_always;
+    } rows[] = {{"throttled", "throttled", true},
+                {"invalid_answer", "invalid answers", true},
+                {"lost", "lost (possibly billed)", true},
+                {"agent_full", "for a full agent", false},
+                {"unavailable", "unavailable", false},
+                {"unfinished", "for the rest of an answer", false}};
+    buf_add_fmt(text, "%" PRId64 " transient (%" PRId64 " spent)", json_get_i64(retries, "transient", 0), json_get_i64(retries, "spent", 0));
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        int64_t count = json_get_i64(retries, rows[i].name, 0);
+        if (rows[i].is_always || count > 0)
+            buf_add_fmt(text, ", %" PRId64 " %s", count, rows[i].words);
+    }
+}
+
 static void print_run(const struct cli *cli, struct json_object *run)
 {
     struct buf text = BUF_EMPTY;
     const char *name = json_get_str(run, "name", NULL), *pool = json_get_str(run, "pool", NULL);
-    struct json_object *retries = json_get(run, "retries");
     show_percent(&text, json_get_double(run, "progress", 0));
     out_title(cli, "run %s%s%s%s: %s, %s", json_get_str(run, "id", "?"), name ? " (" : "", name ? name : "", name ? ")" : "",
               json_get_str(run, "state", "?"), buf_text(&text));
@@ -103,13 +121,7 @@ static void print_run(const struct cli *cli, struct json_object *run)
         buf_add_str(&text, " a minute");
         print_field("rate", &text);
     }
-    buf_add_fmt(&text, "%" PRId64 " transient, %" PRId64 " throttled, %" PRId64 " invalid answers, %" PRId64 " lost (possibly billed)",
-                json_get_i64(retries, "transient", 0), json_get_i64(retries, "throttled", 0), json_get_i64(retries, "invalid_answer", 0),
-                json_get_i64(retries, "lost", 0));
-    if (json_get_i64(retries, "agent_full", 0) > 0)
-        buf_add_fmt(&text, ", %" PRId64 " for a full agent", json_get_i64(retries, "agent_full", 0));
-    if (json_get_i64(retries, "unavailable", 0) > 0)
-        buf_add_fmt(&text, ", %" PRId64 " unavailable", json_get_i64(retries, "unavailable", 0));
+    add_retries(&text, json_get(run, "retries"));
     print_field("retries", &text);
     show_count(&text, json_get_i64(json_get(run, "tokens"), "in", 0));
     buf_add_str(&text, " in, ");

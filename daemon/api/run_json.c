@@ -39,9 +39,11 @@ static void counts_json(struct json_out *out, const int64_t *counts)
 
 static void retries_json(struct json_out *out, const int64_t *counts)
 {
-    static const enum outcome_class classes[] = {OUTCOME_TRANSIENT, OUTCOME_THROTTLED, OUTCOME_INVALID_ANSWER, OUTCOME_LOST, OUTCOME_AGENT_FULL, OUTCOME_UNAVAILABLE};
+    static const enum outcome_class classes[] = {OUTCOME_TRANSIENT,  OUTCOME_THROTTLED,   OUTCOME_INVALID_ANSWER, OUTCOME_LOST,
+                                                 OUTCOME_AGENT_FULL, OUTCOME_UNAVAILABLE, OUTCOME_UNFINISHED};
     json_out_name(out, "retries");
     json_out_begin(out, '{');
+    json_out_member_int(out, "spent", counts[COUNT_RETRIES]);
     for (size_t i = 0; i < ARRAY_COUNT(classes); i++)
         json_out_member_int(out, outcome_row(classes[i])->name, counts[COUNT_CLASS + (int)classes[i]]);
     json_out_end(out, '}');

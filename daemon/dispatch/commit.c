@@ -18,7 +18,7 @@ static void log_end(const struct run_entry *run)
 {
     const int64_t *counts = run->info.counts;
     log_event(LOG_LEVEL_NOTICE, run->info.state == RUN_DONE ? "run_done" : "run_cancelled",
-              "run=%s succeeded=%" PRId64 " failed=%" PRId64 " cancelled=%" PRId64 " calls=%" PRId64 " retries=%" PRId64, run->info.run_id,
+              "run=%s succeeded=%" PRId64 " failed=%" PRId64 " cancelled=%" PRId64 " calls=%" PRId64 " retries_spent=%" PRId64, run->info.run_id,
               counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED], counts[COUNT_STATE + ASSIGNMENT_FAILED], counts[COUNT_STATE + ASSIGNMENT_CANCELLED],
               counts[COUNT_CALLS], counts[COUNT_RETRIES]);
 }
