@@ -271,8 +271,11 @@ static CURLcode call_options(struct net_call *call, bool wants_new_connection)
         code = curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(call->connect_us / 1000 + BACKSTOP_MS));
     if (code == CURLE_OK)
         code = curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)wants_new_connection);
-    if (code == CURLE_OK && strcmp(call->site->method, "GET") != 0)
+    if (code == CURLE_OK && strcmp(call->site->method, "GET") != 0) {
         code = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
+        if (code == CURLE_OK)
+            code = curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body != NULL ? call->body : "");
+    }
     return code;
 }
 

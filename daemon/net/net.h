@@ -16,7 +16,7 @@ enum net_end {
     NET_CONFIG,          /* bad URL, protocol, certificate or host refused (curl 1 3 60 …) */
     NET_BROKEN,          /* reset, empty, partial, stream error (curl 16 18 52 55 56 92 …) */
     NET_TIMED_OUT,       /* total or stall limit on a connection that stood: maybe billed (curl 28) */
-    NET_REUSE_DIED,      /* a connection used again died before a byte of the answer; libcurl would repeat the POST (curl 65): lost */
+    NET_REUSE_DIED,      /* a connection used again died before a byte of the answer; libcurl would repeat the POST: lost */
     NET_TOO_LARGE,       /* the answer is over the cap */
     NET_CANCELLED
 };
@@ -29,7 +29,7 @@ struct net_response {
     const char *content_type;    /* borrowed; "" when missing */
     int64_t retry_after_ms;      /* -1: none. From retry-after-ms, or Retry-After in seconds or as a date (RFC 9110 10.2.3) */
     int64_t latency_us;          /* from the start to the end */
-    int64_t sent_us;             /* from the start until the request had been sent; -1: it was not */
+    int64_t sent_us;             /* from the start until the request went out; -1: it did not */
     int32_t local_port;          /* 0: never connected. Failures of one connection count once */
     const char *request_body;    /* borrowed: as it was sent; NULL: none */
     size_t request_body_len;

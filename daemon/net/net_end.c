@@ -26,7 +26,6 @@ static const struct {
     {CURLE_SSL_PINNEDPUBKEYNOTMATCH, NET_CONFIG},
     {CURLE_SSL_INVALIDCERTSTATUS, NET_CONFIG},
     {CURLE_OPERATION_TIMEDOUT, NET_TIMED_OUT},
-    {CURLE_SEND_FAIL_REWIND, NET_REUSE_DIED},
     {CURLE_ABORTED_BY_CALLBACK, NET_REUSE_DIED}, /* a repeat that net_transfer.c refused */
     {(CURLcode)100, NET_TOO_LARGE},              /* CURLE_TOO_LARGE, named since 8.6: a header line over its own cap */
 };

@@ -15,6 +15,7 @@ struct net_site {
     bool allow_plain_http;
     char **headers;              /* owned, NULL-ended */
     struct curl_slist *list;     /* owned: `headers`, the key's and "Expect:"; wiped before it is freed */
+    CURLU *place;                /* owned: `url`, parsed once; libcurl would at every call. NULL when it is refused */
     struct galloc_error refusal; /* code 0: the URL, key and headers can be used */
     bool is_plain;               /* http */
     struct net_call *idle;       /* owned: handles that wait for their next call */
@@ -32,17 +33,19 @@ struct net_call {
     void (*done)(const struct net_response *response, void *arg);
     void *arg;
     char *body;                /* owned: the request's */
-    size_t body_len, body_at;
+    size_t body_len;
     int64_t began_us, connect_us, total_us, stall_us; /* when; and how long each may take */
     int64_t byte_us;           /* mono, of the answer's last byte; 0: none yet */
-    int64_t sent_us;           /* mono, of the last byte of the request; 0: not sent */
+    int64_t sent_us;           /* mono, of the first byte of the request; 0: not sent */
     bool is_connected;
+    long written_bytes;        /* once is_connected: libcurl's count before the request */
     int32_t local_port;
     struct buf answer;         /* decoded body */
     int64_t answer_cap_bytes, header_bytes;
     bool is_too_large;
     char content_type[128];
-    int64_t retry_after_ms, retry_after_at_ms, date_at_ms; /* -1: not there; the last two wall */
+    int64_t retry_after_ms, retry_after_at_ms; /* -1: not there; the last one wall */
+    char date[64];             /* the server's own; "": not there */
     bool has_retry_after_ms;   /* the finer header was there, and holds */
     enum net_end end;
     char message[256];

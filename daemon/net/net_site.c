@@ -90,6 +90,8 @@ static struct net_site *site_new(const struct net_request *request)
         make_headers(site, request->headers);
     else
         site->headers = xcalloc(1, sizeof *site->headers);
+    if (site->refusal.code == 0 && ((site->place = curl_url()) == NULL || curl_url_set(site->place, CURLUPART_URL, site->url, 0) != CURLUE_OK))
+        galloc_fail(&site->refusal, GALLOC_INVALID_VALUE, "libcurl does not take the URL");
     return site;
 }
 
@@ -98,6 +100,7 @@ void net_site_free(struct net_site *site)
     for (struct curl_slist *line = site->list; line != NULL; line = line->next)
         explicit_bzero(line->data, strlen(line->data));
     curl_slist_free_all(site->list);
+    curl_url_cleanup(site->place);
     for (size_t i = 0; site->headers[i] != NULL; i++)
         free(site->headers[i]);
     free(site->headers);
@@ -196,6 +199,7 @@ bool net_site_options(struct net *net, const struct net_site *site, CURL *easy)
               is_well;
     is_well = curl_easy_setopt(easy, strcmp(site->method, "GET") == 0 ? CURLOPT_HTTPGET : CURLOPT_POST, 1L) == CURLE_OK && is_well;
     is_well = curl_easy_setopt(easy, CURLOPT_HTTPHEADER, site->list) == CURLE_OK && is_well;
+    is_well = curl_easy_setopt(easy, CURLOPT_CURLU, site->place) == CURLE_OK && is_well;
     net_socket_options(net, easy);
     return is_well;
 }

@@ -1,9 +1,9 @@
-/* libcurl's callbacks of one call: the body out, the header and the body in, each with its cap. They run inside libcurl, so they only
+/* libcurl's callbacks of one call: before the request goes out, the header and the body in, each with its cap. They run inside libcurl, so they only
  * note what they see; no transfer is started or ended here.
  *
- * The body goes out by a function that cannot be rewound. libcurl repeats a POST by itself when a connection that it used again dies before
- * an answer: a second, paid call that nobody recorded. With the rewind refused it ends the call as error 65 instead. It may take another
- * connection only while no byte of the body has gone out: what has no body yet cannot have been processed. */
+ * libcurl repeats a POST by itself when a connection that it used again dies before an answer: a second, paid call that nobody recorded.
+ * It asks on_ready() before each request that it writes, a repeat too, and there the repeat is refused: the call ends as lost. It may take
+ * another connection only when none of the request has gone out on the first. (docs/decisions.md: "One POST is sent once".) */
 #include "net/net_internal.h"
 
 #include "base/clock.h"
@@ -11,39 +11,19 @@
 
 #include <strings.h>
 
-static size_t on_read(char *to, size_t size, size_t count, void *arg)
-{
-    struct net_call *call = arg;
-    size_t len = call->body_len - call->body_at, room = size * count;
-
-    if (len == 0 && call->body_len != 0)
-        return CURL_READFUNC_ABORT; /* asked again without a rewind: a repeat on another connection */
-    if (len > room)
-        len = room;
-    memcpy(to, call->body + call->body_at, len);
-    call->body_at += len;
-    if (call->body_at == call->body_len)
-        call->sent_us = clock_mono_us();
-    return len;
-}
-
-static int on_seek(void *arg, curl_off_t offset, int origin)
-{
-    (void)arg, (void)offset, (void)origin;
-    return CURL_SEEKFUNC_FAIL;
-}
-
 static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
     (void)remote_ip, (void)local_ip, (void)remote_port;
     struct net_call *call = arg;
+    long written_bytes = -1; /* over all connections; what a proxy was told is counted too */
 
-    if (call->sent_us != 0 || call->body_at > 0)
-        return CURL_PREREQFUNC_ABORT; /* a second connection after something of the request has gone out on the first */
+    bool is_told = curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &written_bytes) == CURLE_OK;
+    if (call->is_connected && (!is_told || written_bytes != call->written_bytes))
+        return CURL_PREREQFUNC_ABORT;
+    call->written_bytes = written_bytes;
     call->is_connected = true;
     call->local_port = local_port;
-    if (call->body_len == 0)
-        call->sent_us = clock_mono_us();
+    call->sent_us = clock_mono_us();
     return CURL_PREREQFUNC_OK;
 }
 
@@ -93,7 +73,7 @@ static void read_content_type(struct net_call *call, const char *value)
 
 static void read_date(struct net_call *call, const char *value)
 {
-    call->date_at_ms = parse_date_ms(value);
+    snprintf(call->date, sizeof call->date, "%s", value);
 }
 
 static void read_retry_after(struct net_call *call, const char *value)
@@ -151,7 +131,8 @@ static void read_header(struct net_call *call, const char *from, size_t len)
 static void forget_headers(struct net_call *call)
 {
     call->content_type[0] = '\0';
-    call->retry_after_ms = call->retry_after_at_ms = call->date_at_ms = -1;
+    call->retry_after_ms = call->retry_after_at_ms = -1;
+    call->date[0] = '\0';
     call->has_retry_after_ms = false;
 }
 
@@ -180,7 +161,8 @@ int64_t net_transfer_retry_after_ms(const struct net_call *call)
         return call->retry_after_ms;
     if (call->retry_after_at_ms < 0)
         return -1;
-    return max_i64(0, call->retry_after_at_ms - (call->date_at_ms >= 0 ? call->date_at_ms : clock_wall_ms()));
+    int64_t date_at_ms = parse_date_ms(call->date);
+    return max_i64(0, call->retry_after_at_ms - (date_at_ms >= 0 ? date_at_ms : clock_wall_ms()));
 }
 
 void net_transfer_reset(struct net_call *call)
@@ -188,7 +170,7 @@ void net_transfer_reset(struct net_call *call)
     enum { KEPT_BYTES = 64 << 10 }; /* a larger answer's memory is given back */
     free(call->body);
     call->body = NULL;
-    call->body_len = call->body_at = 0;
+    call->body_len = 0;
     if (call->answer.cap > KEPT_BYTES)
         buf_clear(&call->answer);
     buf_reset(&call->answer);
@@ -206,10 +188,6 @@ void net_transfer_options(struct net_call *call)
     CURL *easy = call->easy;
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->curl_error);
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-    curl_easy_setopt(easy, CURLOPT_READDATA, call);
-    curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
-    curl_easy_setopt(easy, CURLOPT_SEEKDATA, call);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
