@@ -48,7 +48,10 @@ void buf_add_str(struct buf *buf, const char *text)
 
 void buf_add_char(struct buf *buf, char c)
 {
-    buf_add(buf, &c, 1);
+    char *to = buf_reserve(buf, 1);
+    to[0] = c;
+    to[1] = '\0';
+    buf->len++;
 }
 
 void buf_add_fmt(struct buf *buf, const char *fmt, ...)

@@ -13,17 +13,27 @@ static inline bool bytes_is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* How many bytes at the beginning are printable ASCII without '"' and '\': they stand in JSON as they are. */
-static inline size_t bytes_plain_span(const char *text, size_t len)
+/* The highest bit of the lowest byte of `word` that is not plain; 0: all eight are. */
+static inline uint64_t bytes_odd(uint64_t word)
+{
+    uint64_t quote = word ^ BYTES_EACH('"'), slash = word ^ BYTES_EACH('\\'), rubout = word ^ BYTES_EACH(0x7f);
+    /* Of a byte below 0x20, or equal to one of the three, the highest bit is set; of one from 0x80 on it is set as it stands. A borrow
+     * can set it in a byte above such a one, never elsewhere: the lowest is right. */
+    uint64_t odd = (word - BYTES_EACH(0x20)) | (quote - BYTES_EACH(1)) | (slash - BYTES_EACH(1)) | (rubout - BYTES_EACH(1)) | word;
+    return odd & BYTES_EACH(0x80);
+}
+
+/* How many bytes at the beginning are printable ASCII without '"' and '\': they stand in JSON as they are. With `to` they are also copied
+ * there; up to len bytes of it are written. */
+static inline size_t bytes_plain_copy(char *to, const char *from, size_t len)
 {
     size_t at = 0;
     for (uint64_t word; at + sizeof word <= len; at += sizeof word) {
-        memcpy(&word, text + at, sizeof word);
-        uint64_t quote = word ^ BYTES_EACH('"'), slash = word ^ BYTES_EACH('\\'), rubout = word ^ BYTES_EACH(0x7f);
-        /* Of a byte below 0x20, or equal to one of the three, the highest bit is set; of one from 0x80 on it is set as it stands. A borrow
-         * can set it in a byte above such a one, never elsewhere: the lowest is right. */
-        uint64_t odd = (word - BYTES_EACH(0x20)) | (quote - BYTES_EACH(1)) | (slash - BYTES_EACH(1)) | (rubout - BYTES_EACH(1)) | word;
-        if ((odd &= BYTES_EACH(0x80)) == 0)
+        memcpy(&word, from + at, sizeof word);
+        if (to != NULL)
+            memcpy(to + at, &word, sizeof word);
+        uint64_t odd = bytes_odd(word);
+        if (odd == 0)
             continue;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
         return at + (size_t)__builtin_ctzll(odd) / 8;
@@ -31,9 +41,15 @@ static inline size_t bytes_plain_span(const char *text, size_t len)
         break;
 #endif
     }
-    while (at < len && bytes_is_plain((unsigned char)text[at]))
-        at++;
+    for (; at < len && bytes_is_plain((unsigned char)from[at]); at++)
+        if (to != NULL)
+            to[at] = from[at];
     return at;
+}
+
+static inline size_t bytes_plain_span(const char *text, size_t len)
+{
+    return bytes_plain_copy(NULL, text, len);
 }
 
 /* How many bytes at the beginning are ASCII. */

@@ -42,53 +42,53 @@ static char shorthand(unsigned char c)
     return c == '"' || c == '\\' ? (char)c : c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : 0;
 }
 
-/* The run of bytes from..from+len as it is, and after it the escape of `c`. In one go: this is the hottest loop of a prompt. */
-static void add_run_and_escape(struct buf *buf, const char *from, size_t len, unsigned char c)
+static char *put_escape(char *to, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
-    char *to = buf_reserve(buf, len + 6);
-    memcpy(to, from, len);
-    to += len;
     *to++ = '\\';
     if (shorthand(c) != 0) {
         *to++ = shorthand(c);
-    } else {
-        *to++ = 'u';
-        *to++ = '0';
-        *to++ = '0';
-        *to++ = hex[c >> 4];
-        *to++ = hex[c & 15];
+        return to;
     }
-    *to = '\0';
-    buf->len = (size_t)(to - buf->data);
+    memcpy(to, "u00", 3);
+    to[3] = hex[c >> 4];
+    to[4] = hex[c & 15];
+    return to + 5;
 }
 
-static void quote_utf8(struct buf *buf, const char *text, size_t len)
+/* What stands for the character at text (len > 0 bytes are left), which is not plain; *ret_taken bytes of it are read. */
+static char *put_odd(char *to, const char *text, size_t len, size_t *ret_taken)
 {
-    size_t from = 0;
-    for (size_t i = 0; (i += bytes_plain_span(text + i, len - i)) < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x80)
-            continue;
-        add_run_and_escape(buf, text + from, i - from, c);
-        from = i + 1;
-    }
-    buf_add(buf, text + from, len - from);
+    static const char replacement[] = "\xef\xbf\xbd";
+    unsigned char c = (unsigned char)*text;
+    *ret_taken = 1;
+    if (c < 0x20 || c == '"' || c == '\\')
+        return put_escape(to, c);
+    size_t size = text_utf8_size(text, len);
+    *ret_taken = size > 0 ? size : 1;
+    size_t width = size > 0 ? size : sizeof replacement - 1;
+    memcpy(to, size > 0 ? text : replacement, width);
+    return to + width;
 }
 
+/* In one go, in steps whose longest form finds room: this is the hottest loop of a prompt. */
 void json_quote(struct buf *buf, const char *text, size_t len)
 {
+    enum { STEP = 512, LONGEST = 6 }; /* \u001f */
     buf_add_char(buf, '"');
-    while (len > 0) {
-        size_t valid = text_utf8_span(text, len);
-        quote_utf8(buf, text, valid);
-        text += valid;
-        len -= valid;
-        if (len > 0) {
-            buf_add_str(buf, "\xef\xbf\xbd");
-            text++;
-            len--;
+    for (size_t at = 0; at < len;) {
+        size_t end = len - at > STEP ? at + STEP : len;
+        char *to = buf_reserve(buf, LONGEST * (end - at));
+        while (at < end) {
+            size_t plain = bytes_plain_copy(to, text + at, end - at), taken = 0;
+            at += plain;
+            to += plain;
+            if (at < end)
+                to = put_odd(to, text + at, len - at, &taken);
+            at += taken;
         }
+        *to = '\0';
+        buf->len = (size_t)(to - buf->data);
     }
     buf_add_char(buf, '"');
 }

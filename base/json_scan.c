@@ -318,60 +318,64 @@ static uint32_t hex4(const char *at)
     return value;
 }
 
-static void add_code_point(struct buf *out, uint32_t cp)
+static char *put_code_point(char *to, uint32_t cp)
 {
-    char bytes[4];
-    size_t len = 0;
     if (cp < 0x80) {
-        bytes[len++] = (char)cp;
-    } else if (cp < 0x800) {
-        bytes[len++] = (char)(0xc0 | cp >> 6);
-        bytes[len++] = (char)(0x80 | (cp & 0x3f));
-    } else if (cp < 0x10000) {
-        bytes[len++] = (char)(0xe0 | cp >> 12);
-        bytes[len++] = (char)(0x80 | (cp >> 6 & 0x3f));
-        bytes[len++] = (char)(0x80 | (cp & 0x3f));
-    } else {
-        bytes[len++] = (char)(0xf0 | cp >> 18);
-        bytes[len++] = (char)(0x80 | (cp >> 12 & 0x3f));
-        bytes[len++] = (char)(0x80 | (cp >> 6 & 0x3f));
-        bytes[len++] = (char)(0x80 | (cp & 0x3f));
+        *to++ = (char)cp;
+        return to;
     }
-    buf_add(out, bytes, len);
+    if (cp < 0x800) {
+        *to++ = (char)(0xc0 | cp >> 6);
+    } else {
+        if (cp < 0x10000) {
+            *to++ = (char)(0xe0 | cp >> 12);
+        } else {
+            *to++ = (char)(0xf0 | cp >> 18);
+            *to++ = (char)(0x80 | (cp >> 12 & 0x3f));
+        }
+        *to++ = (char)(0x80 | (cp >> 6 & 0x3f));
+    }
+    *to++ = (char)(0x80 | (cp & 0x3f));
+    return to;
 }
 
-/* Decodes the escape at `at` (a backslash); returns what follows it. */
-static const char *add_escape(struct buf *out, const char *at, const char *end)
+/* Decodes the escape at *at (a backslash), and sets *at behind it. */
+static char *put_unescaped(char *to, const char **at, const char *end)
 {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    char c = at[1];
-    if (c != 'u') {
-        buf_add_char(out, to[strchr(from, c) - from]);
-        return at + 2;
+    static const char from[] = "\"\\/bfnrt", what[] = "\"\\/\b\f\n\r\t";
+    const char *p = *at;
+    if (p[1] != 'u') {
+        *to = what[strchr(from, p[1]) - from];
+        *at = p + 2;
+        return to + 1;
     }
-    uint32_t cp = hex4(at + 2);
-    at += 6;
-    if (cp >= 0xd800 && cp < 0xdc00 && end - at >= 6 && at[0] == '\\' && at[1] == 'u') {
-        uint32_t low = hex4(at + 2);
+    uint32_t cp = hex4(p + 2);
+    *at = p += 6;
+    if (cp >= 0xd800 && cp < 0xdc00 && end - p >= 6 && p[0] == '\\' && p[1] == 'u') {
+        uint32_t low = hex4(p + 2);
         if (low >= 0xdc00 && low < 0xe000) {
-            add_code_point(out, 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00));
-            return at + 6;
+            *at = p + 6;
+            return put_code_point(to, 0x10000 + ((cp - 0xd800) << 10) + (low - 0xdc00));
         }
     }
-    add_code_point(out, cp >= 0xd800 && cp < 0xe000 ? 0xfffd : cp);
-    return at;
+    return put_code_point(to, cp >= 0xd800 && cp < 0xe000 ? 0xfffd : cp);
 }
 
 void json_span_string(struct json_span span, struct buf *out)
 {
     const char *at = span.at + 1, *end = span.at + span.len - 1;
+    char *to = buf_reserve(out, span.len); /* decoded it is never longer */
     while (at < end) {
-        const char *escape = memchr(at, '\\', (size_t)(end - at));
-        if (escape == NULL)
-            escape = end;
-        buf_add(out, at, (size_t)(escape - at));
-        at = escape < end ? add_escape(out, escape, end) : end;
+        size_t plain = bytes_plain_copy(to, at, (size_t)(end - at));
+        at += plain;
+        to += plain;
+        while (at < end && (unsigned char)*at >= 0x7f)
+            *to++ = *at++;
+        if (at < end && *at == '\\')
+            to = put_unescaped(to, &at, end);
     }
+    *to = '\0';
+    out->len = (size_t)(to - out->data);
 }
 
 bool json_span_equals(struct json_span span, const char *text)

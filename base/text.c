@@ -35,6 +35,12 @@ static size_t utf8_decode(const unsigned char *s, size_t len, uint32_t *ret_cp)
     return 0;
 }
 
+size_t text_utf8_size(const char *text, size_t len)
+{
+    uint32_t cp;
+    return utf8_decode((const unsigned char *)text, len, &cp);
+}
+
 size_t text_utf8_span(const char *text, size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;

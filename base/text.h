@@ -6,6 +6,8 @@
 
 /* The bytes of `text` that are whole, valid UTF-8 (RFC 3629: no surrogates, no overlong forms, up to U+10FFFF). len when all is. */
 size_t text_utf8_span(const char *text, size_t len);
+/* The bytes of the first character (len > 0), or 0 when that is not valid. */
+size_t text_utf8_size(const char *text, size_t len);
 static inline bool text_is_utf8(const char *text, size_t len)
 {
     return text_utf8_span(text, len) == len;
