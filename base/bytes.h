@@ -10,20 +10,20 @@
 
 static inline bool bytes_is_plain(unsigned char c)
 {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+    return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
 /* The highest bit of the lowest byte of `word` that is not plain; 0: all eight are. */
 static inline uint64_t bytes_odd(uint64_t word)
 {
-    uint64_t quote = word ^ BYTES_EACH('"'), slash = word ^ BYTES_EACH('\\'), rubout = word ^ BYTES_EACH(0x7f);
-    /* Of a byte below 0x20, or equal to one of the three, the highest bit is set; of one from 0x80 on it is set as it stands. A borrow
+    uint64_t quote = word ^ BYTES_EACH('"'), slash = word ^ BYTES_EACH('\\');
+    /* Of a byte below 0x20, or equal to one of the two, the highest bit is set; of one from 0x80 on it is set as it stands. A borrow
      * can set it in a byte above such a one, never elsewhere: the lowest is right. */
-    uint64_t odd = (word - BYTES_EACH(0x20)) | (quote - BYTES_EACH(1)) | (slash - BYTES_EACH(1)) | (rubout - BYTES_EACH(1)) | word;
+    uint64_t odd = (word - BYTES_EACH(0x20)) | (quote - BYTES_EACH(1)) | (slash - BYTES_EACH(1)) | word;
     return odd & BYTES_EACH(0x80);
 }
 
-/* How many bytes at the beginning are printable ASCII without '"' and '\': they stand in JSON as they are. With `to` they are also copied
+/* How many bytes at the beginning are ASCII, no control characters below 0x20, no '"' and no '\': they stand in JSON as they are. With `to` they are also copied
  * there; up to len bytes of it are written. */
 static inline size_t bytes_plain_copy(char *to, const char *from, size_t len)
 {

@@ -36,24 +36,17 @@ void json_out_name(struct json_out *out, const char *name)
     out->needs_comma = false;
 }
 
-/* What follows the backslash of a short escape; 0: there is none. */
-static char shorthand(unsigned char c)
-{
-    return c == '"' || c == '\\' ? (char)c : c == '\n' ? 'n' : c == '\t' ? 't' : c == '\r' ? 'r' : 0;
-}
-
 static char *put_escape(char *to, unsigned char c)
 {
-    static const char hex[] = "0123456789abcdef";
-    *to++ = '\\';
-    if (shorthand(c) != 0) {
-        *to++ = shorthand(c);
-        return to;
-    }
-    memcpy(to, "u00", 3);
-    to[3] = hex[c >> 4];
-    to[4] = hex[c & 15];
-    return to + 5;
+    static const char hex[] = "0123456789abcdef", shorthand[128] = {['"'] = '"', ['\\'] = '\\', ['\n'] = 'n', ['\t'] = 't', ['\r'] = 'r'};
+    to[0] = '\\';
+    to[1] = shorthand[c];
+    if (to[1] != 0)
+        return to + 2;
+    memcpy(to + 1, "u00", 3);
+    to[4] = hex[c >> 4];
+    to[5] = hex[c & 15];
+    return to + 6;
 }
 
 /* What stands for the character at text (len > 0 bytes are left), which is not plain; *ret_taken bytes of it are read. */

@@ -369,7 +369,7 @@ void json_span_string(struct json_span span, struct buf *out)
         size_t plain = bytes_plain_copy(to, at, (size_t)(end - at));
         at += plain;
         to += plain;
-        while (at < end && (unsigned char)*at >= 0x7f)
+        while (at < end && (unsigned char)*at >= 0x80)
             *to++ = *at++;
         if (at < end && *at == '\\')
             to = put_unescaped(to, &at, end);

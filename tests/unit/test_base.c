@@ -194,11 +194,41 @@ static void test_byte_runs(void **state)
                 char text[24];
                 memset(text, 'a' + (int)(at % 20), len);
                 text[at] = (char)c;
-                bool is_plain = c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+                bool is_plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
                 assert_int_equal(bytes_plain_span(text, len), is_plain ? len : at);
                 assert_int_equal(bytes_ascii_span(text, len), c < 0x80 ? len : at);
             }
     assert_int_equal(bytes_plain_span("", 0), 0);
+}
+
+/* Texts that are longer than a step of the quoting, with a hard place wandering through them, come back as they went in. */
+static void test_json_quote_and_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *back; /* NULL: the same */
+    } hards[] = {{"\"", NULL}, {"\\", NULL}, {"\n", NULL}, {"\x01", NULL}, {"\x7f", NULL}, {"\xc3\xa9", NULL}, {"\xf0\x9f\x98\x80", NULL},
+                 {"\"\\\"\\\t\r\n\"\x1f", NULL}, {"\xff", "\xef\xbf\xbd"}, {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"}};
+    for (size_t i = 0; i < ARRAY_COUNT(hards); i++)
+        for (size_t before = 500; before < 530; before++) {
+            struct buf text = BUF_EMPTY, want = BUF_EMPTY, quoted = BUF_EMPTY, back = BUF_EMPTY;
+            for (size_t n = 0; n < before; n++)
+                buf_add_char(&text, (char)('a' + n % 26));
+            buf_add(&want, text.data, text.len);
+            buf_add_str(&text, hards[i].text);
+            buf_add_str(&want, hards[i].back != NULL ? hards[i].back : hards[i].text);
+            buf_add_str(&text, "rest of it");
+            buf_add_str(&want, "rest of it");
+            json_quote(&quoted, text.data, text.len);
+            assert_int_equal(json_check(quoted.data, quoted.len, NULL), 0);
+            json_span_string((struct json_span){quoted.data, quoted.len}, &back);
+            assert_string_equal(buf_text(&back), want.data);
+            assert_int_equal(back.len, want.len);
+            buf_clear(&text);
+            buf_clear(&want);
+            buf_clear(&quoted);
+            buf_clear(&back);
+        }
 }
 
 static void test_json_out(void **state)
@@ -287,7 +317,7 @@ int main(void)
         cmocka_unit_test(test_parse_durations), cmocka_unit_test(test_parse_numbers), cmocka_unit_test(test_parse_times),
         cmocka_unit_test(test_pacific_midnight), cmocka_unit_test(test_text),         cmocka_unit_test(test_json_check),
         cmocka_unit_test(test_json_spans),      cmocka_unit_test(test_byte_runs),
-        cmocka_unit_test(test_json_out),      cmocka_unit_test(test_json_fields),
+        cmocka_unit_test(test_json_quote_and_back), cmocka_unit_test(test_json_out),      cmocka_unit_test(test_json_fields),
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
