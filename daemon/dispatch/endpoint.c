@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+enum { STATE_AGAIN_MS = 500, STATE_AGAIN_MOST_MS = 10000 }; /* between tries to store a state: soon after a hiccup, seldom while a disk is full */
+
 static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {
     [SETTING_RPM] = {"rpm", 0, 10000000, ENDPOINT_NUMBER, "requests a minute, never exceeded; 0: learn it"},
     [SETTING_TPM] = {"tpm", 0, INT64_C(1000000000000), ENDPOINT_NUMBER, "tokens a minute, never exceeded; 0: learn it"},
@@ -52,6 +54,8 @@ int endpoint_load_config(const char *path, struct config **ret_config, struct ga
     return 0;
 }
 
+static void submit_state(void *arg);
+
 struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_config *config)
 {
     struct endpoint *endpoint = xcalloc(1, sizeof *endpoint);
@@ -62,6 +66,7 @@ struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_confi
     endpoint->dispatch = xcalloc(1, sizeof *endpoint->dispatch);
     endpoint->dispatch->engine = engine;
     endpoint->dispatch->endpoint = endpoint;
+    loop_timer_init(&endpoint->dispatch->state_again, engine->loop, submit_state, endpoint);
     endpoint_apply(endpoint, clock_wall_ms());
     return endpoint;
 }
@@ -71,6 +76,7 @@ void endpoint_free(struct endpoint *endpoint)
     if (endpoint == NULL)
         return;
     loop_timer_clear(&endpoint->dispatch->wake);
+    loop_timer_clear(&endpoint->dispatch->state_again);
     held_free_all(endpoint);
     free(endpoint->dispatch->items);
     free(endpoint->dispatch->owners);
@@ -179,22 +185,45 @@ void endpoint_read_key(struct engine *engine, struct endpoint *endpoint)
         endpoint_come_up(engine, endpoint, "the key has changed"); /* tried at once; refused again, it goes down again */
 }
 
+/* ---- the state into the store: the newest, one at a time, until it is there ---- */
+
 static void on_state_stored(struct store_op *op)
 {
+    struct endpoint *endpoint = op->arg;
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    bool has_failed = op->code < 0;
     store_op_free(op);
+    d->is_state_owed = has_failed && d->engine->health != STORE_FAILED; /* failed for good: the daemon is about to end */
+    d->state_wait_ms = has_failed ? clamp_i64(2 * d->state_wait_ms, STATE_AGAIN_MS, STATE_AGAIN_MOST_MS) : 0;
+    if (d->is_state_owed)
+        loop_timer_set_ms(&d->state_again, d->state_wait_ms);
+    else if (!has_failed && d->has_newer_state)
+        submit_state(endpoint);
 }
 
-/* Memory first: nothing more is sent from this turn on, whenever the row is on disk. */
-static void store_state(struct engine *engine, const struct endpoint *endpoint)
+static void submit_state(void *arg)
 {
-    if (engine->store == NULL)
-        return;
-    struct store_endpoint_state_op *op = store_op_new(OP_ENDPOINT_STATE, on_state_stored, engine);
+    struct endpoint *endpoint = arg;
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    d->is_state_owed = true;
+    d->has_newer_state = false;
+    struct store_endpoint_state_op *op = store_op_new(OP_ENDPOINT_STATE, on_state_stored, endpoint);
     op->state = (struct store_endpoint_state){.endpoint = xstrdup(endpoint->config->name),
                                               .down_class = endpoint->state.down_class,
                                               .down_text = xstrdup(endpoint->state.down_text),
                                               .down_at_ms = endpoint->state.down_at_ms};
-    store_submit(engine->store, &op->op);
+    store_submit(d->engine->store, &op->op);
+}
+
+/* Memory first: nothing more is sent from this turn on, whenever the row is on disk. */
+static void store_state(struct endpoint *endpoint)
+{
+    if (endpoint->dispatch->engine->store == NULL)
+        return;
+    if (endpoint->dispatch->is_state_owed)
+        endpoint->dispatch->has_newer_state = true;
+    else
+        submit_state(endpoint);
 }
 
 void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text)
@@ -209,7 +238,7 @@ void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum out
     log_event(LOG_LEVEL_WARNING, "endpoint_down", "endpoint=%s reason=%s text=\"%s\"", endpoint->config->name, outcome_row(class)->name, state->down_text);
     notice_endpoint(engine, endpoint, state->down_text);
     held_drop(endpoint, 0); /* it is seen ill; nobody tests it before it is mended, and a run may have gone elsewhere by then */
-    store_state(engine, endpoint);
+    store_state(endpoint);
 }
 
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text)
@@ -226,7 +255,7 @@ void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const ch
     state->down_at_ms = 0;
     log_event(LOG_LEVEL_NOTICE, "endpoint_up", "endpoint=%s text=\"%s\"", endpoint->config->name, text);
     notice_endpoint(engine, endpoint, text);
-    store_state(engine, endpoint);
+    store_state(endpoint);
 }
 
 /* Why it is down and what to do. A text that tells the next step itself is left as it is. */

@@ -102,6 +102,10 @@ struct endpoint_dispatch {
     int64_t wake_us;            /* when it fires */
     int64_t up_us;              /* when it came up last: answers to calls sent before tell of the former key or settings */
     int64_t prompt_tokens;      /* mean of the last prompts, for the pacer's estimate */
+    bool is_state_owed;         /* the endpoint's state is with the store, or waits to be submitted again */
+    bool has_newer_state;       /* it has changed since it went to the store */
+    struct loop_timer state_again;
+    int64_t state_wait_ms;      /* the present distance of tries; 0: the last was well */
 };
 
 #endif

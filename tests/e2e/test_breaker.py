@@ -165,6 +165,32 @@ def test_killed_on_a_full_disk_and_started_on_it(make_sim, make_daemon, disk, st
     daemon.stop()
 
 
+def test_a_state_that_a_full_disk_keeps_out_is_stored_when_there_is_room(make_sim, make_daemon, disk):
+    sim = make_sim("--wrong_key", "1")
+    daemon = make_daemon(sim.url)
+    daemon.state_dir = disk / "state"
+    daemon.database = daemon.state_dir / "galloc.db"
+    daemon.start()
+    run = daemon.create(loans(1), make_agents(1, 5))
+    down = "SELECT count(*) FROM endpoint_state WHERE down_class IS NOT NULL"
+    wait_until(lambda: rows_of(daemon, down) == [(1,)], 20, "the endpoint is down")
+    reader = sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute(down).fetchall()  # keeps the log from starting over in the room that it has
+    fill(disk)
+    sim.set(wrong_key=0)
+    daemon.set_key("AQ.another-key")
+    assert daemon.api("POST", "/v1/reload").status == 200
+    assert daemon.api("GET", "/v1/endpoints/gemini").json["reason"] is None
+    until = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > until, 10, "it was tried")
+    assert rows_of(daemon, down) == [(1,)]
+    reader.close()
+    (disk / "ballast").unlink()
+    wait_until(lambda: rows_of(daemon, down) == [(0,)], 20, "the state is stored")
+    assert daemon.wait_done(run, 20)["counts"]["succeeded"] == 1
+
+
 def answers(daemon):
     try:
         return daemon.api("GET", "/v1/status").status == 200
