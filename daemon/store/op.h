@@ -80,7 +80,8 @@ struct settle_item {
 };
 struct store_settle {
     struct store_op op;
-    char *endpoint; /* owned; of the calls of re-asks; NULL: outside workers */
+    char *endpoint;  /* owned; of the calls of re-asks; NULL with is_outside */
+    bool is_outside; /* rows of one outside worker's lease that are ended before they were handed out; never a MOVE_REASK */
     struct settle_item *items; /* owned */
     size_t count;
 };

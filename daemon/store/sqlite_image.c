@@ -112,6 +112,7 @@ static int leases_load(struct sqlite_store *store, struct store_image *image)
             .worker = sqlite_text_copy(row, 2),
             .ttl_ms = sqlite3_column_int64(row, 3),
             .left_ms = max_i64(sqlite3_column_int64(row, 4) - store->now_ms, 0),
+            .row_count = sqlite3_column_int64(row, 5),
         };
     }
     return rc;

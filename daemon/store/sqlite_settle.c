@@ -7,6 +7,8 @@
  * The writer's thread. */
 #include "store/sqlite_settle.h"
 
+#include "store/sqlite_lease.h"
+
 #define LEASES_MEMORABLE 8 /* of an operation; most name one */
 
 /* One item on its way. */
@@ -15,6 +17,7 @@ struct settling {
     struct settle_item *item;
     struct run_entry *entry;
     const char *endpoint;
+    bool is_outside;
     struct settle_row row;
     enum outcome_class class; /* as it is recorded */
     int64_t excluded, fulls_spent;
@@ -269,6 +272,8 @@ static int item_settle(struct settling *s)
     if (rc <= 0)
         return rc;
     bool is_current = s->row.state == ASSIGNMENT_LEASED && s->row.lease == item->lease && s->row.run == item->run;
+    if (is_current && s->is_outside)
+        books_count(store, s->entry, COUNT_OUTSIDE, -1);
     return item_end(s, is_current);
 }
 
@@ -317,16 +322,19 @@ int sqlite_apply_settle(struct sqlite_store *store, struct store_op *op, bool *r
     (void)ret_has_more;
     struct store_settle *settle = CONTAINER_OF(op, struct store_settle, op);
     struct leases leases = {.count = 0};
+    int64_t ignored;
     op->seq_first = store->seq + 1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < settle->count; i++) {
-        struct settling s = {.store = store, .item = &settle->items[i], .endpoint = settle->endpoint};
+        struct settling s = {.store = store, .item = &settle->items[i], .endpoint = settle->endpoint, .is_outside = settle->is_outside};
         rc = item_settle(&s);
         if (rc == 0)
             rc = leases_note(store, &leases, s.item->lease);
     }
     if (rc == 0)
         rc = leases_flush(store, &leases);
+    if (rc == 0 && settle->is_outside && settle->count > 0)
+        rc = lease_end_if_empty(store, settle->items[0].lease, &ignored);
     for (size_t i = 0; rc == 0 && i < settle->count; i++)
         rc = run_finish(store, settle->items[i].run);
     return rc;

@@ -31,7 +31,8 @@
                           "AND class IS NULL")                                                                                                    \
     X(STMT_RECOVER_OUTSIDE, "UPDATE lease SET deadline_ms = max(deadline_ms, ?1 + min(ttl_ms, ?2)) WHERE worker IS NOT NULL "                     \
                             "AND ended_at_ms IS NULL")                                                                                            \
-    X(STMT_IMAGE_LEASES, "SELECT number, run, worker, ttl_ms, deadline_ms FROM " STANDING_LEASES " ORDER BY deadline_ms")                         \
+    X(STMT_IMAGE_LEASES, "SELECT number, run, worker, ttl_ms, deadline_ms, (SELECT count(*) FROM assignment INDEXED BY assignment_leased "       \
+                         "WHERE lease = number AND state = 1) FROM " STANDING_LEASES " ORDER BY number")                                          \
 /* END OF LEASES */
 /* clang-format on */
 

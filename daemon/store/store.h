@@ -38,6 +38,7 @@ struct store_lease {
     char *worker;    /* owned */
     int64_t ttl_ms;  /* as it was taken */
     int64_t left_ms; /* until its deadline */
+    int64_t row_count; /* still in it */
 };
 
 /* What the store holds when it opens: the loop's memory starts from it. */
@@ -50,7 +51,7 @@ struct store_image {
     size_t setting_count;
     struct store_endpoint_state *endpoints;
     size_t endpoint_count;
-    struct store_lease *leases; /* of outside workers; the one that ends first is the first */
+    struct store_lease *leases; /* of outside workers, in order of their numbers */
     size_t lease_count;
     int64_t seq;
     int64_t recovered_lost;    /* calls of former lives that ended as lost */
