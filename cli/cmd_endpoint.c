@@ -145,7 +145,7 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
     json_each(tokens, print_count, &text);
     out_line("  %-18s %s", "tokens", buf_text(&text));
     buf_reset(&text);
-    show_money(&text, json_get(endpoint, "cost"));
+    show_cost(&text, json_get(endpoint, "cost"));
     out_line("  %-18s %s", "cost", buf_text(&text));
     buf_clear(&text);
     out_line("  settings");

@@ -41,7 +41,7 @@ static void print_end_and_cost(struct json_object *run, struct buf *text)
         show_limit(text, run);
         print_field("ends", text);
     }
-    show_money(text, cost);
+    show_cost(text, cost);
     if (json_is_object(projected) && !is_over) {
         buf_add_str(text, " so far, ");
         show_micros(text, json_get_str(cost, "currency", ""), json_get_i64(projected, "low", 0));

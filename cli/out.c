@@ -234,8 +234,24 @@ void show_micros(struct buf *out, const char *currency, int64_t micros)
 
 void show_money(struct buf *out, struct json_object *cost)
 {
-    if (json_get_str(cost, "currency", NULL) == NULL || !json_is_i64(json_get(cost, "micros")))
+    const char *currency = json_get_str(cost, "currency", NULL);
+    if (currency == NULL) {
         buf_add_str(out, "unknown (no price is set)");
-    else
-        show_micros(out, json_get_str(cost, "currency", NULL), json_get_i64(cost, "micros", 0));
+    } else if (!json_is_i64(json_get(cost, "micros"))) {
+        buf_add_str(out, "unknown");
+    } else {
+        buf_add_str(out, json_get_i64(cost, "unknown_calls", 0) > 0 ? "at least " : "");
+        show_micros(out, currency, json_get_i64(cost, "micros", 0));
+    }
+}
+
+void show_cost(struct buf *out, struct json_object *cost)
+{
+    int64_t calls = json_get_i64(cost, "unknown_calls", 0);
+    show_money(out, cost);
+    if (calls == 0 || json_get_str(cost, "currency", NULL) == NULL)
+        return;
+    buf_add_str(out, " (");
+    show_count(out, calls);
+    buf_add_str(out, calls == 1 ? " call came without its usage or had no price)" : " calls came without their usage or had no price)");
 }

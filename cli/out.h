@@ -30,7 +30,8 @@ void show_ms(struct buf *out, int64_t ms);                                    /*
 void show_percent(struct buf *out, double part);                              /* 99.9 %: cut, so that 100.0 is the end alone */
 void show_time(struct buf *out, const char *rfc3339);                         /* local: 09:12:30 today, else 2026-11-22 09:12 */
 void show_micros(struct buf *out, const char *currency, int64_t micros);      /* 10.19 USD */
-void show_money(struct buf *out, struct json_object *cost);                   /* an object with currency and micros; "unknown" without a price */
+void show_money(struct buf *out, struct json_object *cost);                   /* an object with currency, micros, unknown_calls: "at least" with some, "unknown" without a price */
+void show_cost(struct buf *out, struct json_object *cost);                    /* the same, and of how many calls it is unknown */
 int64_t seconds_until(const char *rfc3339);                                   /* negative when it is past; INT64_MIN when it cannot be read */
 int64_t seconds_between(const char *from, const char *until);                 /* RFC 3339; -1 when one cannot be read */
 

@@ -314,7 +314,8 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
     } else if (verdict->kind != KIND_NO_CANDIDATES) {
         candidate_to_json(maker, verdict, request, &usage, &json);
     }
-    usage_to_json(&json, &usage);
+    if (verdict->kind != KIND_NO_USAGE)
+        usage_to_json(&json, &usage);
     json_out_name(&json, "modelVersion");
     json_out_text(&json, model.at, model.len);
     add_response_id(&json, &verdict->chance);

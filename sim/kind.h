@@ -105,6 +105,7 @@ enum kind_group {
     X(ODD_FINISH,      "odd_finish",       CONTENT,   200, WHOLE,      "",                    "a finishReason that nobody knows", "")          \
     X(THOUGHT_FIRST,   "thought_first",    CONTENT,   200, WHOLE,      "",                    "a good answer after a thought part", "")        \
     X(TWO_PARTS,       "two_parts",        CONTENT,   200, WHOLE,      "",                    "a good answer in two parts", "")              \
+    X(NO_USAGE,        "no_usage",         CONTENT,   200, WHOLE,      "",                    "a good answer without its usage", "")         \
     X(CONTINUATION,    "continuation",     CONTENT,   200, WHOLE,      "",                                                                     \
       "a good answer in two or three calls: finishReason CONTINUATION, with the token that the next one has to bring", "")
 /* clang-format on */

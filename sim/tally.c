@@ -162,7 +162,8 @@ void tally_end(struct tally *tally, int64_t number, enum call_route route, enum 
     tally->answered++;
     tally->by_status[status % 600]++;
     tally->refused += status == 429;
-    bool is_ok = kind == KIND_OK || kind == KIND_THOUGHT_FIRST || kind == KIND_TWO_PARTS || kind == KIND_DRIP;
+    bool is_ok = kind == KIND_OK || kind == KIND_THOUGHT_FIRST || kind == KIND_TWO_PARTS || kind == KIND_NO_USAGE ||
+                 kind == KIND_DRIP;
     tally->ok += is_ok;
     if (key != NULL && is_ok && ++key->answers_ok == 2)
         tally->keys_answered_again++;

@@ -148,6 +148,12 @@ static void write_cost(struct scrape *scrape)
             sample(scrape, "endpoint", endpoint->config->name, "currency", endpoint->currency, (double)endpoint->cost_micros);
 }
 
+static void write_cost_unknown(struct scrape *scrape)
+{
+    for (const struct endpoint *endpoint = scrape->registry->endpoints; endpoint != NULL; endpoint = endpoint->next)
+        sample(scrape, "endpoint", endpoint->config->name, NULL, NULL, (double)endpoint->cost_unknown_calls);
+}
+
 static struct pacer_view view_of(const struct endpoint *endpoint)
 {
     struct pacer_now now = {.mono_us = clock_mono_us(), .wall_ms = clock_wall_ms()};
@@ -303,6 +309,7 @@ static const struct metric metrics[] = {
     {"galloc_requests_in_flight", "gauge", "calls under way", write_in_flight},
     {"galloc_tokens_total", "counter", "tokens as the provider counts them, since the start", write_tokens},
     {"galloc_cost_micros_total", "counter", "cost in millionths of the currency, since the start", write_cost},
+    {"galloc_cost_unknown_calls_total", "counter", "calls that the cost leaves out, for want of a price or of the usage, since the start", write_cost_unknown},
     {"galloc_endpoint_up", "gauge", "1 while the endpoint is not down", write_up},
     {"galloc_pacer_rate_per_second", "gauge", "calls a second that the pacer lets through, where it limits them", write_rate},
     {"galloc_pacer_concurrency", "gauge", "calls at once that the pacer lets through", write_concurrency},

@@ -115,7 +115,9 @@ static void sums_json(struct json_out *out, const struct endpoint *endpoint)
     json_out_name(out, "cost");
     json_out_begin(out, '{');
     member_text_or_null(out, "currency", endpoint->currency);
-    member_int_or_null(out, "micros", endpoint->currency[0] != '\0' ? endpoint->cost_micros : -1);
+    bool is_unknown = endpoint->currency[0] == '\0' || (endpoint->cost_unknown_calls > 0 && endpoint->cost_micros == 0);
+    member_int_or_null(out, "micros", is_unknown ? -1 : endpoint->cost_micros);
+    json_out_member_int(out, "unknown_calls", endpoint->cost_unknown_calls);
     json_out_end(out, '}');
 }
 

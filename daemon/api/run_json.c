@@ -66,6 +66,7 @@ static void cost_json(struct json_out *out, const struct run_view *view)
     json_out_begin(out, '{');
     member_text_or_null(out, "currency", view->currency);
     member_int_or_null(out, "micros", view->cost_micros);
+    json_out_member_int(out, "unknown_calls", view->cost_unknown_calls);
     json_out_member_null(out, "max_micros");
     json_out_name(out, "projected_micros");
     if (view->projected_low_micros >= 0 && view->projected_high_micros >= 0) {

@@ -16,6 +16,12 @@ int64_t price_of_tokens(const struct price *price, const int64_t tokens[5])
     return micros > INT64_MAX ? INT64_MAX : (int64_t)micros;
 }
 
+bool price_is_unknown(int http_status, int64_t in_tokens, int64_t cost_micros)
+{
+    bool is_answered = http_status >= 200 && http_status < 300;
+    return cost_micros < 0 && (is_answered || in_tokens >= 0);
+}
+
 bool price_is_currency(const char *text)
 {
     return strlen(text) == 3 && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3;

@@ -382,7 +382,7 @@ static void fill_call(struct attempt *attempt, struct settle_item *item, const s
     item->local_port = response->local_port;
     item->latency_ms = response->latency_us / 1000;
     struct call_charge charge;
-    call_charge(endpoint, verdict, &charge);
+    call_charge(endpoint, response, verdict, &charge);
     memcpy(item->tokens, charge.tokens, sizeof item->tokens);
     item->cost_micros = charge.cost_micros;
     memcpy(item->currency, charge.currency, sizeof item->currency);

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "core/limits.h"
+#include "core/price.h"
 
 #include <string.h>
 
@@ -50,7 +51,7 @@ void call_classify(const struct endpoint *endpoint, const struct net_response *r
     endpoint->provider->classify(&answer, ret_verdict);
 }
 
-void call_charge(struct endpoint *endpoint, const struct provider_verdict *verdict, struct call_charge *ret_charge)
+void call_charge(struct endpoint *endpoint, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge)
 {
     const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
     *ret_charge = (struct call_charge){.currency = ""};
@@ -61,8 +62,8 @@ void call_charge(struct endpoint *endpoint, const struct provider_verdict *verdi
         endpoint->tokens[i] += max_i64(ret_charge->tokens[i], 0);
     if (ret_charge->cost_micros >= 0)
         endpoint->cost_micros += ret_charge->cost_micros;
-    else if (ret_charge->tokens[TOKEN_IN] >= 0)
-        endpoint->cost_unknown++;
+    else if (price_is_unknown(response->status, ret_charge->tokens[TOKEN_IN], ret_charge->cost_micros))
+        endpoint->cost_unknown_calls++;
 }
 
 struct pacer_outcome call_outcome(const struct net_response *response, const struct provider_verdict *verdict, int64_t sent_us)

@@ -62,7 +62,6 @@ struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_confi
     endpoint->config = config;
     endpoint->provider = provider_by_name(config->provider);
     endpoint->state.down_class = -1;
-    endpoint->cost_micros = 0;
     endpoint->dispatch = xcalloc(1, sizeof *endpoint->dispatch);
     endpoint->dispatch->engine = engine;
     endpoint->dispatch->endpoint = endpoint;

@@ -37,7 +37,7 @@ struct endpoint {
     struct pacer *pacer;                          /* owned */
     struct store_endpoint_state state;            /* down or up, why */
     /* counters since start, for metrics and `endpoint show` */
-    int64_t calls, test_calls, counts[OUTCOME_CLASS_COUNT], tokens[TOKEN_COUNT], cost_micros, cost_unknown;
+    int64_t calls, test_calls, counts[OUTCOME_CLASS_COUNT], tokens[TOKEN_COUNT], cost_micros, cost_unknown_calls;
     char currency[4];                             /* of cost_micros; "": no price is known */
     int64_t in_flight;
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */

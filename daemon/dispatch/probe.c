@@ -40,7 +40,7 @@ static void record(struct probe *probe, const struct net_response *response, con
     end->local_port = response->local_port;
     end->latency_ms = response->latency_us / 1000;
     struct call_charge charge;
-    call_charge(probe->endpoint, verdict, &charge);
+    call_charge(probe->endpoint, response, verdict, &charge);
     memcpy(end->tokens, charge.tokens, sizeof end->tokens);
     end->cost_micros = charge.cost_micros;
     memcpy(end->currency, charge.currency, sizeof end->currency);

@@ -71,6 +71,7 @@ struct run_view {
     struct eta_answer eta;
     int64_t cost_micros;      /* -1: unknown */
     char currency[4];
+    int64_t cost_unknown_calls; /* calls that cost_micros leaves out */
     int64_t projected_low_micros, projected_high_micros; /* -1: unknown */
 };
 void run_view(const struct run_entry *run, struct run_view *ret_view);

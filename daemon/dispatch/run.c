@@ -207,10 +207,11 @@ static void view_waiting(const struct run_entry *run, struct run_view *view, con
 static void view_cost(const struct run_entry *run, struct run_view *view)
 {
     const int64_t *counts = run->info.counts;
-    view->cost_micros = counts[COUNT_COST_UNKNOWN] > 0 && counts[COUNT_COST_MICROS] == 0 ? -1 : counts[COUNT_COST_MICROS];
+    view->cost_unknown_calls = counts[COUNT_COST_UNKNOWN];
+    view->cost_micros = view->cost_unknown_calls > 0 && counts[COUNT_COST_MICROS] == 0 ? -1 : counts[COUNT_COST_MICROS];
     view->projected_low_micros = view->projected_high_micros = -1;
     int64_t done = counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] + counts[COUNT_STATE + ASSIGNMENT_FAILED];
-    if (view->cost_micros < 0 || counts[COUNT_COST_UNKNOWN] > 0 || done < 10)
+    if (view->cost_unknown_calls > 0 || done < 10)
         return;
     double each = (double)view->cost_micros / (double)done;
     double left = (double)(counts[COUNT_STATE + ASSIGNMENT_PENDING] + counts[COUNT_STATE + ASSIGNMENT_LEASED]);

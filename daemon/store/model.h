@@ -22,7 +22,7 @@ enum store_count_kind { /* stored numbers of run_count.kind */
     COUNT_FAILED = 40,  /* + enum outcome_class: failed rows with this cause, now */
     COUNT_TOKEN = 80,   /* + enum store_token, ever */
     COUNT_COST_MICROS = 90,
-    COUNT_COST_UNKNOWN = 91, /* calls with tokens but no price */
+    COUNT_COST_UNKNOWN = 91, /* calls of which price_is_unknown() */
     COUNT_CALLS = 92,
     COUNT_ACCEPTED = 93,   /* rows imported */
     COUNT_DUPLICATES = 94, /* rows passed over as repeated */

@@ -27,7 +27,11 @@
     X(READ_ROW, "SELECT a.key, a.row, a.state, a.class, a.attempts, a.retries_spent, a.hold, g.agent_id, a.not_before_ms, "                    \
                 "r.body, r.sha256, r.finished_at_ms, p.fields, p.sha256 FROM assignment a LEFT JOIN agent g ON g.id = a.agent "                \
                 "LEFT JOIN result r ON r.assignment = a.id LEFT JOIN payload p ON ?2 AND p.assignment = a.id WHERE a.id = ?1")                 \
-    X(READ_SPENT, "SELECT sum(tokens_in), sum(tokens_out), sum(cost_micros) FROM attempt WHERE assignment = ?1")                               \
+    X(READ_SPENT, /* a sum with something unknown in it is unknown: see price_is_unknown() */                                                   \
+      "SELECT iif(max(t.tokens_in IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.tokens_in)), "                                     \
+      "iif(max(t.tokens_out IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.tokens_out)), "                                          \
+      "iif(max(t.cost_micros IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.cost_micros)) "                                         \
+      "FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1")                                                                \
     X(READ_TROUBLE, "SELECT t.message, c.http_status FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1 "                \
                     "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \
     X(READ_ATTEMPTS, "SELECT t.n, t.class, t.started_at_ms, t.ended_at_ms, g.agent_id, x.agent_id, t.message, t.token_cap, t.lease, " \

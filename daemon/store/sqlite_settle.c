@@ -7,6 +7,7 @@
  * The writer's thread. */
 #include "store/sqlite_settle.h"
 
+#include "core/price.h"
 #include "store/sqlite_lease.h"
 
 #define LEASES_MEMORABLE 8 /* of an operation; most name one */
@@ -72,16 +73,13 @@ int settle_result_put(struct sqlite_store *store, int64_t assignment, const char
 /* ---- what was paid ---- */
 static void tokens_count(struct settling *s)
 {
-    bool has_tokens = false;
-    for (int i = 0; i < TOKEN_COUNT; i++) {
-        if (s->item->tokens[i] > 0) {
-            books_count(s->store, s->entry, COUNT_TOKEN + i, s->item->tokens[i]);
-            has_tokens = true;
-        }
-    }
-    if (s->item->cost_micros >= 0)
-        books_count(s->store, s->entry, COUNT_COST_MICROS, s->item->cost_micros);
-    else if (has_tokens)
+    const struct settle_item *item = s->item;
+    for (int i = 0; i < TOKEN_COUNT; i++)
+        if (item->tokens[i] > 0)
+            books_count(s->store, s->entry, COUNT_TOKEN + i, item->tokens[i]);
+    if (item->cost_micros >= 0)
+        books_count(s->store, s->entry, COUNT_COST_MICROS, item->cost_micros);
+    else if (price_is_unknown(item->http_status, item->tokens[TOKEN_IN], item->cost_micros))
         books_count(s->store, s->entry, COUNT_COST_UNKNOWN, 1);
 }
 

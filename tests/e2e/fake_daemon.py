@@ -147,7 +147,7 @@ class FakeDaemon:
             "counts": {"total": total, **counts}, "progress": ended / total if total else 0.0, "rate_per_min": 3120.0 if run["state"] == "running" else None,
             "eta": {"seconds": 1375, "low": 1180, "high": 1690, "limited_by": "rpm", "finish_at": NOW} if run["state"] == "running" else None,
             "retries": {"spent": 80, "transient": 88, "throttled": 41, "invalid_answer": 9, "lost": 0, "agent_full": 0, "unavailable": 0, "unfinished": 0}, "tokens": tokens(1000),
-            "cost": {"currency": "USD", "micros": 10190000, "max_micros": None, "projected_micros": None}, "source": run["plan"].get("source"),
+            "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0, "max_micros": None, "projected_micros": None}, "source": run["plan"].get("source"),
             "created_at": NOW, "started_at": NOW, "finished_at": run["finished_at"], "seq": self.seq})
 
     def find(self, name):

@@ -271,3 +271,27 @@ def test_what_the_model_said_is_kept_of_an_answer_that_was_not_valid(world):
     first, second = daemon.api("GET", f"/v1/runs/{run}/assignments/K0000/attempts?raw=1").json["items"]
     assert first["class"] == "invalid_answer" and first["raw"]
     assert second["class"] == "succeeded" and second["raw"] is None
+
+
+def test_an_answer_without_its_usage_is_of_unknown_cost(world):
+    sim, daemon = world("--no_usage_next", "3", sections='price "gemini-*" { in = 1  out = 2 }\n')
+    run = enqueue(daemon, 10)
+    done = daemon.wait_done(run)
+    assert done["counts"]["succeeded"] == 10 and done["retries"]["invalid_answer"] == 0
+    assert done["cost"]["unknown_calls"] == 3 and done["cost"]["micros"] > 0 and done["cost"]["projected_micros"] is None
+    rows = daemon.results(run)
+    known = [row["tokens_in"] for row in rows if row["tokens_in"] is not None]
+    assert len(known) == 7 and sum(known) == done["tokens"]["in"]
+    assert f"at least {done['cost']['micros'] / 1e6:.6f} USD (3 calls came without their usage or had no price)" in daemon.ctl("status", run).stdout
+    endpoint = daemon.api("GET", "/v1/endpoints/gemini").json
+    assert endpoint["cost"]["unknown_calls"] == 3 and endpoint["cost"]["micros"] == done["cost"]["micros"]
+    assert 'galloc_cost_unknown_calls_total{endpoint="gemini"} 3' in daemon.api("GET", "/metrics").body
+
+
+def test_what_is_unknown_of_all_calls_is_not_zero(world):
+    sim, daemon = world("--no_usage", "1", sections='price "gemini-*" { in = 1  out = 2 }\n')
+    run = enqueue(daemon, 3)
+    done = daemon.wait_done(run)
+    assert done["cost"]["micros"] is None and done["cost"]["unknown_calls"] == 3
+    assert daemon.api("GET", "/v1/endpoints/gemini").json["cost"]["micros"] is None
+    assert "unknown (3 calls came without their usage" in daemon.ctl("status", run).stdout
