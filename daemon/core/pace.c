@@ -89,6 +89,12 @@ static void add_credit(struct pace *pace, int64_t now_us)
     pace->credit_us = now_us;
 }
 
+/* Sends that the log lets within a window. */
+static int64_t log_room(const struct pace *pace)
+{
+    return min_i64(pace->rpm, PACE_LOG_MAX);
+}
+
 static enum pace_limit configured_limit(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, int64_t *ret_wait_us)
 {
     forget_old(pace, now_us);
@@ -96,9 +102,8 @@ static enum pace_limit configured_limit(struct pace *pace, int64_t now_us, int64
         *ret_wait_us = (pace->day_ends_at_ms - wall_ms) * 1000;
         return PACE_RPD;
     }
-    int64_t log_room = pace->rpm > PACE_LOG_MAX ? PACE_LOG_MAX : pace->rpm;
-    if (pace->rpm > 0 && (int64_t)pace->log_count >= log_room) {
-        *ret_wait_us = wait_for_leaving(pace, now_us, pace->log_count - (size_t)log_room + 1);
+    if (pace->rpm > 0 && (int64_t)pace->log_count >= log_room(pace)) {
+        *ret_wait_us = wait_for_leaving(pace, now_us, pace->log_count - (size_t)log_room(pace) + 1);
         return PACE_RPM;
     }
     /* A call larger than the whole quota goes alone: nothing else could ever let it through. */
@@ -128,6 +133,21 @@ enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int
         return PACE_FREE;
     *ret_wait_us = (int64_t)ceil((1 - pace->credit) / pace->rate * 1e6);
     return PACE_RATE;
+}
+
+int64_t pace_room(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate)
+{
+    int64_t wait_us;
+    if (pace_ask(pace, now_us, wall_ms, tokens, with_rate, &wait_us) != PACE_FREE)
+        return 0;
+    int64_t room = pace->needs_canary ? 1 : INT64_MAX;
+    if (pace->rpm > 0)
+        room = min_i64(room, log_room(pace) - (int64_t)pace->log_count);
+    if (pace->tpm > 0 && tokens > 0)
+        room = min_i64(room, max_i64((pace->tpm - pace->log_tokens) / tokens, 1));
+    if (pace->rpd > 0)
+        room = min_i64(room, pace->rpd - (wall_ms < pace->day_ends_at_ms ? pace->day_count : 0));
+    return with_rate && pace->rate > 0 ? min_i64(room, (int64_t)pace->credit) : room;
 }
 
 void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens)

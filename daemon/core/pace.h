@@ -42,6 +42,8 @@ void pace_set_limits(struct pace *pace, int64_t rpm, int64_t tpm, int64_t rpd);
 
 /* What holds a call of so many tokens back now, and for how long (microseconds; -1: until an outcome comes). `with_rate`: the learned rate binds too. */
 enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate, int64_t *ret_wait_us);
+/* How many such calls may start now. */
+int64_t pace_room(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate);
 void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens);
 /* Takes a send back that was counted at that moment and did not go out. */
 void pace_unsent(struct pace *pace, int64_t sent_us, int64_t sent_wall_ms);

@@ -69,6 +69,12 @@ struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t
     return answer;
 }
 
+int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive)
+{
+    int64_t slots = max_i64(pacer_in_flight_limit(pacer, is_adaptive) - in_flight, 0);
+    return pacer->breaker.is_open ? 0 : min_i64(slots, pace_room(&pacer->pace, now.mono_us, now.wall_ms, tokens, is_adaptive));
+}
+
 int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now)
 {
     int64_t wait_us;

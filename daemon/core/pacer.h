@@ -37,6 +37,8 @@ void pacer_set_limits(struct pacer *pacer, const struct pacer_limits *limits);
 /* May a call of about `tokens` start? `in_flight`: calls of the endpoint under way, slots that wait for their settle included. `is_adaptive`: learned rate and
  * concurrency bind too. `keeps_slot`: a re-ask, which has its place already. */
 struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive, bool keeps_slot);
+/* How many such calls may start now; what waits for a slot is not leased before it can go. */
+int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive);
 /* How long until the endpoint's own test request may go, by quotas, hints and the canary alone: 0 now; microseconds; -1: after the next outcome. */
 int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now);
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens);

@@ -92,6 +92,7 @@ void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_ve
 /* pump.c */
 void pump(struct engine *engine);
 void pump_release_ready(struct run_entry *run);
+void pump_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
 void pump_wake_at(struct endpoint *endpoint, int64_t wait_us);
 
 /* attempt.c */

@@ -29,9 +29,15 @@ static void check_drained(struct engine *engine);
 /* Rows that were leased and may not go now are given back, so that nothing sits leased through a pause. */
 static void release_idle(struct engine *engine)
 {
-    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
-        if (run->dispatch != NULL && run->dispatch->ready != NULL && (!run_is_runnable(engine, run) || pacer_is_open(run->endpoint->pacer)))
+    int64_t now_us = engine_now().mono_us;
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        if (run->dispatch == NULL || run->dispatch->ready == NULL)
+            continue;
+        if (!run_is_runnable(engine, run) || pacer_is_open(run->endpoint->pacer))
             pump_release_ready(run);
+        else
+            pump_release_stalled(run, now_us);
+    }
 }
 
 static void on_turn(void *arg)

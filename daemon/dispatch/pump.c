@@ -44,24 +44,45 @@ static void on_released(struct store_op *op)
     store_op_free(op);
 }
 
-void pump_release_ready(struct run_entry *run)
+/* Gives back what was leased by then and is not sent; re-asks too or not. */
+static void release(struct run_entry *run, int64_t until_us, bool with_reasks)
 {
     struct run_dispatch *d = run->dispatch;
-    if (d == NULL || d->ready == NULL)
-        return;
-    struct engine *engine = d->ready->engine;
-    struct store_release *release = store_op_new(OP_RELEASE, on_released, engine);
-    release->items = xcalloc((size_t)d->ready_count, sizeof *release->items);
+    struct store_release *back = NULL;
+    struct attempt **at = &d->ready;
     for (struct attempt *attempt = d->ready, *next; attempt != NULL; attempt = next) {
         next = attempt->next;
-        release->items[release->count++] = (struct release_item){run->info.id, attempt->assignment, attempt->lease, attempt->call, attempt->n};
+        if (attempt->ready_us > until_us || (attempt->keeps_slot && !with_reasks)) {
+            at = &attempt->next;
+            continue;
+        }
+        if (back == NULL) {
+            back = store_op_new(OP_RELEASE, on_released, attempt->engine);
+            back->items = xcalloc((size_t)d->ready_count, sizeof *back->items);
+        }
+        back->items[back->count++] = (struct release_item){run->info.id, attempt->assignment, attempt->lease, attempt->call, attempt->n};
+        *at = next;
         attempt_give_slot(attempt);
         attempt_free(attempt);
     }
-    d->ready = NULL;
-    d->ready_end = &d->ready;
-    d->ready_count = 0;
-    owed_submit(engine, &release->op);
+    d->ready_end = at;
+    if (back == NULL)
+        return;
+    d->ready_count -= (int64_t)back->count;
+    owed_submit(back->op.arg, &back->op);
+}
+
+void pump_release_ready(struct run_entry *run)
+{
+    if (run->dispatch != NULL)
+        release(run, INT64_MAX, true);
+}
+
+void pump_release_stalled(struct run_entry *run, int64_t now_us)
+{
+    int64_t before = run->dispatch->ready_count;
+    release(run, now_us - READY_MOST_US, false);
+    run->dispatch->has_stalled |= run->dispatch->ready_count < before;
 }
 
 /* ---- claiming ---- */
@@ -71,7 +92,7 @@ static void add_ready(struct run_entry *run, struct engine *engine, int64_t leas
     struct run_dispatch *d = run->dispatch;
     struct attempt *attempt = xcalloc(1, sizeof *attempt);
     *attempt = (struct attempt){.engine = engine, .run = run, .endpoint = run->endpoint, .assignment = row->assignment, .lease = lease, .call = row->call,
-                                .key = row->key, .fields = row->fields, .n = row->n};
+                                .key = row->key, .fields = row->fields, .n = row->n, .ready_us = engine_now().mono_us};
     attempt->fields_len = row->fields ? strlen(row->fields) : 0;
     attempt->budget = (struct retry_budget){row->retries_spent, row->reasks_spent, row->fulls_spent, row->failures, row->token_cap};
     row->key = row->fields = NULL; /* moved */
@@ -128,7 +149,7 @@ static int64_t wanted_ready(const struct engine *engine, const struct run_entry 
     store_stats(engine->store, &stats);
     double commit_s = (double)(stats.commit_us_last > 0 ? stats.commit_us_last : 5000) / 1e6;
     int64_t cap = run->endpoint->values[SETTING_MAX_IN_FLIGHT];
-    int64_t ahead = min_i64(cap, (int64_t)(run->dispatch->rate_s * 2 * commit_s));
+    int64_t ahead = run->dispatch->has_stalled ? 0 : min_i64(cap, (int64_t)(run->dispatch->rate_s * 2 * commit_s));
     return max_i64(room, 0) + ahead;
 }
 
@@ -172,13 +193,13 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     if (run->profile.mode == MODE_CONTINUOUS) {
         count = wanted_ready(engine, run, room) - d->ready_count;
     } else {
-        if (d->ready_count > 0 || d->in_flight > 0)
+        if (d->ready_count > 0 || d->in_flight > 0 || room <= 0)
             return;
         if (d->batch_next_us > now.mono_us) {
             pump_wake_at(run->endpoint, d->batch_next_us - now.mono_us);
             return;
         }
-        count = run->profile.batch_size;
+        count = min_i64(run->profile.batch_size, room);
     }
     count = min_i64(count, 512);
     if (engine->is_one_at_a_time)
@@ -201,6 +222,7 @@ static void end_batch(struct run_entry *run, int64_t now_us)
     d->batch_next_us = run->profile.mode == MODE_BATCH ? now_us + run->profile.delay_ms * 1000 : 0;
 }
 
+/* What is leased is given back, nothing more is leased. */
 static bool is_long_wait(const struct pacer_answer *answer)
 {
     return answer->wait == PACER_BREAKER || answer->wait == PACER_QUOTA_DAY || answer->wait == PACER_LIMIT_RPD ||
@@ -228,6 +250,7 @@ static void start_ready(struct run_entry *run, bool with_slot_only)
             d->ready_end = &d->ready;
         d->ready_count--;
         attempt->next = NULL;
+        d->has_stalled = false;
         attempt_start(attempt);
     }
 }
@@ -308,9 +331,9 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, is_adaptive, false);
         if (answer.wait != PACER_GO && answer.wait_us >= 0)
             pump_wake_at(endpoint, answer.wait_us);
-        int64_t room = answer.wait == PACER_GO ? pacer_in_flight_limit(endpoint->pacer, is_adaptive) - endpoint->in_flight - spoken_for : 0;
+        int64_t room = pacer_room(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, endpoint->in_flight, is_adaptive) - spoken_for;
         int64_t share = share_of_room(runs, count, i, room);
-        if (!is_long_wait(&answer))
+        if (!is_long_wait(&answer) && answer.wait_us <= READY_MOST_US)
             claim_more(engine, run, now, share);
         spoken_for += min_i64(share, run->dispatch->claim_count + run->dispatch->ready_count); /* one that waits leaves its share to the others */
         fail_held_if_alone(engine, run);

@@ -48,6 +48,7 @@ static void ask_again(struct attempt *attempt, const struct settle_item *item)
     attempt->n = item->ret_n;
     attempt->excluded = item->excluded;
     attempt->keeps_slot = true;
+    attempt->ready_us = engine_now().mono_us;
     struct run_dispatch *d = attempt->run->dispatch;
     attempt->next = d->ready;
     if (d->ready == NULL)

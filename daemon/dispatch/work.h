@@ -25,6 +25,7 @@ struct attempt {
     bool keeps_slot;            /* a re-ask: its place is taken already */
     bool has_slot;              /* counted in endpoint->in_flight, the run's and the pool's */
     bool was_full;              /* sent when calls under way were at the limit */
+    int64_t ready_us;           /* leased since */
     int64_t sent_us;
     int64_t *candidates;        /* owned: ids of the agents named in the prompt */
     size_t candidate_count;
@@ -34,6 +35,7 @@ struct attempt {
     int64_t chosen;             /* agent claimed until the settle has committed; 0 */
 };
 
+#define READY_MOST_US 2000000 /* unsent for longer, a row is given back: who looks shall see leased what is worked on; many times the two commits that lease ahead is for */
 #define NO_PLACES_MS 500 /* how long is waited for a place that is being decided upon */
 
 /* A transient failure that is not yet judged. */
@@ -66,6 +68,7 @@ struct run_dispatch {
     struct attempt *ready, **ready_end; /* leased and not sent */
     int64_t ready_count;
     int64_t in_flight;          /* slots taken, settles on the way included */
+    bool has_stalled;           /* some were given back because they could not go; nothing is leased ahead until one goes again */
     bool has_claim;             /* a claim is with the store */
     int64_t claim_count;        /* for so many rows */
     int64_t dry_until_us;       /* nothing is due before; 0: ask the store; INT64_MAX: until something changes */

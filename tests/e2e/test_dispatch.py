@@ -185,7 +185,7 @@ def test_an_answer_asked_for_again_keeps_its_slot_from_nobody(world):
     low = enqueue(daemon, 1)
     wait_until(lambda: sim.stats()["in_flight"] == 1, 20, "the only slot is taken")
     high = enqueue(daemon, 2, profile="sequential", options={"priority": 10})
-    wait_until(lambda: daemon.counts(high)["leased"] == 1, 20, "a run of higher priority waits for it")
+    wait_until(lambda: daemon.run(high)["state"] == "running", 20, "a run of higher priority waits for it")
     sim.set(latency_ms=10)
     for run in (low, high):
         assert daemon.wait_done(run, 15)["counts"]["failed"] == 0

@@ -1,4 +1,8 @@
 """Configured limits are never exceeded: not beside a test request, and not across a restart. Told by the simulator's record."""
+import sqlite3
+import time
+
+import pytest
 from harness import wait_until
 
 AGENTS = [{"agent_id": f"A{n}", "capacity": 1000} for n in range(3)]
@@ -28,3 +32,26 @@ def test_a_place_that_a_failed_attempt_gives_up_is_taken_at_once(world):
     sim, daemon = world("--latency_ms", "5", "--poison_keys", ",".join(refused), "--poison_kind", "error_400")
     run = daemon.create([(f"K{n:04}", {"n": n}) for n in range(42)], [{"agent_id": "A0", "capacity": 2}])
     assert daemon.wait_done(run, 10)["counts"] == {"total": 42, "pending": 0, "leased": 0, "succeeded": 2, "failed": 40, "cancelled": 0}
+
+
+def test_what_is_leased_and_cannot_go_is_given_back(world):
+    """A run leases a little ahead; when its calls turn slow and another run has the precedence, nothing stays leased that is not called."""
+    sim, daemon = world("--latency_ms", "5", endpoint="max_in_flight = 8")
+    low = enqueue(daemon, 4000)
+    wait_until(lambda: daemon.counts(low)["leased"] > 12, 30, "some are leased ahead")
+    sim.set(latency_ms=60000)
+    high = enqueue(daemon, 20, options={"priority": 10})
+    wait_until(lambda: sim.stats()["in_flight"] == 8, 20, "every slot is taken")
+    wait_until(lambda: daemon.counts(low)["leased"] + daemon.counts(high)["leased"] == 8, 15, lambda: f"what is not called is given back: {daemon.counts(low)}")
+    assert daemon.run(low)["retries"]["transient"] == 0
+
+
+@pytest.mark.parametrize("profile", ["adaptive", "aggressive"])
+def test_no_more_is_leased_than_the_quota_lets_go(world, profile):
+    sim, daemon = world("--latency_ms", "5", endpoint="rpm = 4")
+    run = enqueue(daemon, 50, profile=profile)
+    wait_until(lambda: daemon.counts(run)["succeeded"] == 4, 20, "the quota is used up")
+    end = time.monotonic() + 2
+    wait_until(lambda: time.monotonic() > end, 10, "two seconds are over")
+    with sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True) as database:
+        assert database.execute("SELECT count(*) FROM attempt").fetchone() == (4,)

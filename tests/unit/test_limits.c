@@ -74,11 +74,29 @@ static void test_a_canary_that_did_not_go_out_lets_the_next_one_go(void **state)
     pacer_free(pacer);
 }
 
+static void test_room_is_what_each_limit_leaves(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t rpm, tpm, rpd, tokens, in_flight, room; /* after two sends of 10 tokens each */
+    } rows[] = {{0, 0, 0, 10, 0, 9},  {0, 0, 0, 10, 7, 2}, {0, 0, 0, 10, 12, 0}, {5, 0, 0, 10, 0, 3},  {2, 0, 0, 10, 0, 0}, {0, 55, 0, 10, 0, 3},
+                {0, 20, 0, 1, 0, 0},  {0, 0, 6, 10, 0, 4}, {0, 0, 2, 10, 0, 0},  {6, 45, 4, 10, 0, 2}, {0, 55, 0, 0, 0, 9}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct pacer_limits limits = {.rpm = rows[i].rpm, .tpm = rows[i].tpm, .rpd = rows[i].rpd, .max_in_flight = 9, .time_scale = 1};
+        struct pacer *pacer = pacer_new(&limits, 1);
+        pacer_sent(pacer, at(1000), 10);
+        pacer_sent(pacer, at(2000), 10);
+        assert_int_equal(pacer_room(pacer, at(3000), rows[i].tokens, rows[i].in_flight, false), rows[i].room);
+        pacer_free(pacer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_did_not_go_out_is_not_counted),
         cmocka_unit_test(test_a_send_of_yesterday_is_not_taken_from_today),
+        cmocka_unit_test(test_room_is_what_each_limit_leaves),
         cmocka_unit_test(test_a_canary_that_did_not_go_out_lets_the_next_one_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
