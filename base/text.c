@@ -157,6 +157,24 @@ const char *text_nearest(const char *name, const char *const *names, size_t coun
     return nearest;
 }
 
+struct text_count text_count(int64_t count)
+{
+    struct text_count ret;
+    char digits[24];
+    uint64_t size = count < 0 ? -(uint64_t)count : (uint64_t)count;
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, size);
+    char *at = ret.text;
+    if (count < 0)
+        *at++ = '-';
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            *at++ = ',';
+        *at++ = digits[i];
+    }
+    *at = '\0';
+    return ret;
+}
+
 void text_add_amount(struct buf *out, int64_t micros)
 {
     char digits[8];

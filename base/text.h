@@ -29,6 +29,12 @@ unsigned text_distance(const char *a, const char *b, unsigned cap);
 /* The nearest of `names` (count of them) to `name`, by distance at most 1 + a third of its length; NULL when none is near. */
 const char *text_nearest(const char *name, const char *const *names, size_t count);
 
+/* A count as people read it, in threes: 120,000. Lives as long as the statement it is made in: printf("%s rows", text_count(n).text). */
+struct text_count {
+    char text[28];
+};
+struct text_count text_count(int64_t count);
+
 /* Adds millionths as people write an amount, exact, with two decimals at least: 0.75, 0.075, 12.00. Not negative. */
 void text_add_amount(struct buf *out, int64_t micros);
 

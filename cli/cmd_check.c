@@ -1,12 +1,12 @@
 /* gallocctl check, and enqueue -n: reads the whole input, then asks the daemon what such a run would send, cost and take. Nothing
  * is kept and nothing goes to a model. */
 #include "base/json_out.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/import.h"
 #include "cli/intake.h"
 #include "cli/out.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,12 +169,13 @@ static void print_estimate(const struct check *check, struct json_object *estima
     print_names("kept back", json_get(columns, "kept_back"), "none: every column goes to the model");
     if (json_is_i64(json_get(agents, "free")))
         show_count(&places, json_get_i64(agents, "free", 0));
-    out_line("  %-10s %" PRId64 ", %s free places", "agents", json_get_i64(agents, "count", 0), places.len ? buf_text(&places) : "no limit to");
+    out_line("  %-10s %s, %s free places", "agents", text_count(json_get_i64(agents, "count", 0)).text, places.len ? buf_text(&places) : "no limit to");
     out_line("  %-10s %s, model %s, profile %s", "endpoint", json_get_str(estimate, "endpoint", "?"), json_get_str(estimate, "model", "?"),
              json_get_str(estimate, "profile", "?"));
     out_line("  %-10s %s", "calls", buf_text(&calls));
     if (json_is_i64(json_get(bytes, "average")))
-        out_line("  %-10s %" PRId64 " bytes on average, %" PRId64 " at most", "prompt", json_get_i64(bytes, "average", 0), json_get_i64(bytes, "max", 0));
+        out_line("  %-10s %s bytes on average, %s at most", "prompt", text_count(json_get_i64(bytes, "average", 0)).text,
+                 text_count(json_get_i64(bytes, "max", 0)).text);
     print_range("tokens in", json_get(estimate, "tokens_in"));
     print_range("tokens out", json_get(estimate, "tokens_out"));
     print_cost_and_time(estimate);

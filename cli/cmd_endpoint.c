@@ -6,6 +6,7 @@
 #include "cli/setting.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,11 +112,11 @@ static void print_pacer(struct json_object *pacer)
     out_line("  %-18s %s", "pace", json_get_str(pacer, "text", "?"));
     buf_add_fmt(&text, "mode %s", json_get_str(pacer, "mode", "?"));
     if (json_get(pacer, "rate_per_min") != NULL)
-        buf_add_fmt(&text, ", %.0f calls a minute", json_get_double(pacer, "rate_per_min", 0));
+        buf_add_fmt(&text, ", %s calls a minute", text_count(llround(json_get_double(pacer, "rate_per_min", 0))).text);
     if (json_get(pacer, "window") != NULL)
-        buf_add_fmt(&text, ", window %" PRId64, json_get_i64(pacer, "window", 0));
+        buf_add_fmt(&text, ", window %s", text_count(json_get_i64(pacer, "window", 0)).text);
     if (json_get(pacer, "concurrency") != NULL)
-        buf_add_fmt(&text, ", concurrency %" PRId64, json_get_i64(pacer, "concurrency", 0));
+        buf_add_fmt(&text, ", concurrency %s", text_count(json_get_i64(pacer, "concurrency", 0)).text);
     buf_add_fmt(&text, ", breaker %s", json_get_str(pacer, "breaker", "?"));
     if (json_get_str(pacer, "next_at", NULL) != NULL) {
         buf_add_str(&text, ", next call ");
@@ -137,7 +138,7 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
     out_line("  %-18s %s, model %s, %s", "provider", json_get_str(endpoint, "provider", "?"), json_get_str(endpoint, "model", "?"),
              json_get_str(endpoint, "base_url", "?"));
     print_pacer(json_get(endpoint, "pacer"));
-    out_line("  %-18s %" PRId64, "in flight", json_get_i64(endpoint, "in_flight", 0));
+    out_line("  %-18s %s", "in flight", text_count(json_get_i64(endpoint, "in_flight", 0)).text);
     out_line("  since the daemon's start");
     json_each(json_get(endpoint, "counts"), print_count, &text);
     out_line("  %-18s %s", "calls", buf_text(&text));

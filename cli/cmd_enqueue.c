@@ -2,6 +2,7 @@
  * was taken and what was not. An import that was interrupted goes on where it was: the same command finds its run by the file's digest. */
 #include "base/digest.h"
 #include "base/json_out.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/import.h"
@@ -10,7 +11,6 @@
 #include "cli/out.h"
 #include "cli/progress.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +75,7 @@ static int make_run(void *arg, const struct input_info *info, struct galloc_erro
     if (rc == 0 && enqueue->is_continued)
         rc = import_resume(&enqueue->import, error);
     if (rc == 0 && enqueue->is_continued)
-        say(enqueue->cli, "going on with the import of run %s: %zu parts stand", enqueue->run_id, enqueue->import.standing_count);
+        say(enqueue->cli, "going on with the import of run %s: %s parts stand", enqueue->run_id, text_count((int64_t)enqueue->import.standing_count).text);
     response_clear(&response);
     buf_clear(&body);
     return rc;
@@ -89,7 +89,7 @@ static int take_row(void *arg, const struct input_row *row, struct galloc_error 
         if (interrupt_pending())
             return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
         if (progress_is_due(enqueue->cli, &enqueue->progress))
-            progress_show(enqueue->cli, &enqueue->progress, "importing into %s: %" PRId64 " rows", enqueue->run_id, enqueue->import.sent_rows);
+            progress_show(enqueue->cli, &enqueue->progress, "importing into %s: %s rows", enqueue->run_id, text_count(enqueue->import.sent_rows).text);
     }
     if (rc == 0 && args_has(&enqueue->cli->args, "strict") && enqueue->intake.rejects.count > 0)
         rc = galloc_fail(error, GALLOC_INVALID_INPUT, "a row was rejected; under --strict nothing is enqueued");
@@ -126,7 +126,7 @@ static void give_up(struct enqueue *enqueue, int code)
 static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_error *error)
 {
     if (args_has(&enqueue->cli->args, "strict") && enqueue->intake.rejects.count > 0)
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "%" PRId64 " rows were rejected; under --strict nothing is enqueued", enqueue->intake.rejects.count);
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "%s rows were rejected; under --strict nothing is enqueued", text_count(enqueue->intake.rejects.count).text);
     if (enqueue->import.accepted == 0 && enqueue->import.replaced == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "nothing was enqueued: %s",
                            enqueue->intake.rejects.count > 0 ? "every row was rejected" : "the input has no row after its header");

@@ -1,4 +1,5 @@
 /* gallocctl list, show, attempts, failures and loads: a run from the inside. */
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/selector.h"
@@ -97,7 +98,7 @@ static void print_assignment(const struct cli *cli, struct json_object *assignme
         buf_reset(&text);
     }
     show_time(&text, json_get_str(assignment, "finished_at", NULL));
-    out_line("  %-26s %" PRId64 "; row %" PRId64 "; ended %s", "tries", json_get_i64(assignment, "attempts", 0), json_get_i64(assignment, "row", 0),
+    out_line("  %-26s %s; row %" PRId64 "; ended %s", "tries", text_count(json_get_i64(assignment, "attempts", 0)).text, json_get_i64(assignment, "row", 0),
              buf_text(&text));
     buf_clear(&text);
     out_title(cli, "fields");

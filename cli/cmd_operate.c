@@ -1,11 +1,11 @@
 /* gallocctl health, doctor, drain, undrain, reload, audit, api and version: the daemon itself. */
 #include "base/clock.h"
 #include "base/json_out.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/source.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,7 +69,7 @@ static int wait_drained(struct cli *cli, int64_t in_flight)
     for (unsigned attempt = 0; rc == 0 && in_flight > 0; attempt++) {
         if (!client_pause(cli->client, attempt)) {
             response_clear(&response);
-            say_always(cli, "%" PRId64 " calls are still in flight", in_flight);
+            say_always(cli, "%s calls are still in flight", text_count(in_flight).text);
             return EXIT_STILL_GOING;
         }
         rc = client_post(cli->client, NULL, &response, &error, "/v1/drain");
@@ -87,7 +87,7 @@ static int drain_or_not(struct cli *cli, const char *path)
     int64_t in_flight = rc == 0 ? json_get_i64(response.json, "in_flight", 0) : 0;
     bool is_draining = rc == 0 && json_get_bool(response.json, "draining", false);
     if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
-        out_line("%s; %" PRId64 " calls in flight", is_draining ? "draining: no new calls ('gallocctl undrain' ends it)" : "calls go out", in_flight);
+        out_line("%s; %s calls in flight", is_draining ? "draining: no new calls ('gallocctl undrain' ends it)" : "calls go out", text_count(in_flight).text);
     response_clear(&response);
     if (rc < 0)
         return say_error(cli, &error);

@@ -1,10 +1,10 @@
 /* gallocctl pool: standing pools of agents. */
+#include "base/text.h"
 #include "cli/agents.h"
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/setting.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,8 +43,8 @@ static void print_pool(const struct cli *cli, struct json_object *pool)
 {
     struct buf body = BUF_EMPTY;
     if (cli->format == FORMAT_TABLE)
-        out_title(cli, "pool %s: %" PRId64 " agents, %" PRId64 " places taken, %" PRId64 " open runs", json_get_str(pool, "name", "?"),
-                  json_get_i64(pool, "agent_count", 0), json_get_i64(pool, "held", 0), json_get_i64(pool, "open_runs", 0));
+        out_title(cli, "pool %s: %s agents, %s places taken, %s open runs", json_get_str(pool, "name", "?"), text_count(json_get_i64(pool, "agent_count", 0)).text,
+                  text_count(json_get_i64(pool, "held", 0)).text, text_count(json_get_i64(pool, "open_runs", 0)).text);
     buf_add_str(&body, "{\"items\":");
     json_to_text(json_get(pool, "agents"), &body);
     buf_add_char(&body, '}');
@@ -140,13 +140,13 @@ static int set_agent(struct cli *cli, int count, char **words)
         rc = client_call(cli->client, &request, &response, &error);
     if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
         struct json_object *capacity = json_get(response.json, "capacity");
-        char *places = capacity ? xasprintf("%" PRId64, json_i64(capacity, 0)) : xstrdup("no limit");
+        char *places = capacity ? xstrdup(text_count(json_i64(capacity, 0)).text) : xstrdup("no limit");
         bool is_available = json_get_bool(response.json, "available", true);
         const char *until = json_get_str(response.json, "until", NULL);
         struct buf back = BUF_EMPTY;
         show_time(&back, until);
-        out_line("agent %s: capacity %s, %" PRId64 " held, %s%s%s", json_get_str(response.json, "agent_id", words[1]), places,
-                 json_get_i64(response.json, "held", 0), is_available ? "available" : "not available", until && !is_available ? " until " : "",
+        out_line("agent %s: capacity %s, %s held, %s%s%s", json_get_str(response.json, "agent_id", words[1]), places,
+                 text_count(json_get_i64(response.json, "held", 0)).text, is_available ? "available" : "not available", until && !is_available ? " until " : "",
                  until && !is_available ? buf_text(&back) : "");
         buf_clear(&back);
         free(places);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 struct results {
     struct cli *cli;
@@ -200,6 +201,18 @@ static void tell_written(const struct results *results, const char *output)
     response_clear(&run);
 }
 
+/* A file that is there may be work of hours: it is replaced with a yes alone. */
+static bool may_write(const struct cli *cli, const char *output)
+{
+    struct stat st;
+    if (stat(output, &st) < 0 || !S_ISREG(st.st_mode))
+        return true;
+    char *question = xasprintf("%s is there already. Replace it?", output);
+    bool is_yes = ask_yes(cli, question);
+    free(question);
+    return is_yes;
+}
+
 int command_results(struct cli *cli, int count, char **words)
 {
     (void)count;
@@ -208,10 +221,13 @@ int command_results(struct cli *cli, int count, char **words)
     struct results results = {.cli = cli, .format = choose_format(cli, output)};
     if (results.format == FORMAT_XLSX && output == NULL)
         return say_failure(cli, GALLOC_USAGE, "a workbook goes into a file: -o FILE.xlsx");
+    bool is_file = output != NULL && strcmp(output, "-") != 0;
+    if (is_file && !may_write(cli, output))
+        return EXIT_CANCELLED;
     results.run = client_segment(words[0]);
     make_path(&results);
     int rc;
-    if (output != NULL && strcmp(output, "-") != 0)
+    if (is_file)
         rc = write_file(&results, output, &error);
     else
         rc = results.format == FORMAT_JSON ? write_array(&results, &error) : copy_stream(&results, &error);

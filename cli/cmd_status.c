@@ -1,5 +1,6 @@
 /* gallocctl status and runs: which daemon, its endpoints, its runs; or one run, beginning with when it ends and what it costs. */
 #include "base/clock.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "cli/out.h"
@@ -56,11 +57,7 @@ static void print_hindrances(struct json_object *run, struct buf *text)
 {
     struct json_object *waiting = json_get(run, "waiting"), *reasons = json_get(run, "reasons");
     if (json_is_object(waiting)) {
-        buf_add_fmt(text, "%s", json_get_str(waiting, "text", json_get_str(waiting, "code", "?")));
-        if (json_get_str(waiting, "until", NULL) != NULL) {
-            buf_add_str(text, ", until ");
-            show_time(text, json_get_str(waiting, "until", NULL));
-        }
+        show_waiting(text, waiting);
         print_field("waits", text);
     }
     if (json_array_len(reasons) == 0)
@@ -96,11 +93,11 @@ static void add_retries(struct buf *text, struct json_object *retries)
                 {"agent_full", "for a full agent", false},
                 {"unavailable", "unavailable", false},
                 {"unfinished", "for the rest of an answer", false}};
-    buf_add_fmt(text, "%" PRId64 " transient (%" PRId64 " spent)", json_get_i64(retries, "transient", 0), json_get_i64(retries, "spent", 0));
+    buf_add_fmt(text, "%s transient (%s spent)", text_count(json_get_i64(retries, "transient", 0)).text, text_count(json_get_i64(retries, "spent", 0)).text);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         int64_t count = json_get_i64(retries, rows[i].name, 0);
         if (rows[i].is_always || count > 0)
-            buf_add_fmt(text, ", %" PRId64 " %s", count, rows[i].words);
+            buf_add_fmt(text, ", %s %s", text_count(count).text, rows[i].words);
     }
 }
 

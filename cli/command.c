@@ -94,7 +94,7 @@ static const struct option_row events_options[] = {
 };
 static const struct option_row results_options[] = {
     {"format", 0, OPTION_CHOICE, "FORMAT", "csv (usual), ndjson, json or xlsx; else by the name of -o", "csv|ndjson|json|xlsx", 0, 0},
-    {"output", 'o', OPTION_FILE, "FILE", "into this file, which is there whole or not at all", NULL, 0, 0},
+    {"output", 'o', OPTION_FILE, "FILE", "into this file, which is there whole or not at all; -y replaces one that is there", NULL, 0, 0},
     {"state", 0, OPTION_NAMES, "STATES", "only these (else all that ended)", NULL, 0, 0},
     {"excel-safe", 0, OPTION_FLAG, NULL, "guard your own cells against formulas too", NULL, 0, 0},
     {0},

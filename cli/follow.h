@@ -15,6 +15,7 @@ int follow_runs(struct cli *cli, char **runs, size_t count, enum follow_mode mod
 void show_run_line(struct buf *out, struct json_object *run, int bar_width); /* a line: bar, counts, rate, ETA, what it waits for */
 void show_eta(struct buf *out, struct json_object *run);                     /* "20 min to 28 min", or that it is not known */
 void show_limit(struct buf *out, struct json_object *run);                   /* " (limited by rpm)", or nothing */
+void show_waiting(struct buf *out, struct json_object *waiting);
 bool show_hindrance(struct buf *out, struct json_object *run);               /* why it is paused or waits, and until when; false: it runs */
 
 #endif

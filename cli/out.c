@@ -153,15 +153,7 @@ int out_finish(const struct cli *cli)
 
 void show_count(struct buf *out, int64_t count)
 {
-    char digits[32];
-    int len = snprintf(digits, sizeof digits, "%" PRId64, count < 0 ? -count : count);
-    if (count < 0)
-        buf_add_char(out, '-');
-    for (int i = 0; i < len; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            buf_add_char(out, ',');
-        buf_add_char(out, digits[i]);
-    }
+    buf_add_str(out, text_count(count).text);
 }
 
 void show_percent(struct buf *out, double part)
@@ -229,7 +221,7 @@ void show_micros(struct buf *out, const char *currency, int64_t micros)
     int digits = micros == 0 || micros >= 1000000 ? 2 : micros >= 10000 ? 4 : 6;
     int64_t unit = digits == 2 ? 10000 : digits == 4 ? 100 : 1;
     int64_t rounded = (micros + unit / 2) / unit * unit;
-    buf_add_fmt(out, "%" PRId64 ".%0*" PRId64 "%s%s", rounded / 1000000, digits, rounded % 1000000 / unit, currency ? " " : "", currency ? currency : "");
+    buf_add_fmt(out, "%s.%0*" PRId64 "%s%s", text_count(rounded / 1000000).text, digits, rounded % 1000000 / unit, currency ? " " : "", currency ? currency : "");
 }
 
 void show_money(struct buf *out, struct json_object *cost)

@@ -110,47 +110,6 @@ static int check_name(const struct input_info *info, const char *option, const c
     return galloc_fail(error, GALLOC_INVALID_INPUT, "--%s: the input has no column \"%s\"", option, name);
 }
 
-struct names {
-    const char *items[64]; /* borrowed from the agents */
-    size_t count;
-};
-
-static int add_name(const char *name, struct json_object *value, void *arg)
-{
-    struct names *names = arg;
-    (void)value;
-    if (names->count < ARRAY_COUNT(names->items))
-        names->items[names->count++] = name;
-    return 0;
-}
-
-/* An attribute that no agent of the file has would match nobody: every assignment would fail. */
-static int check_attribute(struct json_object *agents, const char *name, struct galloc_error *error)
-{
-    struct names names = {.count = 0};
-    for (size_t i = 0; i < json_array_len(agents); i++)
-        if (json_get(json_get(json_array_at(agents, i), "attributes"), name) != NULL)
-            return 0;
-    json_each(json_get(json_array_at(agents, 0), "attributes"), add_name, &names);
-    const char *nearest = text_nearest(name, names.items, names.count);
-    return galloc_fail(error, GALLOC_INVALID_INPUT, "--match: no agent has the attribute \"%s\"%s%s%s", name, nearest ? "; did you mean \"" : "",
-                       nearest ? nearest : "", nearest ? "\"?" : "");
-}
-
-static int check_attributes(const struct plan *plan, struct galloc_error *error)
-{
-    const char *const *matches;
-    size_t count = args_texts(plan->args, "match", &matches);
-    struct json_object *agents = NULL;
-    if (count == 0 || plan->agents.len == 0)
-        return 0;
-    int rc = json_parse(plan->agents.data, plan->agents.len, &agents, error);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = check_attribute(agents, strchr(matches[i], '=') + 1, error);
-    json_free(agents);
-    return rc;
-}
-
 int64_t plan_free_places(const struct plan *plan)
 {
     struct json_object *agents = NULL;
@@ -182,7 +141,7 @@ int plan_check_columns(const struct plan *plan, const struct input_info *info, s
             free(name);
         }
     }
-    return rc == 0 ? check_attributes(plan, error) : rc;
+    return rc;
 }
 
 /* The column's own name for what the user wrote. */

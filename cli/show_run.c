@@ -31,6 +31,18 @@ void show_limit(struct buf *out, struct json_object *run)
         buf_add_fmt(out, " (limited by %s)", limit);
 }
 
+/* "until 09:12:30: TEXT": the time is the daemon's, shown in ours. */
+void show_waiting(struct buf *out, struct json_object *waiting)
+{
+    const char *until = json_get_str(waiting, "until", NULL);
+    if (until != NULL) {
+        buf_add_str(out, "until ");
+        show_time(out, until);
+        buf_add_str(out, ": ");
+    }
+    buf_add_str(out, json_get_str(waiting, "text", json_get_str(waiting, "code", "?")));
+}
+
 /* What stands in the way: a pause with its reason, or what a running run waits for. */
 bool show_hindrance(struct buf *out, struct json_object *run)
 {
@@ -43,12 +55,8 @@ bool show_hindrance(struct buf *out, struct json_object *run)
     }
     if (!json_is_object(waiting))
         return false;
-    const char *until = json_get_str(waiting, "until", NULL);
-    buf_add_fmt(out, "waits: %s", json_get_str(waiting, "text", json_get_str(waiting, "code", "?")));
-    if (until != NULL) {
-        buf_add_str(out, ", until ");
-        show_time(out, until);
-    }
+    buf_add_str(out, json_get_str(waiting, "until", NULL) != NULL ? "waits " : "waits: ");
+    show_waiting(out, waiting);
     return true;
 }
 

@@ -19,6 +19,7 @@ struct estimate {
     int64_t rendered_count, rendered_bytes, rendered_max_bytes, failed_count;
     int64_t choice_bytes;           /* of the candidates' names in the answers' schemas, of all that were rendered */
     int64_t unmatched_count;        /* of those rendered: no agent matches, so no call is made */
+    bool has_bad_match;             /* a --match rule that nobody can match was told: the rows need not be */
     const char *unmatched_key;      /* one of them; borrowed from the sample */
     char **columns;                 /* owned */
     size_t column_count;

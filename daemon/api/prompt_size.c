@@ -4,6 +4,8 @@
 #include "core/limits.h"
 #include "core/template.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 #define ROSTER_FRAME_BYTES 32 /* {"agent_id":"",…}\n around an agent's attributes */
@@ -42,12 +44,12 @@ int prompt_size_check(const struct plan *plan, const struct pool_entry *pool, co
     prompt_size(plan, pool, agents, &bytes, &count);
     if (count > LIMIT_PROMPT_AGENTS)
         return galloc_fail(error, GALLOC_INVALID_INPUT,
-                           "every prompt would name %lld agents; the most is %d. Narrow them with --match FIELD=ATTR, or with --max-candidates N", (long long)count,
+                           "every prompt would name %s agents; the most is %d. Narrow them with --match FIELD=ATTR, or with --max-candidates N", text_count(count).text,
                            LIMIT_PROMPT_AGENTS);
     if (bytes > LIMIT_PROMPT_BYTES)
         return galloc_fail(error, GALLOC_INVALID_INPUT,
-                           "every prompt would have about %lld KiB; the most is %d. Narrow the agents with --match FIELD=ATTR or --max-candidates N, or shorten their "
+                           "every prompt would have about %s KiB; the most is %d. Narrow the agents with --match FIELD=ATTR or --max-candidates N, or shorten their "
                            "attributes or the template",
-                           (long long)(bytes >> 10), LIMIT_PROMPT_BYTES >> 10);
+                           text_count(bytes >> 10).text, LIMIT_PROMPT_BYTES >> 10);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* POST /v1/runs: the plan is checked against what the daemon has (endpoint, pool, profile, the size of a prompt), then the run is made in the store. */
 #include "api/handler.h"
 
+#include "api/match_check.h"
 #include "api/prompt_size.h"
 
 #include "core/limits.h"
@@ -156,6 +157,8 @@ void handle_run_create(struct request *request)
         rc = plan_check_template(&plan, config->keep_back, &error);
     if (rc == 0 && plan.pool == NULL)
         rc = agents_read(json_get(request->json, "agents"), &create->agents, &error);
+    if (rc == 0)
+        rc = match_check(&plan, pool, &create->agents, &error);
     if (rc == 0)
         rc = prompt_size_check(&plan, pool, &create->agents, &error);
     if (rc == 0)

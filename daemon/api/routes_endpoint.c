@@ -77,7 +77,10 @@ static void pacer_json(struct json_out *out, struct endpoint *endpoint)
     char text[512] = "";
     int64_t until_at_ms = 0;
     pacer_view(endpoint->pacer, now, &view);
-    endpoint_text(endpoint, text, sizeof text, &until_at_ms);
+    if (endpoint_is_down(endpoint))
+        snprintf(text, sizeof text, "nothing goes out while the endpoint is down"); /* why stands in the endpoint's own text */
+    else
+        endpoint_text(endpoint, text, sizeof text, &until_at_ms);
     json_out_name(out, "pacer");
     json_out_begin(out, '{');
     json_out_member_str(out, "mode", view.mode);

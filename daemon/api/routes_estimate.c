@@ -3,9 +3,12 @@
 #include "api/handler.h"
 
 #include "api/estimate.h"
+#include "api/match_check.h"
 #include "api/prompt_size.h"
 
 #include "core/limits.h"
+
+#include "base/text.h"
 
 #include <string.h>
 
@@ -107,8 +110,8 @@ static void render_sample(struct estimate *estimate)
             render(estimate, json_array_at(estimate->sample, i));
     if (estimate->rendered_max_bytes > LIMIT_PROMPT_BYTES) {
         struct galloc_error error;
-        galloc_fail(&error, GALLOC_INVALID_INPUT, "a prompt has %lld KiB; the most is %d. Send fewer columns (--send), or narrow the agents (--match, --max-candidates)",
-                    (long long)(estimate->rendered_max_bytes >> 10), LIMIT_PROMPT_BYTES >> 10);
+        galloc_fail(&error, GALLOC_INVALID_INPUT, "a prompt has %s KiB; the most is %d. Send fewer columns (--send), or narrow the agents (--match, --max-candidates)",
+                    text_count(estimate->rendered_max_bytes >> 10).text, LIMIT_PROMPT_BYTES >> 10);
         problem_of(estimate, true, &error);
     }
 }
@@ -144,8 +147,8 @@ static void check_places(struct estimate *estimate)
     char message[256];
     if (totals->free < 0 || totals->free >= estimate->assignments)
         return;
-    snprintf(message, sizeof message, "%lld places are free for %lld assignments: %lld would fail with no_capacity; raise capacities, or add agents",
-             (long long)totals->free, (long long)estimate->assignments, (long long)(estimate->assignments - totals->free));
+    snprintf(message, sizeof message, "%s places are free for %s assignments: %s would fail with no_capacity; raise capacities, or add agents",
+             text_count(totals->free).text, text_count(estimate->assignments).text, text_count(estimate->assignments - totals->free).text);
     estimate_problem(estimate, false, outcome_row(OUTCOME_NO_CAPACITY)->name, message);
 }
 
@@ -153,11 +156,11 @@ static void check_places(struct estimate *estimate)
 static void check_matches(struct estimate *estimate)
 {
     char message[512];
-    if (estimate->unmatched_count == 0)
+    if (estimate->unmatched_count == 0 || estimate->has_bad_match)
         return;
-    snprintf(message, sizeof message, "no agent matches %lld of the %lld assignments that were tried, for example %.200s: such assignments fail with no_candidate, without a call; "
+    snprintf(message, sizeof message, "no agent matches %s of the %s assignments that were tried, for example %.200s: such assignments fail with no_candidate, without a call; "
              "compare the assignments' field with the agents' attribute (--match)",
-             (long long)estimate->unmatched_count, (long long)estimate->rendered_count, estimate->unmatched_key);
+             text_count(estimate->unmatched_count).text, text_count(estimate->rendered_count).text, estimate->unmatched_key);
     estimate_problem(estimate, false, outcome_row(OUTCOME_NO_CANDIDATE)->name, message);
 }
 
@@ -206,6 +209,9 @@ static int read_plan(struct request *request, struct estimate *estimate, struct 
     prompt_size(&estimate->plan, pool, NULL, &estimate->constant_bytes, &estimate->named_agents);
     struct galloc_error problem;
     if (plan_check_template(&estimate->plan, config->keep_back, &problem) < 0)
+        problem_of(estimate, true, &problem);
+    estimate->has_bad_match = match_check(&estimate->plan, pool, NULL, &problem) < 0;
+    if (estimate->has_bad_match)
         problem_of(estimate, true, &problem);
     if (prompt_size_check(&estimate->plan, pool, NULL, &problem) < 0)
         problem_of(estimate, true, &problem);

@@ -25,7 +25,7 @@ static bool daemon_state(struct api *api, const char **ret_state, char *ret_text
     *ret_state = "ready";
     if (api->is_stopping) {
         *ret_state = "draining";
-        snprintf(ret_text, size, "the daemon is stopping: %" PRId64 " calls in flight may end", engine_in_flight(api->config.engine));
+        snprintf(ret_text, size, "the daemon is stopping: %s calls in flight may end", text_count(engine_in_flight(api->config.engine)).text);
         return false;
     }
     if (health != STORE_WELL) {
@@ -35,7 +35,7 @@ static bool daemon_state(struct api *api, const char **ret_state, char *ret_text
     }
     if (engine_is_draining(api->config.engine)) {
         *ret_state = "draining";
-        snprintf(ret_text, size, "draining: no new calls, %" PRId64 " in flight; gallocctl undrain ends it", engine_in_flight(api->config.engine));
+        snprintf(ret_text, size, "draining: no new calls, %s in flight; gallocctl undrain ends it", text_count(engine_in_flight(api->config.engine)).text);
         return false;
     }
     for (struct endpoint *endpoint = engine_registry(api->config.engine)->endpoints; endpoint != NULL; endpoint = endpoint->next) {

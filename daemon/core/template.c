@@ -279,8 +279,8 @@ static int check_uses(const struct template *t, struct galloc_error *error)
 static int check_text(const char *text, size_t len, struct galloc_error *error)
 {
     if (len > LIMIT_PROMPT_BYTES)
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "the template has %zu bytes; the most is %d", len,
-                           LIMIT_PROMPT_BYTES);
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the template has %s bytes; the most is %s", text_count((int64_t)len).text,
+                           text_count(LIMIT_PROMPT_BYTES).text);
     size_t valid = text_utf8_span(text, len);
     if (valid < len)
         return fail_at(text, text + valid, error, "the template is not UTF-8");

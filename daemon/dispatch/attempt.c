@@ -119,8 +119,8 @@ static int render(struct attempt *attempt, const struct candidates *candidates, 
     int rc = template_render(d->template, &input, system, user, error);
     buf_clear(&loads);
     if (rc == 0 && system->len + user->len > LIMIT_PROMPT_BYTES)
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the prompt has %zu bytes, more than %d; use --match or --max-candidates, or keep columns back",
-                         system->len + user->len, LIMIT_PROMPT_BYTES);
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the prompt has %s bytes, more than %s; use --match or --max-candidates, or keep columns back",
+                         text_count((int64_t)(system->len + user->len)).text, text_count(LIMIT_PROMPT_BYTES).text);
     return rc;
 }
 

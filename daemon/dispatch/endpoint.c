@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -279,21 +281,21 @@ void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size,
     struct pacer_view view;
     pacer_view(endpoint->pacer, now, &view);
     int64_t until = view.next_us >= 0 ? now.wall_ms + view.next_us / 1000 : 0;
-    char at[CLOCK_TEXT_MAX];
     *ret_until_at_ms = until;
     if (endpoint_is_down(endpoint)) {
         down_text(endpoint, ret_text, size);
         *ret_until_at_ms = 0;
     } else if (pacer_is_open(endpoint->pacer)) {
-        snprintf(ret_text, size, "the endpoint does not answer well; it is tried again with a small test request at %s", clock_rfc3339(until, at));
+        snprintf(ret_text, size, "the endpoint does not answer well; a small test request finds out when it does again");
     } else if (view.quota_until_at_ms != 0) {
-        snprintf(ret_text, size, "the day's quota is used up; it comes back at %s (midnight Pacific), and is tried before that at times", clock_rfc3339(view.quota_until_at_ms, at));
+        snprintf(ret_text, size, "the day's quota is used up and comes back at midnight Pacific; it is tried before that at times");
         *ret_until_at_ms = view.quota_until_at_ms;
     } else if (strcmp(view.mode, "blocked") == 0) {
-        snprintf(ret_text, size, "the endpoint refuses more calls for now%s%s", until ? "; goes on at " : "", until ? clock_rfc3339(until, at) : "");
+        snprintf(ret_text, size, "the endpoint refuses more calls for now");
     } else if (view.rate_per_min > 0) {
-        snprintf(ret_text, size, "at most %.0f calls a minute and %" PRId64 " at once, limited by %s", view.rate_per_min, view.concurrency, view.limited_by);
+        snprintf(ret_text, size, "at most %s calls a minute and %s at once, limited by %s", text_count(llround(view.rate_per_min)).text, text_count(view.concurrency).text,
+                 view.limited_by);
     } else {
-        snprintf(ret_text, size, "no limit met; up to %" PRId64 " calls at once", view.concurrency);
+        snprintf(ret_text, size, "no limit met; up to %s calls at once", text_count(view.concurrency).text);
     }
 }

@@ -51,7 +51,7 @@ const struct price *endpoint_set_price(const struct endpoint *endpoint, int64_t 
 const struct price_config *endpoint_file_price(const struct endpoint *endpoint, int64_t wall_ms);
 const struct price *endpoint_price(const struct endpoint *endpoint, int64_t wall_ms);
 bool endpoint_is_down(const struct endpoint *endpoint);
-/* In words: what limits, what it waits for, and until when (wall; 0: not known). */
+/* In words: what limits or what it waits for; until when is told beside them (wall; 0: not known), so that whoever shows it does so in his own time zone. */
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);
 
 #endif

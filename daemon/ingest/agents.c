@@ -263,8 +263,8 @@ int ingest_agents(struct json_object *array, void (*add)(const struct ingest_age
     if (!json_is_array(array) || count == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "agents: a list of at least one agent is expected");
     if (count > LIMIT_AGENTS)
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "agents: there are %zu; the most in a pool is %d", count,
-                           LIMIT_AGENTS);
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "agents: there are %s; the most in a pool is %s", text_count((int64_t)count).text,
+                           text_count(LIMIT_AGENTS).text);
     struct agent *agents = xcalloc(count, sizeof *agents);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++) {

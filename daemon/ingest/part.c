@@ -191,7 +191,7 @@ static bool check_line(struct check *c)
     if (values[MEMBER_FIELDS].at == NULL || json_span_kind(values[MEMBER_FIELDS]) != JSON_OBJECT)
         return reject(c, "fields", "invalid_row", "\"fields\" has to be an object with the assignment's columns");
     if (bytes > LIMIT_ROW_BYTES) {
-        galloc_fail(&c->why, GALLOC_INVALID_INPUT, "the row has %zu bytes; the most is %d", bytes, LIMIT_ROW_BYTES);
+        galloc_fail(&c->why, GALLOC_INVALID_INPUT, "the row has %s bytes; the most is %s", text_count((int64_t)bytes).text, text_count(LIMIT_ROW_BYTES).text);
         return reject(c, NULL, "too_large", c->why.message);
     }
     c->row.fields.at = values[MEMBER_FIELDS].at;

@@ -37,10 +37,10 @@ def tokens(n=0):
 ENDPOINT = {
     "name": "gemini", "provider": "gemini", "model": "gemini-3.8-flash", "base_url": "http://127.0.0.1:1", "is_default": True, "state": "up",
     "reason": None, "text": None, "since": NOW,
-    "settings": [{"name": "rpm", "value": 300, "file_value": 0, "set_value": 300, "set_at": NOW, "set_by": "root", "until": None},
+    "settings": [{"name": "rpm", "value": 300000, "file_value": 120000, "set_value": 300000, "set_at": NOW, "set_by": "root", "until": None},
                  {"name": "max_in_flight", "value": 64, "file_value": 64, "set_value": None, "set_at": None, "set_by": None, "until": None}],
-    "in_flight": 3,
-    "pacer": {"mode": "rate", "rate_per_min": 300.0, "window": None, "concurrency": 8, "limited_by": "rpm", "breaker": "closed", "next_at": None,
+    "in_flight": 3456,
+    "pacer": {"mode": "rate", "rate_per_min": 4567.0, "window": 5678, "concurrency": 6789, "limited_by": "rpm", "breaker": "closed", "next_at": None,
               "text": "300 a minute, set by root"},
     "counts": {"calls": 12, "succeeded": 11, "transient": 1}, "tokens": tokens(1000), "cost": {"currency": "USD", "micros": 10190000}}
 
@@ -146,7 +146,7 @@ class FakeDaemon:
             "endpoint": run["plan"].get("endpoint", "gemini"), "pool": run["plan"].get("pool"), "priority": run["plan"]["options"].get("priority", 0),
             "counts": {"total": total, **counts}, "progress": ended / total if total else 0.0, "rate_per_min": 3120.0 if run["state"] == "running" else None,
             "eta": {"seconds": 1375, "low": 1180, "high": 1690, "limited_by": "rpm", "finish_at": NOW} if run["state"] == "running" else None,
-            "retries": {"spent": 80, "transient": 88, "throttled": 41, "invalid_answer": 9, "lost": 0, "agent_full": 0, "unavailable": 0, "unfinished": 0}, "tokens": tokens(1000),
+            "retries": {"spent": 8080, "transient": 8888, "throttled": 4141, "invalid_answer": 9999, "lost": 1234, "agent_full": 0, "unavailable": 0, "unfinished": 0}, "tokens": tokens(1000),
             "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0, "max_micros": None, "projected_micros": None}, "source": run["plan"].get("source"),
             "created_at": NOW, "started_at": NOW, "finished_at": run["finished_at"], "seq": self.seq})
 
@@ -430,8 +430,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "tokens_in": {"low": 1000, "high": 2000}, "tokens_out": {"low": 100, "high": 200},
                 "cost": {"currency": "USD", "low_micros": 1000000, "high_micros": 2000000, "text": "list price of 2026-09-01"},
                 "time": {"low_s": 60, "high_s": 90, "limited_by": "rpm", "text": None},
-                "columns": {"sent": sent, "kept_back": [name for name in value["columns"] if name not in sent]}, "prompt_bytes": {"average": 900, "max": 1200},
-                "agents": {"count": 2, "capacity": 10, "free": 10},
+                "columns": {"sent": sent, "kept_back": [name for name in value["columns"] if name not in sent]}, "prompt_bytes": {"average": 9012, "max": 12013},
+                "agents": {"count": 2014, "capacity": 20000, "free": 10015},
                 "prompts": [{"key": row["key"], "system": "You allocate.", "user": json.dumps(row["fields"])} for row in value["sample"][:value["prompts"]]],
                 "problems": []})
         if names in (["v1", "drain"], ["v1", "undrain"]):

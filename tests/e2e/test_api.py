@@ -194,6 +194,7 @@ WRONG_PLANS = {
     "name of an id": ({"agents": AGENTS, "name": "r-1"}, "invalid_value"),
     "template without its column": ({"agents": AGENTS, "template": "{{loads}} {{regoin}}", "columns": ["region"]}, "invalid_input"),
     "match of no column": ({"agents": AGENTS, "options": {"match": ["regoin=region"]}, "columns": ["region"]}, "invalid_input"),
+    "match of no attribute": ({"agents": AGENTS, "options": {"match": ["region=regoin"]}, "columns": ["region"]}, "invalid_input"),
     "agent without an id": ({"agents": [{"capacity": 1}]}, None),
     "capacity -1": ({"agents": [{"agent_id": "A", "capacity": -1}]}, None),
     "agent twice": ({"agents": [{"agent_id": "A"}, {"agent_id": "A"}]}, None),
@@ -389,6 +390,9 @@ def test_estimate_tells_what_would_happen(daemon):
     assert any(problem["code"] == "no_capacity" and not problem["is_fatal"] for problem in short["problems"])
     assert short["calls"] == 3 # an assignment without a place costs no call
     body = {"agents": AGENTS, "assignments": 1000, "sample": sample, "options": {"match": ["region=regoin"]}}
+    mistyped = call(daemon, "POST", "/v1/estimate", body, status=200).json["problems"]
+    assert [problem["code"] for problem in mistyped] == ["invalid_input"] and mistyped[0]["is_fatal"] and 'did you mean "region"' in mistyped[0]["message"]
+    body = {"agents": [{"agent_id": "A1", "attributes": {"region": "far away"}}], "assignments": 1000, "sample": sample, "options": {"match": ["region=region"]}}
     nobody = call(daemon, "POST", "/v1/estimate", body, status=200).json
     assert nobody["calls"] == 0 and any(problem["code"] == "no_candidate" and "K0" in problem["message"] for problem in nobody["problems"])
     wrong = call(daemon, "POST", "/v1/estimate", {"agents": AGENTS, "assignments": 1, "template": "{{loads}}{{regoin}}", "columns": ["region"]}, status=200).json

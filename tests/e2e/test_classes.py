@@ -1,4 +1,6 @@
 """Each class of outcome, shown by what it costs an assignment: retries, waiting, calls. A test fails when its class's rule is broken."""
+import re
+
 import pytest
 from harness import check_allocation, make_agents, make_loans, wait_until
 
@@ -94,6 +96,7 @@ def test_quota_of_a_day_sleeps_and_says_until_when(world):
     run = enqueue(daemon, 30)
     waiting = wait_until(lambda: (found := daemon.run(run))["waiting"] and found, 30, "the run waits")
     assert waiting["waiting"]["code"] == "quota_day" and waiting["waiting"]["until"]
+    assert "midnight Pacific" in waiting["waiting"]["text"] and not re.search(r"\d\d:\d\d", waiting["waiting"]["text"])  # when is told beside it
     assert waiting["state"] == "running" and waiting["counts"]["failed"] == 0
     wait_until(lambda: daemon.counts(run)["leased"] == 0, 20, "nothing stays leased")
     before = sim.stats()["received"]
@@ -112,6 +115,7 @@ def test_an_outage_fails_nobody(world, kind):
     sim.set(outage=kind, outage_ms=4000 if kind == "refuse" else 0)  # a refused address cannot be asked to listen again
     waiting = wait_until(lambda: (found := daemon.run(run))["waiting"] and found, 30, "the run waits")
     assert waiting["waiting"]["code"] == "outage" and waiting["eta"] is None
+    assert not re.search(r"\d\d:\d\d", waiting["waiting"]["text"])
     wait_until(lambda: daemon.counts(run)["leased"] == 0, 30, "nothing stays leased")
     if kind != "refuse":
         sim.set(outage="off")

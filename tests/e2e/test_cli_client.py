@@ -328,7 +328,7 @@ def test_results_that_break_off_leave_the_old_file(bench):
         handler.cut()
 
     bench.fake.faults[("GET", "/results")] = [cut]
-    ran = bench.ctl("results", "@last", "-o", "out.csv")
+    ran = bench.ctl("results", "@last", "-o", "out.csv", "-y")
     assert ran.returncode == 3 and (bench.folder / "out.csv").read_text() == "old"
     assert sorted(path.name for path in bench.folder.glob("out*")) == ["out.csv"]
     assert bench.ctl("results", "@last", "-o", "/nonexistent/x.csv").returncode == 11

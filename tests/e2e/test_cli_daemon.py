@@ -86,6 +86,8 @@ def test_a_wrong_key_is_told_and_put_right(make_daemon, make_sim, tmp_path):
     assert ran.returncode == 9 and "credentials" in ran.stderr and "endpoint resume" in ran.stderr, ran.stderr
     status = daemon.ctl("status", "@last").stdout
     assert "credentials" in status
+    for shown in (daemon.ctl("status").stdout, daemon.ctl("endpoint", "show", "gemini").stdout):
+        assert shown.count("gallocctl endpoint resume gemini") == 1, shown  # why and what to do: said once
     daemon.set_key(harness.KEY)
     daemon.ctl("endpoint", "resume", "gemini")
     assert daemon.ctl("wait", "@last").returncode == 0
@@ -112,9 +114,12 @@ def test_too_few_places_are_told_before_and_after(daemon, tmp_path):
 
 def test_match_by_an_attribute_that_no_agent_has(daemon, tmp_path):
     agents, loans = write_csv(tmp_path / "agents.csv", make_agents(2, 3)), write_csv(tmp_path / "in.csv", make_loans(3))
+    daemon.ctl("pool", "import", "north", agents)
     for command in ("check", "enqueue"):
-        ran = daemon.ctl(command, loans, "--agents", agents, "--match", "region=regoin", check=False)
-        assert ran.returncode == 7 and 'did you mean "region"?' in ran.stderr, ran.stderr
+        for where in (("--agents", agents), ("--pool", "north")):
+            ran = daemon.ctl(command, loans, *where, "--match", "region=regoin", check=False)
+            assert ran.returncode == 7 and 'no agent' in ran.stderr and 'did you mean "region"?' in ran.stderr, ran.stderr
+    assert daemon.api("GET", "/v1/runs").json["items"] == []
     refused = daemon.ctl("check", loans, "--agents", agents, "--profile", "agressive", check=False)
     assert refused.returncode == 7 and 'did you mean "aggressive"?' in refused.stderr and refused.stdout == ""
 

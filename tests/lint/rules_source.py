@@ -154,6 +154,14 @@ def _functions(tree):
                           "reason in tests/lint/exceptions.txt", name=f"{row['path']}:{row['name']}")
 
 
+def counts(tree):
+    """Counts for people are in threes, by one function; what is typed back or points at a line is not."""
+    for path in tree.files("cli/*.c"):
+        for number, line in tree.lines(path):
+            if path != "cli/out.c" and re.search(r'PRI[diu]64 " (?!of )[a-z%]', line):
+                yield Finding(path, number, "a count for people without its thousands: print it with text_count() or show_count()")
+
+
 def banned(tree):
     """Calls that are unsafe, or that go around a room made for the purpose."""
     for path in tree.files(*C_FILES):
@@ -227,6 +235,7 @@ def headings(tree):
 RULES = {
     "floors": floors,
     "sizes": sizes,
+    "counts": counts,
     "banned": banned,
     "deaths": deaths,
     "sql": sql,

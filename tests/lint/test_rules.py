@@ -57,6 +57,7 @@ SAMPLES = [
     ("sizes", {"base/a.h": c("int x;\n" * 150)}, "base/a.h:151", {"base/a.h": c("int x;\n" * 149)}),
     ("sizes", {"base/a.c": c("int f(void)\n{\n" + "    g();\n" * 58 + "}\n")}, "base/a.c:2",
      {"base/a.c": c("int f(void)\n{\n" + "    g();\n" * 57 + "}\n")}),
+    ("counts", {"cli/a.c": c('out_line("%" PRId64 " rows", n);\n')}, "cli/a.c:2", {"cli/a.c": c('out_line("%s rows, line %" PRId64, text_count(n).text, line);\n')}),
     ("banned", {"cli/a.c": c("int f(void) { return system(x); }\n")}, "cli/a.c:2",
      {"cli/a.c": c('/* system() */ const char *s = "system(x)";\nint file_system(int x);\n')}),
     ("banned", {"daemon/api/a.c": c("int64_t now = time(NULL);\n")}, "daemon/api/a.c:2", {"base/clock.c": c("clock_gettime(CLOCK_REALTIME, &t);\n")}),
