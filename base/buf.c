@@ -19,16 +19,14 @@ void buf_reset(struct buf *buf)
         buf->data[0] = '\0';
 }
 
-char *buf_reserve(struct buf *buf, size_t more)
+char *buf_grow(struct buf *buf, size_t more)
 {
-    if (more >= buf->cap - buf->len || buf->data == NULL) {
-        size_t cap = buf->cap ? buf->cap : 64;
-        while (cap - buf->len <= more)
-            cap *= 2;
-        buf->data = xrealloc(buf->data, cap);
-        buf->cap = cap;
-        buf->data[buf->len] = '\0';
-    }
+    size_t cap = buf->cap ? buf->cap : 64;
+    while (cap - buf->len <= more)
+        cap *= 2;
+    buf->data = xrealloc(buf->data, cap);
+    buf->cap = cap;
+    buf->data[buf->len] = '\0';
     return buf->data + buf->len;
 }
 

@@ -10,11 +10,18 @@ struct buf {
     size_t cap;
 };
 
+char *buf_grow(struct buf *buf, size_t more); /* the slow half of buf_reserve() */
+
 #define BUF_EMPTY ((struct buf){NULL, 0, 0})
 
 void buf_clear(struct buf *buf);                 /* frees; the buf is empty and usable again */
 void buf_reset(struct buf *buf);                 /* forgets the content, keeps the memory */
-char *buf_reserve(struct buf *buf, size_t more); /* room for `more` bytes after len; returns where they go */
+
+/* Room for `more` bytes after len; returns where they go. */
+static inline char *buf_reserve(struct buf *buf, size_t more)
+{
+    return more < buf->cap - buf->len ? buf->data + buf->len : buf_grow(buf, more);
+}
 void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_add_str(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);

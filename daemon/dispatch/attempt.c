@@ -229,7 +229,9 @@ static void ask(struct attempt *attempt, const struct candidates *candidates, co
     const char **ids = xcalloc(candidates->count, sizeof *ids);
     for (size_t i = 0; i < candidates->count; i++)
         ids[i] = candidates->agents[i]->info.agent_id;
-    struct provider_ask ask = {.system = buf_text(system), .user = buf_text(user), .system_len = system->len, .user_len = user->len,
+    struct run_dispatch *d = attempt->run->dispatch;
+    prompt_system_json(d, system);
+    struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user = buf_text(user), .user_len = user->len,
                                .candidates = ids, .candidate_count = candidates->count, .max_output_tokens = attempt->token_cap};
     int rc = attempt->endpoint->provider->build(&wire, &ask, &request, &error);
     send_if_made(attempt, rc, &request, &error);

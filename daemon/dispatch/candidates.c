@@ -39,6 +39,17 @@ static int by_id(const void *a, const void *b)
     return strcmp(x->info.agent_id, y->info.agent_id);
 }
 
+/* A pool's order is mostly this one already. */
+static void sort_by_id(struct agent_entry **agents, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        if (by_id(&agents[i - 1], &agents[i]) > 0) {
+            qsort(agents, count, sizeof(struct agent_entry *), by_id);
+            return;
+        }
+    }
+}
+
 enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
                                       struct candidates *ret_candidates)
 {
@@ -70,7 +81,7 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
         qsort(agents, count, sizeof(struct agent_entry *), by_room);
         count = (size_t)plan->max_candidates;
     }
-    qsort(agents, count, sizeof(struct agent_entry *), by_id);
+    sort_by_id(agents, count);
     *ret_candidates = (struct candidates){agents, count, away_until_at_ms};
     if (count > 0)
         return CANDIDATES_SOME;

@@ -137,6 +137,7 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
                                       struct candidates *ret_candidates);
 bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
+void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
 
 /* notice.c: events */
 void notices_flush(struct engine *engine);

@@ -57,18 +57,43 @@ static void add_number(struct buf *out, const char *name, int64_t value)
         buf_add_i64(out, value);
 }
 
+/* From one prompt to the next the load of one or two agents changes: the other lines stand. */
+static const struct buf *agent_line(struct agent_entry *agent, bool with_attributes)
+{
+    int64_t held = agent->info.held + agent->claimed, capacity = agent->info.capacity;
+    struct buf *line = &agent->line.text;
+    if (line->len > 0 && agent->line.held == held && agent->line.capacity == capacity && agent->line.has_attributes == with_attributes)
+        return line;
+    agent->line.held = held;
+    agent->line.capacity = capacity;
+    agent->line.has_attributes = with_attributes;
+    buf_reset(line);
+    add_agent(line, agent, with_attributes);
+    add_number(line, ",\"capacity\":", capacity);
+    add_number(line, ",\"held\":", held);
+    add_number(line, ",\"free\":", capacity < 0 ? -1 : max_i64(capacity - held, 0));
+    buf_add_str(line, "}\n");
+    return line;
+}
+
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out)
 {
     buf_add_str(out, "CANDIDATES\n");
     for (size_t i = 0; i < candidates->count; i++) {
-        const struct agent_entry *agent = candidates->agents[i];
-        int64_t held = agent->info.held + agent->claimed;
-        add_agent(out, agent, with_attributes);
-        add_number(out, ",\"capacity\":", agent->info.capacity);
-        add_number(out, ",\"held\":", held);
-        add_number(out, ",\"free\":", agent->info.capacity < 0 ? -1 : max_i64(agent->info.capacity - held, 0));
-        buf_add_str(out, "}\n");
+        const struct buf *line = agent_line(candidates->agents[i], with_attributes);
+        buf_add(out, line->data, line->len);
     }
+}
+
+void prompt_system_json(struct run_dispatch *d, const struct buf *system)
+{
+    if (system->len == d->system.len && (system->len == 0 || memcmp(system->data, d->system.data, system->len) == 0))
+        return;
+    buf_reset(&d->system);
+    buf_reset(&d->system_json);
+    buf_add(&d->system, system->data, system->len);
+    if (system->len > 0)
+        json_quote(&d->system_json, system->data, system->len);
 }
 
 static bool is_sent(const char *column, void *arg)

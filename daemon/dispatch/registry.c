@@ -77,6 +77,7 @@ static void agents_clear(struct pool_entry *pool)
         free(pool->agents[i].info.agent_id);
         free(pool->agents[i].info.attributes);
         json_free(pool->agents[i].parsed);
+        buf_clear(&pool->agents[i].line.text);
     }
     free(pool->agents);
     pool->agents = NULL;

@@ -13,6 +13,11 @@ struct agent_entry {
     struct store_agent info;      /* held: committed places */
     int64_t claimed;              /* decided, their settle is on its way */
     struct json_object *parsed;   /* attributes, for matching; owned */
+    struct {
+        struct buf text;          /* his line among a prompt's candidates; owned; "": to be made */
+        int64_t capacity, held;   /* which it tells */
+        bool has_attributes;
+    } line;
 };
 
 struct pool_entry {

@@ -70,6 +70,8 @@ void run_clear(struct run_entry *run)
         attempt_free(attempt);
     }
     template_free(d->template);
+    buf_clear(&d->system);
+    buf_clear(&d->system_json);
     free(d->away.rows);
     free(d->away_due.rows);
     free(d);

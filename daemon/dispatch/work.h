@@ -77,6 +77,7 @@ struct run_dispatch {
     int64_t no_places_until_us; /* waits for places; 0: does not */
     int64_t no_places_generation;
     struct template *template;  /* owned; parsed */
+    struct buf system, system_json; /* the last prompt's system text, and that as a JSON string: the next one's is nearly always the same */
     bool sends_all;             /* no column is kept back */
     int reject_streak;          /* rejected alike in a row, while the run has no success */
     uint64_t reject_mark;       /* of the words they share */

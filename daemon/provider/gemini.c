@@ -88,8 +88,8 @@ static int begin(const struct provider_wire *wire, struct provider_request *requ
     return 0;
 }
 
-/* {"parts":[{"text":…}]}, with the role in front where it means something. */
-static void add_content(struct json_out *out, const char *role, const char *text, size_t len)
+/* {"parts":[{"text":…}]}, with the role in front where it means something; `put` is json_out_text, or json_out_raw for what is quoted already. */
+static void add_content(struct json_out *out, const char *role, const char *text, size_t len, void (*put)(struct json_out *out, const char *text, size_t len))
 {
     json_out_begin(out, '{');
     if (role != NULL)
@@ -98,7 +98,7 @@ static void add_content(struct json_out *out, const char *role, const char *text
     json_out_begin(out, '[');
     json_out_begin(out, '{');
     json_out_name(out, "text");
-    json_out_text(out, text, len);
+    put(out, text, len);
     json_out_end(out, '}');
     json_out_end(out, ']');
     json_out_end(out, '}');
@@ -108,7 +108,7 @@ static void add_contents(struct json_out *out, const char *text, size_t len)
 {
     json_out_name(out, "contents");
     json_out_begin(out, '[');
-    add_content(out, "user", text, len);
+    add_content(out, "user", text, len, json_out_text);
     json_out_end(out, ']');
 }
 
@@ -161,17 +161,16 @@ static void add_schema(struct json_out *out, const struct provider_ask *ask)
 static int build(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error)
 {
     struct json_out out = JSON_OUT(&ret_request->body);
-    size_t text_len = ask->system_len + ask->user_len;
     int rc = begin(wire, ret_request, error);
 
     if (rc != 0)
         return rc;
-    buf_reserve(&ret_request->body, text_len + text_len / 8 + 40 * (ask->candidate_count <= LIMIT_SCHEMA_ENUM ? ask->candidate_count : 0) + 640);
+    buf_reserve(&ret_request->body, ask->system_json_len + ask->user_len + ask->user_len / 4 + 40 * (ask->candidate_count <= LIMIT_SCHEMA_ENUM ? ask->candidate_count : 0) + 640);
     json_out_begin(&out, '{');
     add_contents(&out, ask->user, ask->user_len);
-    if (ask->system_len > 0) {
+    if (ask->system_json_len > 0) {
         json_out_name(&out, "systemInstruction");
-        add_content(&out, NULL, ask->system, ask->system_len);
+        add_content(&out, NULL, ask->system_json, ask->system_json_len, json_out_raw);
     }
     json_out_name(&out, "generationConfig");
     json_out_begin(&out, '{');

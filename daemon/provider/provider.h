@@ -15,8 +15,10 @@ struct provider_wire {
 
 /* What is asked. Borrowed. */
 struct provider_ask {
-    const char *system, *user;
-    size_t system_len, user_len;
+    const char *system_json; /* a JSON string, in its quotes: it is the same from call to call, and its quoting is kept by who asks */
+    size_t system_json_len;  /* 0: none */
+    const char *user;
+    size_t user_len;
     const char *const *candidates; /* agent ids for the answer's schema */
     size_t candidate_count;        /* over LIMIT_SCHEMA_ENUM: not named in the schema */
     int64_t max_output_tokens;     /* this attempt's cap */

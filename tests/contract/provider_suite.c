@@ -137,7 +137,7 @@ static void test_requests(void **state)
     (void)state;
     static const char *const candidates[] = {"A1", "A2"};
     static const struct provider_ask ask = {
-        .system = "Allocate.", .system_len = 9, .user = "Case 1", .user_len = 6, .candidates = candidates, .candidate_count = 2, .max_output_tokens = 64};
+        .system_json = "\"Allocate.\"", .system_json_len = 11, .user = "Case 1", .user_len = 6, .candidates = candidates, .candidate_count = 2, .max_output_tokens = 64};
     for (size_t p = 0; p < provider_count(); p++) {
         const struct provider_ops *ops = provider_at(p);
         struct provider_request request;

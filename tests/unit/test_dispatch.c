@@ -2,6 +2,8 @@
  * endpoint is tried by tests/e2e/test_classes.py, test_profiles.py and test_dispatch.py on the daemon itself. */
 #include "dispatch/dispatch.h"
 
+#include "base/json_out.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,8 +126,44 @@ static void test_roster_and_loads(void **state)
     prompt_loads(&candidates, false, &out);
     assert_string_equal(buf_text(&out), "CANDIDATES\n{\"agent_id\":\"a\",\"capacity\":null,\"held\":9,\"free\":null}\n"
                                         "{\"agent_id\":\"b\\\"\",\"capacity\":5,\"held\":5,\"free\":0}\n");
+    /* A line is kept, and made anew with whatever it tells. */
+    static const char *const lines[] = {"{\"agent_id\":\"b\\\"\",\"capacity\":5,\"held\":4,\"free\":1}\n", "{\"agent_id\":\"b\\\"\",\"capacity\":7,\"held\":4,\"free\":3}\n",
+                                       "{\"agent_id\":\"b\\\"\",\"region\":\"n\",\"capacity\":7,\"held\":4,\"free\":3}\n"};
+    both[1]->claimed = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
+        both[1]->info.capacity = i == 0 ? 5 : 7;
+        buf_reset(&out);
+        prompt_loads(&candidates, i == 2, &out);
+        assert_non_null(strstr(buf_text(&out), lines[i]));
+    }
     buf_clear(&out);
     pool_entry_free(pool);
+}
+
+static void test_system_text_is_quoted_once(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"one \"system\"", "one \"system\"", "two \"system\"", "", "one"};
+    struct run_dispatch d = {.rate_s = 0};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct buf text = BUF_EMPTY, want = BUF_EMPTY;
+        const char *before = d.system_json.len > 0 ? d.system_json.data : NULL;
+        buf_add_str(&text, texts[i]);
+        if (text.len > 0)
+            json_quote(&want, text.data, text.len);
+        if (i == 1)
+            d.system_json.data[1] = 'O'; /* it is not made again */
+        prompt_system_json(&d, &text);
+        if (i == 1)
+            assert_true(d.system_json.data == before && d.system_json.data[1] == 'O');
+        else
+            assert_string_equal(buf_text(&d.system_json), buf_text(&want));
+        assert_int_equal(d.system_json.len, want.len);
+        buf_clear(&text);
+        buf_clear(&want);
+    }
+    buf_clear(&d.system);
+    buf_clear(&d.system_json);
 }
 
 /* ---- the event ring ---- */
@@ -185,7 +223,7 @@ int main(void)
         cmocka_unit_test(test_candidates),
         cmocka_unit_test(test_the_excluded_is_asked_when_he_is_all_there_is),
         cmocka_unit_test(test_nobody_may_be_named),
-        cmocka_unit_test(test_roster_and_loads),
+        cmocka_unit_test(test_roster_and_loads), cmocka_unit_test(test_system_text_is_quoted_once),
         cmocka_unit_test(test_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,9 +15,9 @@ static const struct provider_wire wire = {
 
 static struct provider_ask ask_of(const char *system, const char *user, const char *const *candidates, size_t count)
 {
-    return (struct provider_ask){.system = system,
+    return (struct provider_ask){.system_json = system,
                                  .user = user,
-                                 .system_len = strlen(system),
+                                 .system_json_len = strlen(system),
                                  .user_len = strlen(user),
                                  .candidates = candidates,
                                  .candidate_count = count,
@@ -28,7 +28,7 @@ static void test_body(void **state)
 {
     (void)state;
     static const char *const candidates[] = {"A7", "A\"9"};
-    struct provider_ask ask = ask_of("You allocate cases.", "Case 17: \"visit\"\nat 12.97,77.59\t\x01 é", candidates, 2);
+    struct provider_ask ask = ask_of("\"You allocate cases.\"", "Case 17: \"visit\"\nat 12.97,77.59\t\x01 é", candidates, 2);
     struct provider_request request;
 
     assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
@@ -129,7 +129,7 @@ static void test_long_lists_are_not_named(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(candidates); i++)
         candidates[i] = "agent";
     for (size_t count = LIMIT_SCHEMA_ENUM; count <= LIMIT_SCHEMA_ENUM + 1; count++) {
-        struct provider_ask ask = ask_of("s", "u", candidates, count);
+        struct provider_ask ask = ask_of("\"s\"", "u", candidates, count);
         struct provider_request request;
         assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
         assert_int_equal(strstr(buf_text(&request.body), "\"enum\"") != NULL, count <= LIMIT_SCHEMA_ENUM);
@@ -144,7 +144,7 @@ static void test_hostile_text(void **state)
     char hostile[512];
     for (size_t i = 0; i < sizeof hostile; i++)
         hostile[i] = (char)i;
-    struct provider_ask ask = {.system = hostile, .system_len = sizeof hostile, .user = hostile, .user_len = sizeof hostile, .max_output_tokens = 1};
+    struct provider_ask ask = {.user = hostile, .user_len = sizeof hostile, .max_output_tokens = 1};
     struct provider_request request;
     struct json_object *body = NULL;
 
