@@ -206,7 +206,8 @@ static void print_status(const struct cli *cli, struct json_object *status)
     bool repeats = text != NULL && strncmp(text, state, strlen(state)) == 0;
     out_title(cli, "gallocd %s: %s%s%s", json_get_str(daemon, "version", "?"), repeats ? "" : state, text && !repeats ? ": " : "", text ? text : "");
     out_line("  socket %s, state in %s, since %s", json_get_str(daemon, "socket", "?"), json_get_str(daemon, "state_dir", "?"), buf_text(&since));
-    if (strcmp(json_get_str(store, "state", "ok"), "ok") != 0)
+    bool is_told = text != NULL && detail != NULL && strcmp(text, detail) == 0;
+    if (!is_told && (detail != NULL || strcmp(json_get_str(store, "state", "ok"), "ok") != 0))
         out_line("  store: %s%s%s", json_get_str(store, "state", "?"), detail ? ": " : "", detail ? detail : "");
     buf_clear(&since);
     out_line("%s", "");

@@ -211,6 +211,11 @@ static void write_wal(struct scrape *scrape)
     plain(scrape, (double)scrape->store.wal_bytes);
 }
 
+static void write_reads_ended(struct scrape *scrape)
+{
+    plain(scrape, (double)scrape->store.reads_ended);
+}
+
 static void write_queue(struct scrape *scrape)
 {
     plain(scrape, (double)scrape->store.queue_count);
@@ -319,6 +324,7 @@ static const struct metric metrics[] = {
     {"galloc_store_queue", "gauge", "operations waiting for the writer", write_queue},
     {"galloc_db_size_bytes", "gauge", "size of the database", write_db},
     {"galloc_wal_size_bytes", "gauge", "size of its write-ahead log", write_wal},
+    {"galloc_store_reads_ended_total", "counter", "reads ended because the log had to be emptied, since the start", write_reads_ended},
     {"galloc_http_request_duration_seconds", "histogram", "how long answers took", write_http},
     {"galloc_http_connections", "gauge", "connections of clients", write_connections},
     {"galloc_event_clients", "gauge", "streams that are open", write_event_clients},

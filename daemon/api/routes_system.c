@@ -47,6 +47,8 @@ static bool daemon_state(struct api *api, const char **ret_state, char *ret_text
             endpoint_text(endpoint, ret_text + len, size - (size_t)len, &until_at_ms);
         break;
     }
+    if (ret_text[0] == '\0')
+        engine_log_text(api->config.engine, ret_text, size);
     return true;
 }
 
@@ -85,8 +87,9 @@ static void daemon_json(struct json_out *out, struct api *api)
 {
     static const char *const health_names[] = {[STORE_WELL] = "ok", [STORE_DISK_FULL] = "disk_full", [STORE_FAILED] = "unavailable"};
     const char *state, *health_text = NULL;
-    char text[768];
+    char text[768], log_text[512];
     daemon_state(api, &state, text, sizeof text);
+    engine_log_text(api->config.engine, log_text, sizeof log_text);
     enum store_health health = engine_health(api->config.engine, &health_text);
     json_out_name(out, "daemon");
     json_out_begin(out, '{');
@@ -101,7 +104,7 @@ static void daemon_json(struct json_out *out, struct api *api)
     json_out_name(out, "store");
     json_out_begin(out, '{');
     json_out_member_str(out, "state", health_names[health]);
-    member_text_or_null(out, "detail", health == STORE_WELL ? NULL : health_text);
+    member_text_or_null(out, "detail", health == STORE_WELL ? log_text : health_text);
     json_out_end(out, '}');
     json_out_member_int(out, "seq", engine_registry(api->config.engine)->seq);
     json_out_end(out, '}');

@@ -9,11 +9,13 @@
  *   away.c      rows that wait for an agent who is away until a date
  *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
+ *   log_size.c  what is told while the store's log is too long
  *   prompt.c    roster and loads; candidates.c: who may be named
  */
 #ifndef GALLOC_DISPATCH_DISPATCH_H
 #define GALLOC_DISPATCH_DISPATCH_H
 
+#include "base/log.h"
 #include "dispatch/work.h"
 
 struct run_notice {
@@ -45,6 +47,8 @@ struct engine {
     struct attempt *flying;     /* whose call is under way */
     int64_t in_flight;          /* slots of all endpoints */
     int64_t calls;              /* under way, or their end is not stored yet: attempts' and test requests' */
+    struct log_gate log_gate;   /* over what is told of the store's log */
+    int64_t log_reads_ended;    /* of store_stats, as told */
     int64_t settles_pending;    /* settle operations with the store */
     int64_t ticks;
 };
@@ -138,6 +142,9 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
 bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
 void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
+
+/* log_size.c */
+void log_size_look(struct engine *engine); /* once a second */
 
 /* notice.c: events */
 void notices_flush(struct engine *engine);

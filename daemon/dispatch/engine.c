@@ -80,6 +80,7 @@ static void on_second(void *arg)
         return;
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_apply(endpoint, wall_ms);
+    log_size_look(engine);
     net_set_pool_size(engine->net, pool_size(engine)); /* as `endpoint set` has it now */
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
         struct run_dispatch *d = run->dispatch;

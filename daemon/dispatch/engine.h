@@ -35,6 +35,9 @@ const struct config *engine_configuration(struct engine *engine);
 struct events *engine_events(struct engine *engine);
 enum store_health engine_health(const struct engine *engine, const char **ret_text);
 
+/* What is wrong with the store's log, in words with the next step; "": nothing. */
+void engine_log_text(struct engine *engine, char *ret_text, size_t size);
+
 /* Submits an operation of the operator or import lane, or a read: the registry is brought up to date before op->done is called. While draining, operations that
  * take new work in (OP_RUN_CREATE) are refused with -GALLOC_DRAINING. */
 void engine_submit(struct engine *engine, struct store_op *op);

@@ -1,17 +1,13 @@
 /* See mailbox.h. */
 #include "loop/mailbox.h"
 
-#include "base/clock.h"
+#include "loop/cond.h"
 
 void mailbox_init(struct mailbox *box, int64_t cap_count)
 {
     *box = (struct mailbox){.cap_count = cap_count};
     pthread_mutex_init(&box->lock, NULL);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&box->has_mail, &attr);
-    pthread_condattr_destroy(&attr);
+    cond_init(&box->has_mail);
     for (int i = 0; i < MAILBOX_LANES_MAX; i++)
         box->lanes[i].last = &box->lanes[i].first;
 }
@@ -39,14 +35,7 @@ bool mailbox_put(struct mailbox *box, int lane, struct mail *mail, bool is_reser
 
 bool mailbox_wait(struct mailbox *box, int64_t wait_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (wait_ms > 0) {
-        until.tv_sec += wait_ms / 1000;
-        until.tv_nsec += wait_ms % 1000 * 1000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-    }
+    struct timespec until = cond_until(wait_ms > 0 ? wait_ms : 0);
     pthread_mutex_lock(&box->lock);
     int rc = 0;
     while (box->count == 0 && !box->is_closed && rc == 0)

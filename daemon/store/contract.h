@@ -11,11 +11,21 @@
 
 #include "store/store.h"
 
+#include <stdatomic.h>
+
+#define READ_BEGINNINGS_MAX 3
+
 struct store_engine; /* an engine's own */
 struct store_reader; /* an engine's own */
 
 struct store_sizes {
     int64_t db_bytes, wal_bytes, free_bytes; /* the file, its log, and what the file system has left for us */
+};
+
+enum store_tidy {
+    TIDY_BETWEEN, /* two transactions: when the log is worth it */
+    TIDY_IDLE,    /* nothing waits: a little is worth it */
+    TIDY_EMPTY    /* no reader of ours is in the store: the log is emptied whole and given back, or left as it is when another process reads */
 };
 
 /* How a fault of the store is told, always negative: the transaction is over, and (but for a failed commit) nothing of it happened.
@@ -51,14 +61,16 @@ struct store_ops {
      * then still unknown, to be called again. */
     int (*reopen)(struct store_engine *engine, bool *ret_landed, struct store_commit *ret_commit, struct galloc_error *error);
 
-    /* Housekeeping outside a transaction, after the answers went out: checkpoints. 0 or a fault. */
-    int (*tidy)(struct store_engine *engine, bool is_idle, struct galloc_error *error);
+    /* Housekeeping outside a transaction, after the answers went out: checkpoints. *ret_log_bytes: what the log still holds. 0 or a fault. */
+    int (*tidy)(struct store_engine *engine, enum store_tidy how, int64_t *ret_log_bytes, struct galloc_error *error);
 
     void (*sizes)(struct store_engine *engine, struct store_sizes *ret_sizes); /* the writer's thread */
 
     /* Readers. read() and check() fill op.code and what they return; they never fault. interrupt() ends what a reader does, for good; any thread.
-     * A read takes about 50 ms; true: it needs more turns, call again with the same operation (others may go first). */
-    int (*reader_open)(const char *path, struct store_reader **ret_reader, struct galloc_error *error);
+     * A read takes about 50 ms; true: it needs more turns, call again with the same operation (others may go first).
+     * While *ends_reads (borrowed) is true the log has to be emptied: what is under way ends at once. A read wants to begin anew, READ_BEGINNINGS_MAX times in
+     * all, then it is refused with -BUSY, as a check is. */
+    int (*reader_open)(const char *path, const atomic_bool *ends_reads, struct store_reader **ret_reader, struct galloc_error *error);
     bool (*read)(struct store_reader *reader, struct store_read *read);
     void (*check)(struct store_reader *reader, struct store_doctor *doctor);
     void (*interrupt)(struct store_reader *reader);

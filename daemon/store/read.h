@@ -32,6 +32,7 @@ struct store_read {
     struct buf ret_text;            /* owned */
     int64_t ret_next;               /* the cursor of the next page; 0: the end */
     struct store_run *ret_runs;     /* owned; of QUERY_RUNS and QUERY_RUN, instead of cells */
+    int beginnings;                 /* the store's: it begins anew when it was ended for the log's sake */
 };
 
 /* DOCTOR: recounts counters, ledgers and leases, and checks the file; slow, on a thread of its own. */

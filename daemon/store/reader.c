@@ -14,6 +14,7 @@
 struct reader {
     const struct store_ops *ops; /* borrowed */
     const char *path;            /* borrowed */
+    struct gate *gate;           /* borrowed */
     void (*on_answer)(struct store_op *op, void *arg);
     void *arg; /* borrowed */
     struct mailbox box;
@@ -48,7 +49,7 @@ static int engine_open(struct reader *reader, struct galloc_error *error)
     if (reader->engine_reader)
         return 0;
     struct store_reader *opened = NULL;
-    int rc = reader->ops->reader_open(reader->path, &opened, error);
+    int rc = reader->ops->reader_open(reader->path, &reader->gate->ends_reads, &opened, error);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&reader->lock);
@@ -92,7 +93,20 @@ static struct mail *turns_take(struct reader *reader)
     return mail;
 }
 
-/* One turn of one operation; answered when it was the last. */
+/* One turn of one operation, unless the writer is emptying the log. True: it wants more. */
+static bool turn(struct reader *reader, struct store_op *op)
+{
+    bool has_more = false;
+    gate_enter(reader->gate);
+    if (op->kind == OP_DOCTOR)
+        reader->ops->check(reader->engine_reader, CONTAINER_OF(op, struct store_doctor, op));
+    else
+        has_more = reader->ops->read(reader->engine_reader, CONTAINER_OF(op, struct store_read, op));
+    gate_leave(reader->gate);
+    return has_more;
+}
+
+/* Answered when it was the last turn. */
 static void serve(struct reader *reader, struct mail *mail)
 {
     struct store_op *op = op_of(mail);
@@ -105,12 +119,7 @@ static void serve(struct reader *reader, struct mail *mail)
         answer_failed(reader, op, &error);
         return;
     }
-    bool has_more = false;
-    if (op->kind == OP_DOCTOR)
-        reader->ops->check(reader->engine_reader, CONTAINER_OF(op, struct store_doctor, op));
-    else
-        has_more = reader->ops->read(reader->engine_reader, CONTAINER_OF(op, struct store_read, op));
-    if (has_more) {
+    if (turn(reader, op)) {
         turns_put(reader, mail);
         return;
     }
@@ -136,12 +145,13 @@ static void *reader_main(void *arg)
     return NULL;
 }
 
-struct reader *reader_new(const struct store_ops *ops, const char *path,
+struct reader *reader_new(const struct store_ops *ops, const char *path, struct gate *gate,
                           void (*on_answer)(struct store_op *op, void *arg), void *arg)
 {
     struct reader *reader = xcalloc(1, sizeof(*reader));
     reader->ops = ops;
     reader->path = path;
+    reader->gate = gate;
     reader->on_answer = on_answer;
     reader->arg = arg;
     reader->turns_last = &reader->turns_first;

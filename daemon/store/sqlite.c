@@ -15,6 +15,7 @@
 
 #define CHECKPOINT_PAGES 4096     /* 16 MiB of log, then it is moved into the database */
 #define CHECKPOINT_IDLE_PAGES 64  /* the same when nothing else is to be done */
+#define PAGE_IN_LOG_BYTES (4096 + 24) /* a page (sqlite_create) and its head in the log */
 #define CHECKPOINT_LEAST_US 100000 /* between two, when readers hold the log */
 
 struct apply_row {
@@ -237,17 +238,30 @@ static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, s
 }
 
 /* ---- housekeeping ---- */
-static int engine_tidy(struct store_engine *engine, bool is_idle, struct galloc_error *error)
+static bool is_tidy(const struct sqlite_store *store, enum store_tidy how)
+{
+    static const int worth_pages[] = {[TIDY_BETWEEN] = CHECKPOINT_PAGES, [TIDY_IDLE] = CHECKPOINT_IDLE_PAGES, [TIDY_EMPTY] = 1};
+    return store->is_broken || store->wal_pages < worth_pages[how] ||
+           (how != TIDY_EMPTY && clock_mono_us() - store->tidied_mono_us < CHECKPOINT_LEAST_US);
+}
+
+/* The pages that the log holds are those of the last commit until SQLite begins it anew, which it does at a commit that finds all of it in the database
+ * and no reader in it. */
+static int engine_tidy(struct store_engine *engine, enum store_tidy how, int64_t *ret_log_bytes, struct galloc_error *error)
 {
     struct sqlite_store *store = self(engine);
-    if (store->is_broken || store->wal_pages < (is_idle ? CHECKPOINT_IDLE_PAGES : CHECKPOINT_PAGES) ||
-        clock_mono_us() - store->tidied_mono_us < CHECKPOINT_LEAST_US)
+    *ret_log_bytes = store->wal_pages * (int64_t)PAGE_IN_LOG_BYTES;
+    if (is_tidy(store, how))
         return 0;
     int log_pages = 0, done_pages = 0;
-    int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log_pages, &done_pages);
+    if (how == TIDY_EMPTY)
+        sqlite3_busy_timeout(store->db, 0); /* no wait for another process */
+    int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, how == TIDY_EMPTY ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, &log_pages, &done_pages);
+    sqlite3_busy_timeout(store->db, SQLITE_BUSY_MS);
     store->tidied_mono_us = clock_mono_us();
     if (rc == SQLITE_OK && done_pages == log_pages)
         store->wal_pages = 0;
+    *ret_log_bytes = store->wal_pages * (int64_t)PAGE_IN_LOG_BYTES;
     if (rc == SQLITE_OK || rc == SQLITE_BUSY)
         return 0;
     sqlite_fault(store, rc, "checkpoint");

@@ -102,7 +102,7 @@ int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *re
 int sqlite_open_readonly(const char *path, sqlite3 **ret_db, struct galloc_error *error);
 
 /* ---- reading: the four of store_ops (sqlite_reader.c, sqlite_doctor.c) ---- */
-int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struct galloc_error *error);
+int sqlite_reader_open(const char *path, const atomic_bool *ends_reads, struct store_reader **ret_reader, struct galloc_error *error);
 bool sqlite_reader_read(struct store_reader *reader, struct store_read *read);
 void sqlite_reader_check(struct store_reader *reader, struct store_doctor *doctor);
 void sqlite_reader_interrupt(struct store_reader *reader);

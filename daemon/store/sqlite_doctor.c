@@ -291,11 +291,8 @@ void sqlite_reader_check(struct store_reader *reader, struct store_doctor *docto
     struct buf list = BUF_EMPTY;
     struct json_out out = JSON_OUT(&list);
     bool is_well = true;
-    int rc = 0;
-    reader->op = &doctor->op;
-    reader->snapshot_end_us = 0;
-    reader->is_log_long = false;
-    doctor->op.code = 0;
+    int rc = read_begin(reader, &doctor->op, 0);
+    read_end(reader); /* each check has a snapshot of its own */
     json_out_begin(&out, '[');
     for (size_t i = 0; i < ARRAY_COUNT(checks) && rc == 0; i++) {
         if (checks[i].is_full && !doctor->is_full)

@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#define BUSY_MS 2000 /* a foreign process holds a lock: an alarm, not a wait. Our own readers let go in less */
-
 static const char *const common_settings =
     "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;";
 
@@ -27,7 +25,7 @@ static int journal_to_wal(sqlite3 *db)
 
 int sqlite_settle_in(sqlite3 *db, bool is_writer)
 {
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, SQLITE_BUSY_MS);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);

@@ -216,24 +216,19 @@ bool sqlite_reader_read(struct store_reader *reader, struct store_read *read)
 {
     struct page page;
     read->limit = (int32_t)clamp_i64(read->limit, 1, LIMIT_PAGE_ROWS);
-    read->op.code = 0;
-    reader->op = &read->op;
-    reader->is_log_long = false;
-    reader->snapshot_end_us = clock_mono_us() + READ_SNAPSHOT_MS * 1000;
     page_begin(&page, read);
-    int rc = read_check_ending(reader);
-    int begun = rc < 0 ? SQLITE_OK : sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
-    if (begun != SQLITE_OK)
-        rc = read_fault(reader, begun, "BEGIN");
+    int rc = read_begin(reader, &read->op, READ_SNAPSHOT_MS);
     if (rc == 0)
         rc = readers[read->query](reader, &page);
-    reader->snapshot_end_us = 0;
-    if (!sqlite3_get_autocommit(reader->db))
-        sqlite3_exec(reader->db, "ROLLBACK", NULL, NULL, NULL);
-    if (rc < 0) {
-        read->op.code = rc;
-        page_drop(read);
-    }
+    read_end(reader);
     reader->op = NULL;
-    return rc > 0;
+    if (rc >= 0)
+        return rc > 0;
+    page_drop(read);
+    read->op.code = rc;
+    if (!reader->is_ended || ++read->beginnings >= READ_BEGINNINGS_MAX)
+        return false;
+    tally_drop(reader, read);
+    read->op.code = 0;
+    return true; /* anew, in a snapshot that stands in nobody's way */
 }

@@ -7,9 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
-#define LOG_LOOK_US 250000
 #define STEPS_A_LOOK 4000 /* instructions of SQLite between two looks at the clock: well under a millisecond */
 
 static const char *const statement_sql[READ_STATEMENT_COUNT] = {
@@ -18,27 +16,36 @@ static const char *const statement_sql[READ_STATEMENT_COUNT] = {
 #undef X
 };
 
-/* Has the log grown too long behind a reader that may take its time? Looked at now and then. */
-static bool is_log_long(struct store_reader *reader)
-{
-    int64_t now_us = clock_mono_us();
-    if (now_us - reader->looked_us < LOG_LOOK_US)
-        return false;
-    struct stat st;
-    reader->looked_us = now_us;
-    reader->is_log_long = stat(reader->wal_path, &st) == 0 && st.st_size > READ_WAL_BYTES;
-    return reader->is_log_long;
-}
-
 static int look(void *arg)
 {
     struct store_reader *reader = arg;
     if (atomic_load_explicit(&reader->is_interrupted, memory_order_relaxed))
         return 1;
-    return reader->snapshot_end_us != 0 ? clock_mono_us() >= reader->snapshot_end_us : is_log_long(reader);
+    reader->is_ended = reader->is_ended || atomic_load_explicit(reader->ends_reads, memory_order_relaxed);
+    return reader->is_ended || (reader->snapshot_end_us != 0 && clock_mono_us() >= reader->snapshot_end_us);
 }
 
-int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struct galloc_error *error)
+int read_begin(struct store_reader *reader, struct store_op *op, int64_t snapshot_ms)
+{
+    reader->op = op;
+    op->code = 0;
+    reader->is_ended = false;
+    reader->snapshot_end_us = snapshot_ms > 0 ? clock_mono_us() + snapshot_ms * 1000 : 0;
+    int rc = read_check_ending(reader);
+    int begun = rc < 0 ? SQLITE_OK : sqlite3_exec(reader->db, "BEGIN", NULL, NULL, NULL);
+    if (begun != SQLITE_OK)
+        rc = read_fault(reader, begun, "BEGIN");
+    return rc;
+}
+
+void read_end(struct store_reader *reader)
+{
+    reader->snapshot_end_us = 0;
+    if (!sqlite3_get_autocommit(reader->db))
+        sqlite3_exec(reader->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int sqlite_reader_open(const char *path, const atomic_bool *ends_reads, struct store_reader **ret_reader, struct galloc_error *error)
 {
     sqlite3 *db = NULL;
     int rc = sqlite_open_readonly(path, &db, error);
@@ -47,7 +54,7 @@ int sqlite_reader_open(const char *path, struct store_reader **ret_reader, struc
     struct store_reader *reader = xcalloc(1, sizeof(*reader));
     reader->db = db;
     reader->path = path;
-    reader->wal_path = xasprintf("%s-wal", path);
+    reader->ends_reads = ends_reads;
     sqlite3_progress_handler(db, STEPS_A_LOOK, look, reader);
     *ret_reader = reader;
     return 0;
@@ -61,7 +68,6 @@ void sqlite_reader_close(struct store_reader *reader)
     for (size_t i = 0; i < READ_STATEMENT_COUNT; i++)
         sqlite3_finalize(reader->statements[i]);
     sqlite3_close(reader->db);
-    free(reader->wal_path);
     free(reader);
 }
 
@@ -94,11 +100,9 @@ int read_fault(struct store_reader *reader, int sqlite_code, const char *doing)
     int code = sqlite_code & 0xff;
     if (code == SQLITE_INTERRUPT && read_check_ending(reader) < 0)
         return reader->op->code;
-    if (code == SQLITE_INTERRUPT && reader->is_log_long)
+    if (code == SQLITE_INTERRUPT && reader->is_ended)
         return read_refuse(reader, GALLOC_BUSY,
-                           "the store's log grew to %lld MiB meanwhile: it was ended so that the log can be emptied; "
-                           "try again when less is written",
-                           READ_WAL_BYTES >> 20);
+                           "the store's log had to be emptied, and it was in the way; try again when less is written");
     if (code == SQLITE_INTERRUPT)
         return read_refuse(reader, GALLOC_BUSY, "reading took longer than %d s and was ended; ask for less at once",
                            READ_SNAPSHOT_MS / 1000);

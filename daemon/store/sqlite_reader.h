@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 
 #define READ_SNAPSHOT_MS 2000 /* a read that holds its snapshot for longer is ended: the log cannot be emptied meanwhile */
-#define READ_WAL_BYTES (256LL << 20) /* what may take longer (the doctor) is ended when the log has grown to this */
 
 /* clang-format off */
 #define READ_STATEMENTS(X)                                                                                                                       \
@@ -68,9 +67,8 @@ struct store_reader {
     sqlite3_stmt *statements[READ_STATEMENT_COUNT]; /* owned; prepared at first use */
     struct store_op *op;      /* borrowed: what is being done */
     int64_t snapshot_end_us;  /* clock_mono_us() at which a read is ended; 0: not by time (the doctor) */
-    char *wal_path;           /* owned */
-    int64_t looked_us;        /* when the log's size was last looked at */
-    bool is_log_long;
+    const atomic_bool *ends_reads; /* borrowed: the log has to be emptied */
+    bool is_ended;            /* for that, the operation at hand */
     atomic_bool is_interrupted;
     struct tally *tallies;    /* owned list: reads that take several turns */
 };
@@ -79,6 +77,11 @@ struct store_reader {
 int read_find(struct store_reader *reader, enum read_statement statement, sqlite3_stmt **ret_row, const char *binds, ...);
 int read_next(struct store_reader *reader, sqlite3_stmt *row);
 int read_number(struct store_reader *reader, enum read_statement statement, int64_t *ret_value, const char *binds, ...); /* NULL gives 0 */
+
+/* Begins the operation's turn, with a snapshot of its own that is held for `snapshot_ms` at most (0: as long as it takes). 0 or the operation's negative
+ * code; read_end() follows either way. */
+int read_begin(struct store_reader *reader, struct store_op *op, int64_t snapshot_ms);
+void read_end(struct store_reader *reader);
 
 /* Has it been told to end? Then the operation is refused: negative; else 0. */
 int read_check_ending(struct store_reader *reader);
@@ -102,6 +105,7 @@ int read_id_of_key(struct store_reader *reader, const struct store_read *read, i
 /* Reads of several turns (sqlite_tally.c): 1 there is more to do, 0 done. */
 int read_failures(struct store_reader *reader, struct page *page);
 int read_load(struct store_reader *reader, struct page *page);
+void tally_drop(struct store_reader *reader, const struct store_read *read); /* what it has of the operation, if anything */
 void tallies_free(struct store_reader *reader);
 
 #endif

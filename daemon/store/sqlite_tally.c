@@ -64,6 +64,15 @@ static void tally_free(struct store_reader *reader, struct tally *tally)
     free(tally);
 }
 
+void tally_drop(struct store_reader *reader, const struct store_read *read)
+{
+    for (struct tally *tally = reader->tallies; tally; tally = tally->next)
+        if (tally->read == read) {
+            tally_free(reader, tally);
+            return;
+        }
+}
+
 void tallies_free(struct store_reader *reader)
 {
     while (reader->tallies)

@@ -4,6 +4,8 @@
 #include "store/reader.h"
 #include "store/writer.h"
 
+#include "core/limits.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,7 @@ struct store {
     struct store_engine *engine;
     struct writer *writer;
     struct reader *reader, *doctor;
+    struct gate gate; /* readers pass it at each turn; the writer closes it to empty the log */
     struct wake *wake;
     pthread_mutex_t lock; /* over all that follows */
     struct loop_note *first, **last; /* answers on their way, oldest first */
@@ -209,9 +212,12 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
     store->wake->note.run = wake_run;
     store->wake->store = store;
     struct writer_report report = {report_commit, report_answer, report_turn, report_health, store};
-    store->writer = writer_new(ops, engine, &report);
-    store->reader = reader_new(ops, path, report_read, store);
-    store->doctor = reader_new(ops, path, report_read, store);
+    struct writer_log log = {&store->gate, config->wal_warn_bytes ? config->wal_warn_bytes : LIMIT_WAL_WARN_BYTES,
+                             config->wal_bytes ? config->wal_bytes : LIMIT_WAL_BYTES};
+    gate_init(&store->gate);
+    store->writer = writer_new(ops, engine, &report, &log);
+    store->reader = reader_new(ops, path, &store->gate, report_read, store);
+    store->doctor = reader_new(ops, path, &store->gate, report_read, store);
     sweeps_resume(store, sweeps, sweep_count);
     free(sweeps);
     *ret_store = store;
@@ -234,6 +240,7 @@ void store_close(struct store *store)
         store->wake->store = NULL;
     else
         free(store->wake);
+    gate_clear(&store->gate);
     pthread_mutex_destroy(&store->lock);
     free(store->path);
     free(store);

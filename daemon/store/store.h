@@ -27,6 +27,7 @@ struct store_commit {
 struct store_config {
     struct loop *loop;       /* borrowed */
     const char *path;        /* of the database; the state directory's lock is held by the caller */
+    int64_t wal_warn_bytes, wal_bytes; /* 0: LIMIT_WAL_WARN_BYTES, LIMIT_WAL_BYTES */
     void (*on_commit)(const struct store_commit *commit, void *arg); /* loop's thread */
     void (*on_health)(enum store_health health, const char *text, void *arg); /* loop's thread; at every change */
     void *arg;
@@ -79,6 +80,7 @@ struct store_stats {
     enum store_health health;
     int64_t commits, commit_us_sum, commit_us_last, ops_sum;
     int64_t db_bytes, wal_bytes, free_bytes;
+    int64_t reads_ended; /* how often readers were ended, so that the log could be emptied */
     int64_t queue_count;
     int64_t ticks; /* rises while the writer lives: for the watchdog */
 };

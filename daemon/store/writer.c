@@ -19,6 +19,9 @@
 #define STEP_LEAST_US 5000   /* what a step of an import or sweep gets even when the turn is used up, so that it is never starved */
 #define IDLE_MS 500          /* without mail: a sign of life, and housekeeping */
 #define SIZES_US 250000      /* between two looks at the files' sizes */
+#define LOG_ASK_MS 60         /* a reader's turn is 50 ms */
+#define LOG_END_MS 2000       /* what was told to end is out within milliseconds, but for a disk that hangs */
+#define LOG_LEAST_US 1000000  /* between two such pauses in vain */
 #define RESERVE_BYTES (32 << 20) /* of the file system: below it new work is refused, so that every result that is owed finds room */
 
 /* ---- answers and stats ---- */
@@ -59,6 +62,36 @@ static void stats_turn(struct writer *writer, int64_t commit_us, int64_t ops)
         stats->free_bytes = sizes.free_bytes;
     }
     pthread_mutex_unlock(&writer->stats_lock);
+}
+
+/* ---- the log ---- */
+/* Readers leave the store for a moment, so that the log can be emptied and given back: asked to at first, made to when it has grown too long. Nothing is
+ * written meanwhile, so that the log is never longer than its limit and one group of operations. */
+static int log_empty(struct writer *writer, int64_t *log_bytes, struct galloc_error *error)
+{
+    const struct writer_log *log = &writer->log;
+    bool ends_reads = *log_bytes >= log->end_bytes;
+    int inside_count = gate_close(log->gate, ends_reads, ends_reads ? LOG_END_MS : LOG_ASK_MS);
+    int fault = writer->ops->tidy(writer->engine, TIDY_EMPTY, log_bytes, error);
+    gate_open(log->gate);
+    writer->log_mono_us[ends_reads] = *log_bytes >= log->ask_bytes ? clock_mono_us() : 0;
+    if (ends_reads) {
+        pthread_mutex_lock(&writer->stats_lock);
+        writer->stats.reads_ended += inside_count;
+        pthread_mutex_unlock(&writer->stats_lock);
+    }
+    return fault;
+}
+
+static int log_tidy(struct writer *writer, enum store_tidy how, struct galloc_error *error)
+{
+    int64_t log_bytes = 0;
+    int fault = writer->ops->tidy(writer->engine, how, &log_bytes, error);
+    const struct writer_log *log = &writer->log;
+    int64_t last_us = writer->log_mono_us[log_bytes >= log->end_bytes];
+    if (fault == 0 && log_bytes >= log->ask_bytes && (last_us == 0 || clock_mono_us() - last_us >= LOG_LEAST_US))
+        fault = log_empty(writer, &log_bytes, error);
+    return fault;
 }
 
 /* ---- a turn ---- */
@@ -197,7 +230,7 @@ static void group_commit(struct writer *writer)
     }
     stats_turn(writer, clock_mono_us() - began_us, max_i64(count, 1));
     writer_group_landed(writer, &commit);
-    fault = writer->ops->tidy(writer->engine, false, &error);
+    fault = log_tidy(writer, TIDY_BETWEEN, &error);
     if (fault < 0)
         writer_failure(writer, fault, &error);
 }
@@ -255,7 +288,7 @@ static bool round_failing(struct writer *writer)
 static void round_idle(struct writer *writer)
 {
     struct galloc_error error;
-    int fault = writer->ops->tidy(writer->engine, true, &error);
+    int fault = log_tidy(writer, TIDY_IDLE, &error);
     if (fault < 0)
         writer_failure(writer, fault, &error);
 }
@@ -280,12 +313,13 @@ static void *writer_main(void *arg)
 }
 
 /* ---- for other threads ---- */
-struct writer *writer_new(const struct store_ops *ops, struct store_engine *engine, const struct writer_report *report)
+struct writer *writer_new(const struct store_ops *ops, struct store_engine *engine, const struct writer_report *report, const struct writer_log *log)
 {
     struct writer *writer = xcalloc(1, sizeof *writer);
     writer->ops = ops;
     writer->engine = engine;
     writer->report = *report;
+    writer->log = *log;
 #ifdef GALLOC_FAULTS
     const char *fault = getenv("GALLOC_FAULT");
     writer->acks_early = fault != NULL && strcmp(fault, "ack_before_commit") == 0;

@@ -4,6 +4,7 @@
 #define GALLOC_STORE_WRITER_H
 
 #include "store/contract.h"
+#include "store/gate.h"
 
 struct writer;
 
@@ -16,8 +17,15 @@ struct writer_report {
     void *arg;
 };
 
+/* How long the store's log may become. */
+struct writer_log {
+    struct gate *gate;  /* borrowed: of the readers */
+    int64_t ask_bytes;  /* above: readers step aside when their turn ends */
+    int64_t end_bytes;  /* above: what they do is ended */
+};
+
 /* Starts the thread. The engine is the writer's until writer_free(). */
-struct writer *writer_new(const struct store_ops *ops, struct store_engine *engine, const struct writer_report *report);
+struct writer *writer_new(const struct store_ops *ops, struct store_engine *engine, const struct writer_report *report, const struct writer_log *log);
 /* False when the queue is full or closed: the operation stays the caller's. Any thread. */
 bool writer_put(struct writer *writer, enum store_lane lane, struct store_op *op) MUST_CHECK;
 void writer_stats(struct writer *writer, struct store_stats *ret_stats); /* any thread; never waits for the disk */

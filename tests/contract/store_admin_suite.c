@@ -17,6 +17,7 @@ static const struct store_ops *const engines[] = {&sqlite_ops};
 static const struct store_ops *engine;
 
 enum { ROWS = 4000 };
+static const atomic_bool never_ends;
 
 static struct store_sweep *sweep_all(int64_t run, enum store_sweep_verb verb)
 {
@@ -48,7 +49,7 @@ static bool step(struct bed *bed, struct store_op *op, bool commits)
 static void read_page(struct bed *bed, struct store_read *read)
 {
     struct store_reader *reader = NULL;
-    assert_int_equal(bed->ops->reader_open(bed->path, &reader, NULL), 0);
+    assert_int_equal(bed->ops->reader_open(bed->path, &never_ends, &reader, NULL), 0);
     while (bed->ops->read(reader, read))
         continue;
     bed->ops->reader_close(reader);
@@ -59,7 +60,7 @@ static void assert_well(struct bed *bed)
     struct store_reader *reader = NULL;
     struct store_doctor *doctor = store_op_new(OP_DOCTOR, NULL, NULL);
     doctor->is_full = true;
-    assert_int_equal(bed->ops->reader_open(bed->path, &reader, NULL), 0);
+    assert_int_equal(bed->ops->reader_open(bed->path, &never_ends, &reader, NULL), 0);
     bed->ops->check(reader, doctor);
     bed->ops->reader_close(reader);
     assert_int_equal(doctor->op.code, 0);
@@ -313,7 +314,7 @@ static void test_reader(void **state)
     bool has_more;
     bed_begin(&bed, engine);
     int64_t run = bed_run(&bed, 5, 1, -1, NULL);
-    assert_int_equal(bed.ops->reader_open(bed.path, &reader, NULL), 0);
+    assert_int_equal(bed.ops->reader_open(bed.path, &never_ends, &reader, NULL), 0);
     struct store_sweep *sweep = sweep_all(run, SWEEP_CANCEL);
     assert_int_equal(bed.ops->begin(bed.engine, INT64_MAX, NULL), 0);
     assert_int_equal(bed.ops->apply(bed.engine, &sweep->op, &has_more, NULL), 0);

@@ -31,7 +31,8 @@ void rig_open(struct rig *rig)
     }
     rig->loop = loop_new();
     struct store_config config = {
-        .loop = rig->loop, .path = rig->path, .on_commit = told, .on_health = health, .arg = rig};
+        .loop = rig->loop, .path = rig->path, .wal_warn_bytes = rig->wal_warn_bytes, .wal_bytes = rig->wal_bytes,
+        .on_commit = told, .on_health = health, .arg = rig};
     struct galloc_error error = {0};
     int rc = store_open(&config, &rig->store, &rig->image, &error);
     if (rc < 0)
@@ -113,6 +114,20 @@ int rig_do(struct rig *rig, struct store_op *op)
 {
     rig_do_all(rig, &op, 1);
     return op->code;
+}
+
+static void moment_over(void *arg)
+{
+    loop_stop(arg);
+}
+
+void rig_turn(struct rig *rig)
+{
+    struct loop_timer timer;
+    loop_timer_init(&timer, rig->loop, moment_over, rig->loop);
+    loop_timer_set_ms(&timer, 2);
+    loop_run(rig->loop);
+    loop_timer_clear(&timer);
 }
 
 /* ---- SQL from outside ---- */

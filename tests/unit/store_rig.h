@@ -20,6 +20,7 @@ struct rig {
     struct store_run last; /* the last summary that a commit told */
     int64_t told_count;
     int waiting; /* operations under way */
+    int64_t wal_warn_bytes, wal_bytes; /* 0: as the daemon has them */
 };
 
 /* Opens a store in a new folder (rig of zeroes), or the one that is there. Fails the test when it cannot. */
@@ -36,6 +37,7 @@ int rig_teardown(void **state);
 int rig_do(struct rig *rig, struct store_op *op);
 /* The same for several, all submitted at once. */
 void rig_do_all(struct rig *rig, struct store_op **ops, size_t count);
+void rig_turn(struct rig *rig);         /* lets the loop run for a moment: to wait for what is no operation of rig_do */
 void *rig_op(enum store_op_kind kind); /* an operation for rig_do */
 
 /* One row of SQL run on the database file with the store closed: for breaking things and for counting what no query shows. */
