@@ -42,7 +42,7 @@ ENDPOINT = {
     "in_flight": 3456,
     "pacer": {"mode": "rate", "rate_per_min": 4567.0, "window": 5678, "concurrency": 6789, "limited_by": "rpm", "breaker": "closed", "next_at": None,
               "text": "300 a minute, set by root"},
-    "counts": {"calls": 12, "succeeded": 11, "transient": 1}, "tokens": tokens(1000), "cost": {"currency": "USD", "micros": 10190000}}
+    "counts": {"calls": 12, "succeeded": 11, "transient": 1}, "tokens": tokens(1000), "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0}}
 
 
 class FakeDaemon:
