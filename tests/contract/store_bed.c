@@ -87,3 +87,16 @@ int64_t bed_run(struct bed *bed, int64_t rows, int agents, int64_t capacity, str
     assert_int_equal(bed_do_free(bed, &make_commit(run, 1, NULL, NULL)->op), 0);
     return run;
 }
+
+void bed_check(struct bed *bed)
+{
+    struct store_reader *reader = NULL;
+    struct store_doctor *doctor = store_op_new(OP_DOCTOR, NULL, NULL);
+    doctor->is_full = true;
+    assert_int_equal(bed->ops->reader_open(bed->path, &reader, NULL), 0);
+    bed->ops->check(reader, doctor);
+    bed->ops->reader_close(reader);
+    if (doctor->op.code != 0 || strstr(buf_text(&doctor->ret_report), "\"ok\":false") != NULL)
+        fail_msg("the doctor: %s", buf_text(&doctor->ret_report));
+    store_op_free(&doctor->op);
+}

@@ -30,4 +30,7 @@ int64_t bed_run(struct bed *bed, int64_t rows, int agents, int64_t capacity, str
 /* Done, freed, and the code. */
 int bed_do_free(struct bed *bed, struct store_op *op);
 
+/* Fails the test when the doctor finds anything: counters, ledgers, leases, digests. */
+void bed_check(struct bed *bed);
+
 #endif

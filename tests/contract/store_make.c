@@ -100,3 +100,37 @@ struct store_settle *make_settle(const struct store_claim *claim, size_t from, s
     }
     return settle;
 }
+
+struct store_claim *make_lease(int64_t run, int max, const char *worker, int64_t ttl_ms, make_done *done, void *arg)
+{
+    struct store_claim *claim = store_op_new(OP_CLAIM, done, arg);
+    claim->run = run;
+    claim->max = max;
+    claim->worker = xstrdup(worker);
+    claim->ttl_ms = ttl_ms;
+    return claim;
+}
+
+struct store_verdicts *make_verdicts(const struct store_claim *claim, size_t from, size_t count, enum outcome_class class, const struct store_pool *pool,
+                                     make_done *done, void *arg)
+{
+    struct store_verdicts *verdicts = store_op_new(OP_VERDICTS, done, arg);
+    verdicts->lease = claim->ret_lease;
+    verdicts->ledger = pool == NULL ? 0 : pool->ledger;
+    verdicts->max_retries = 3;
+    verdicts->backoff_max_ms = 8000;
+    verdicts->seed = 4711;
+    verdicts->items = xcalloc(count, sizeof *verdicts->items);
+    verdicts->count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct leased_row *row = &claim->ret_rows[from + i];
+        struct verdict_item *item = &verdicts->items[i];
+        *item = (struct verdict_item){.class = class, .key = xstrdup(row->key)};
+        item->result = xstrdup("{\"reason\":\"same region, and the lightest load of those who speak the language\",\"decided_by\":\"worker\"}");
+        if (class == OUTCOME_SUCCEEDED)
+            item->agent = pool->agents.items[(size_t)row->assignment % pool->agents.count].id;
+        else
+            item->message = xstrdup("it did not work");
+    }
+    return verdicts;
+}

@@ -18,4 +18,9 @@ struct store_claim *make_claim(int64_t run, int max, make_done *done, void *arg)
 struct store_settle *make_settle(const struct store_claim *claim, size_t from, size_t count, enum settle_move move, enum outcome_class class,
                                  const struct store_pool *pool, make_done *done, void *arg);
 
+/* A claim of up to `max` rows by an outside worker; verdicts of one class on `count` rows of what it got, from `from` (no ledger where pool is NULL). */
+struct store_claim *make_lease(int64_t run, int max, const char *worker, int64_t ttl_ms, make_done *done, void *arg);
+struct store_verdicts *make_verdicts(const struct store_claim *claim, size_t from, size_t count, enum outcome_class class, const struct store_pool *pool,
+                                     make_done *done, void *arg);
+
 #endif
