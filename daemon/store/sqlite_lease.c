@@ -128,7 +128,8 @@ int sqlite_apply_lease_end(struct sqlite_store *store, struct store_op *op, bool
 }
 
 /* ---- LEASE_EXPIRE ---- */
-/* "a (lease 3), b (lease 7)": who was lost with the row alone, the first one first. */
+/* "a (lease 3), b (lease 7)": who was lost with the row alone, the first one first. These are the last who were lost with it at all: after the first
+ * loss it went to outside workers alone, and what the daemon itself lost was a call. */
 static int lost_workers(struct sqlite_store *store, int64_t assignment, struct buf *ret_names)
 {
     char *names[LEASE_LOST_ALONE_MAX];

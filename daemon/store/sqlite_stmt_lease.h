@@ -23,7 +23,7 @@
                             "not_before_ms = coalesce(?3, not_before_ms), goes_alone = max(goes_alone, ?4), lost_alone = lost_alone + ?5 "        \
                             "WHERE lease = ?1 AND state = 1")                                                                                     \
     X(STMT_LOST_ALONE_BY, "SELECT coalesce(l.worker, '?'), t.lease FROM attempt t LEFT JOIN lease l ON l.number = t.lease "                       \
-                          "WHERE t.assignment = ?1 AND t.class = ?2 AND t.call IS NULL AND coalesce(l.row_count, 1) = 1 ORDER BY t.n DESC LIMIT ?3") \
+                          "WHERE t.assignment = ?1 AND t.class = ?2 AND t.call IS NULL ORDER BY t.n DESC LIMIT ?3")                             \
     X(STMT_ROW_BY_KEY, "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, token_cap, id "             \
                        "FROM assignment WHERE run = ?1 AND key = ?2")                                                                             \
     X(STMT_ATTEMPT_OF_LEASE, "SELECT class FROM attempt WHERE assignment = ?1 AND lease = ?2 AND class IS NOT NULL LIMIT 1")                      \

@@ -301,29 +301,66 @@ static void test_fails_for_good(void **state)
     scene_end(&scene);
 }
 
-/* Every write and sync of a workload fails in its turn, with a full disk and with another error: nothing that was acked is lost, and nothing counts twice. */
-static void fail_nth(enum fault_call call, const char *suffix, int nth, int error_number, bool *ret_was_hit)
+/* Work on 30 rows in rounds, one operation after the other. How many rows were told to have succeeded. */
+static int64_t work_built_in(struct scene *scene)
 {
-    struct scene scene;
-    scene_begin(&scene, 30);
-    fault_vfs_arm(call, suffix, nth, false, error_number);
     int64_t acked = 0;
     for (int round = 0; round < 6; round++) {
-        struct store_claim *claim = make_claim(scene.run, 5, NULL, NULL);
-        if (front_do(&scene.front, &claim->op) == 0 && claim->ret_count > 0) {
-            struct store_settle *settle = settle_rows(&scene, claim);
-            assert_int_equal(front_do(&scene.front, &settle->op), 0); /* settles are never given up */
+        struct store_claim *claim = make_claim(scene->run, 5, NULL, NULL);
+        if (front_do(&scene->front, &claim->op) == 0 && claim->ret_count > 0) {
+            struct store_settle *settle = settle_rows(scene, claim);
+            assert_int_equal(front_do(&scene->front, &settle->op), 0); /* settles are never given up */
             for (size_t i = 0; i < settle->count; i++)
                 acked += settle->items[i].ret_verdict == VERDICT_DONE;
             store_op_free(&settle->op);
         }
         store_op_free(&claim->op);
     }
+    return acked;
+}
+
+/* The same by an outside worker, who repeats what it told, gives the fifth row of a lease back, and is lost with every other one. */
+static int64_t work_outside(struct scene *scene)
+{
+    int64_t acked = 0;
+    for (int round = 0; round < 6; round++) {
+        struct store_claim *claim = make_lease(scene->run, 5, "w", round % 2 == 0 ? 60000 : 1, NULL, NULL);
+        if (front_do(&scene->front, &claim->op) == 0 && claim->ret_count > 0) {
+            for (int time = 0; time < 2; time++) {
+                size_t count = claim->ret_count < 5 ? claim->ret_count : 4;
+                struct store_verdicts *verdicts = make_verdicts(claim, 0, count, OUTCOME_SUCCEEDED, &scene->pool, NULL, NULL);
+                assert_int_equal(front_do(&scene->front, &verdicts->op), 0); /* nor are verdicts */
+                for (size_t i = 0; i < count; i++) {
+                    assert_int_equal(verdicts->items[i].ret_verdict, time == 0 ? VERDICT_OF_SUCCEEDED : VERDICT_OF_DUPLICATE);
+                    acked += time == 0;
+                }
+                store_op_free(&verdicts->op);
+            }
+            struct store_lease_end *end = store_op_new(OP_LEASE_END, NULL, NULL);
+            end->lease = claim->ret_lease;
+            int code = front_do_free(&scene->front, &end->op);
+            assert_true(code == 0 || code == -GALLOC_LEASE_LOST);
+        }
+        store_op_free(&claim->op);
+        front_do_free(&scene->front, store_op_new(OP_LEASE_EXPIRE, NULL, NULL));
+    }
+    return acked;
+}
+
+/* Every write and sync of a workload fails in its turn, with a full disk and with another error: nothing that was acked is lost, and nothing counts twice. */
+static void fail_nth(int64_t (*work)(struct scene *scene), enum fault_call call, const char *suffix, int nth, int error_number, bool *ret_was_hit)
+{
+    struct scene scene;
+    scene_begin(&scene, 30);
+    fault_vfs_arm(call, suffix, nth, false, error_number);
+    int64_t acked = work(&scene);
     *ret_was_hit = fault_vfs_failures() > 0;
     fault_vfs_clear();
     scene_reopen(&scene);
     assert_int_equal(counts(&scene)[COUNT_STATE + ASSIGNMENT_SUCCEEDED], acked);
-    assert_int_equal(counts(&scene)[COUNT_CALLS] - counts(&scene)[COUNT_CLASS + OUTCOME_LOST], acked);
+    assert_int_equal(counts(&scene)[COUNT_CLASS + OUTCOME_SUCCEEDED], acked);
+    if (work == work_built_in)
+        assert_int_equal(counts(&scene)[COUNT_CALLS] - counts(&scene)[COUNT_CLASS + OUTCOME_LOST], acked);
     struct store_doctor *doctor = store_op_new(OP_DOCTOR, NULL, NULL);
     doctor->is_full = true;
     assert_int_equal(front_do(&scene.front, &doctor->op), 0);
@@ -333,24 +370,35 @@ static void fail_nth(enum fault_call call, const char *suffix, int nth, int erro
     scene_end(&scene);
 }
 
-static void test_fail_every_nth(void **state)
+static void fail_every_nth(int64_t (*work)(struct scene *scene))
 {
-    (void)state;
     static const int numbers[] = {ENOSPC, ENXIO};
     int hits = 0;
     for (size_t e = 0; e < ARRAY_COUNT(numbers); e++) {
         bool was_hit = true;
         for (int nth = 1; was_hit && nth <= 200; nth += nth < 20 ? 1 : 7) {
-            fail_nth(FAULT_WRITE, "-wal", nth, numbers[e], &was_hit);
+            fail_nth(work, FAULT_WRITE, "-wal", nth, numbers[e], &was_hit);
             hits += was_hit;
         }
         was_hit = true;
         for (int nth = 1; was_hit && nth <= 40; nth++) {
-            fail_nth(FAULT_SYNC, "-wal", nth, numbers[e], &was_hit);
+            fail_nth(work, FAULT_SYNC, "-wal", nth, numbers[e], &was_hit);
             hits += was_hit;
         }
     }
     assert_true(hits > 40);
+}
+
+static void test_fail_every_nth(void **state)
+{
+    (void)state;
+    fail_every_nth(work_built_in);
+}
+
+static void test_fail_every_nth_outside(void **state)
+{
+    (void)state;
+    fail_every_nth(work_outside);
 }
 
 int main(void)
@@ -360,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_group_commit),       cmocka_unit_test(test_lanes),        cmocka_unit_test(test_full_queue_and_close),
         cmocka_unit_test(test_commit_fails_once),  cmocka_unit_test(test_disk_full),    cmocka_unit_test(test_medium_fails),
         cmocka_unit_test(test_fails_for_good),     cmocka_unit_test(test_fail_every_nth),
+        cmocka_unit_test(test_fail_every_nth_outside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
