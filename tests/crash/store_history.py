@@ -83,7 +83,10 @@ def check_books(db, history):
                       "WHERE c.state IN (1, 2) GROUP BY a.run")
     held = table(db, "SELECT ledger, agent, held - base FROM ledger_agent WHERE held <> base")
     taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2")
-    for name, books, rows in (("state", counted, there), ("calls", calls, ended), ("held", held, taken)):
+    outside = table(db, "SELECT run, value FROM run_count WHERE kind = 97 AND value <> 0")
+    theirs = table(db, "SELECT a.run, count(*) FROM assignment a JOIN lease l ON l.number = a.lease WHERE a.state = 1 AND l.worker IS NOT NULL "
+                       "AND l.ended_at_ms IS NULL GROUP BY a.run")
+    for name, books, rows in (("outside", outside, theirs), ("state", counted, there), ("calls", calls, ended), ("held", held, taken)):
         history.duplicated += [f"{name} {key}: {books.get(key)} in the books, {rows.get(key)} there"
                                for key in books.keys() | rows.keys() if books.get(key) != rows.get(key)]
 

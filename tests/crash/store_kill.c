@@ -1,5 +1,5 @@
 /* Work for the crash tests of the store: makes runs, imports their parts, leases and settles them, all side by side, until RUNS runs are done or
- * somebody kills it. Every try is written to LOG before it is submitted, every answer when it came, a line and a write() each:
+ * somebody kills it. Every other batch of a run goes to an outside worker, who tells of it in one operation. Every try is written to LOG before it is submitted, every answer when it came, a line and a write() each:
  *   try part RUN PART | try settle ASSIGNMENT            what was asked for
  *   run RUN INDEX | part RUN PART | commit RUN | attempt ASSIGNMENT N LEASE | settle ASSIGNMENT AGENT      what was promised
  * A later start goes on with what stands. test_store_kill.py compares LOG with the database.
@@ -17,11 +17,12 @@
 #define PARTS 6
 #define CLAIM_ROWS 16
 #define RETRY_MS 5
+#define LEASE_TTL_MS 600000 /* longer than any test */
 
 struct work_run {
     int64_t id;
     struct store_pool pool;
-    bool is_claiming;
+    bool is_claiming, is_outside_next;
     int64_t left; /* rows not yet settled */
     struct loop_timer timer;
 };
@@ -115,6 +116,35 @@ static void on_settle(struct store_op *op)
     claim_next(run);
 }
 
+static void on_verdicts(struct store_op *op)
+{
+    struct store_verdicts *verdicts = CONTAINER_OF(op, struct store_verdicts, op);
+    struct work_run *run = op->arg;
+    for (size_t i = 0; op->code == 0 && i < verdicts->count; i++) {
+        if (verdicts->items[i].ret_verdict != VERDICT_OF_SUCCEEDED)
+            continue;
+        note("settle %lld %lld\n", (long long)verdicts->items[i].ret_assignment, (long long)verdicts->items[i].agent);
+        run->left--;
+    }
+    runs_done += op->code == 0 && run->left == 0;
+    store_op_free(op);
+    finish_when_done();
+    claim_next(run);
+}
+
+static void verdicts_tell(const struct store_claim *claim, struct work_run *run)
+{
+    struct store_verdicts *verdicts = make_verdicts(claim, 0, claim->ret_count, OUTCOME_SUCCEEDED, &run->pool, on_verdicts, run);
+    verdicts->backoff_max_ms = 2;
+    for (size_t i = 0; i < claim->ret_count; i++) {
+        int64_t assignment = claim->ret_rows[i].assignment;
+        if (claim->ret_rows[i].n == 1 && assignment % 13 == 0)
+            verdicts->items[i].class = assignment % 2 == 0 ? OUTCOME_TRANSIENT : OUTCOME_INVALID_ANSWER;
+        note("try settle %lld\n", (long long)assignment);
+    }
+    store_submit(front.store, &verdicts->op);
+}
+
 static void on_claim(struct store_op *op)
 {
     struct store_claim *claim = CONTAINER_OF(op, struct store_claim, op);
@@ -122,7 +152,10 @@ static void on_claim(struct store_op *op)
     run->is_claiming = false;
     for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++)
         note("attempt %lld %d %lld\n", (long long)claim->ret_rows[i].assignment, claim->ret_rows[i].n, (long long)claim->ret_lease);
-    for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++) {
+    bool is_outside = claim->worker != NULL;
+    if (op->code == 0 && is_outside && claim->ret_count > 0)
+        verdicts_tell(claim, run);
+    for (size_t i = 0; op->code == 0 && !is_outside && i < claim->ret_count; i++) {
         int64_t assignment = claim->ret_rows[i].assignment;
         enum settle_move move = assignment % 11 == 0 && claim->ret_rows[i].n == 1 ? MOVE_REASK
                                 : assignment % 13 == 0 && claim->ret_rows[i].n == 1 ? MOVE_PENDING
@@ -146,7 +179,10 @@ static void claim_next(void *arg)
     if (run->is_claiming || run->left == 0)
         return;
     run->is_claiming = true;
-    store_submit(front.store, &make_claim(run->id, CLAIM_ROWS, on_claim, NULL)->op);
+    run->is_outside_next = !run->is_outside_next;
+    struct store_claim *claim = run->is_outside_next ? make_lease(run->id, CLAIM_ROWS, "w", LEASE_TTL_MS, on_claim, NULL)
+                                                     : make_claim(run->id, CLAIM_ROWS, on_claim, NULL);
+    store_submit(front.store, &claim->op);
 }
 
 /* ---- making runs ---- */
@@ -219,8 +255,24 @@ static struct store_pool *pool_of(int64_t id)
     abort();
 }
 
+static void on_lease_end(struct store_op *op)
+{
+    store_op_free(op);
+}
+
+/* What a former life's outside worker had: it comes back for more, and gives back what it no longer knows. */
+static void leases_give_back(void)
+{
+    for (size_t i = 0; i < front.image.lease_count; i++) {
+        struct store_lease_end *end = store_op_new(OP_LEASE_END, on_lease_end, NULL);
+        end->lease = front.image.leases[i].lease;
+        store_submit(front.store, &end->op);
+    }
+}
+
 static void go_on(void)
 {
+    leases_give_back();
     for (size_t i = 0; i < front.image.run_count; i++) {
         const struct store_run *run = &front.image.runs[i];
         runs_made++;
