@@ -90,10 +90,11 @@ int64_t bed_run(struct bed *bed, int64_t rows, int agents, int64_t capacity, str
 
 void bed_check(struct bed *bed)
 {
+    atomic_bool ends_reads = false;
     struct store_reader *reader = NULL;
     struct store_doctor *doctor = store_op_new(OP_DOCTOR, NULL, NULL);
     doctor->is_full = true;
-    assert_int_equal(bed->ops->reader_open(bed->path, &reader, NULL), 0);
+    assert_int_equal(bed->ops->reader_open(bed->path, &ends_reads, &reader, NULL), 0);
     bed->ops->check(reader, doctor);
     bed->ops->reader_close(reader);
     if (doctor->op.code != 0 || strstr(buf_text(&doctor->ret_report), "\"ok\":false") != NULL)

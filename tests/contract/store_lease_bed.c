@@ -111,13 +111,14 @@ void scene_let_run_out(struct scene *scene, struct store_claim *claim)
 
 struct store_read *scene_read_key(struct scene *scene, enum store_query query, const char *key)
 {
+    atomic_bool ends_reads = false;
     struct store_reader *reader = NULL;
     struct store_read *read = store_op_new(OP_READ, NULL, NULL);
     read->query = query;
     read->run = scene->run;
     read->key = xstrdup(key);
     read->limit = 100;
-    assert_int_equal(scene->bed.ops->reader_open(scene->bed.path, &reader, NULL), 0);
+    assert_int_equal(scene->bed.ops->reader_open(scene->bed.path, &ends_reads, &reader, NULL), 0);
     while (scene->bed.ops->read(reader, read))
         continue;
     assert_int_equal(read->op.code, 0);

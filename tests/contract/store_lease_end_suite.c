@@ -156,6 +156,7 @@ static void test_restart(void **state)
         assert_string_equal(lease->worker, rows[i].worker);
         assert_int_equal(lease->ttl_ms, rows[i].ttl_ms);
         assert_int_equal(lease->left_ms, rows[i].left_ms);
+        assert_int_equal(lease->row_count, 2);
     }
     scene_check_states(&scene, 3, 6, 0, 0);
     scene_check_attempt(&scene, "K000001", 0, "open", "short", NULL);

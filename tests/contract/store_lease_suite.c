@@ -178,6 +178,27 @@ static void test_agent_full(void **state)
     scene_end(&scene);
 }
 
+/* Rows of a lease that nobody gets (their input is damaged) are settled like the built-in worker's. */
+static void test_settled_unseen(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_begin(&scene, engine, 3, 1, -1);
+    struct store_claim *claim = scene_lease(&scene, 3, "w1", 3);
+    for (size_t from = 0; from < 3; from += 2) {
+        struct store_settle *settle = make_settle(claim, from, from == 0 ? 2 : 1, MOVE_FAIL, OUTCOME_CORRUPT, NULL, NULL, NULL);
+        settle->is_outside = true;
+        for (size_t i = 0; i < settle->count; i++)
+            settle->items[i].has_call_result = false;
+        assert_int_equal(bed_do_free(&scene.bed, &settle->op), 0);
+        scene_check_states(&scene, 0, from == 0 ? 1 : 0, 0, from == 0 ? 2 : 3);
+        assert_int_equal(scene_renew(&scene, claim->ret_lease, 0, NULL), from == 0 ? 0 : -GALLOC_LEASE_LOST);
+    }
+    assert_int_equal(scene.bed.run.state, RUN_DONE);
+    store_op_free(&claim->op);
+    scene_end(&scene);
+}
+
 /* Takes the run's one row for the `times`th time and tells `class`; the clock has passed what it has to wait. Returns the last verdict. */
 static enum verdict tell_so_often(struct scene *scene, enum outcome_class class, int times)
 {
@@ -279,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_repeated),
         cmocka_unit_test(test_stale),
         cmocka_unit_test(test_agent_full),
+        cmocka_unit_test(test_settled_unseen),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_renew),
         cmocka_unit_test(test_give_back),
