@@ -60,7 +60,7 @@ static bool check_query(struct text_span query, struct request_fault *fault)
         const char *end = memchr(query.at, '&', query.len);
         size_t len = end ? (size_t)(end - query.at) : query.len;
         const char *equals = memchr(query.at, '=', len);
-        struct walk_string name = {query.at, equals ? (size_t)(equals - query.at) : len, false};
+        struct walk_string name = {.at = query.at, .len = equals ? (size_t)(equals - query.at) : len};
         bool is_known = len == 0;
         for (size_t i = 0; i < ARRAY_COUNT(known); i++)
             is_known |= walk_equals(name, known[i]);

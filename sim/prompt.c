@@ -115,7 +115,7 @@ static bool next_line(struct text_span *block, struct text_span *ret_line)
 /* The decoded string: in place when nothing has to be decoded. `out` has room. */
 static struct text_span decoded(struct walk_string string, struct buf *out)
 {
-    if (!string.has_escape)
+    if (string.escape_count == 0)
         return (struct text_span){string.at, string.len};
     size_t from = out->len;
     walk_decode(string, out);

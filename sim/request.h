@@ -62,7 +62,7 @@ static inline void reader_enter(struct request_reader *reader, const char *name,
                                 size_t len) /* into a member; leave it when all was well */
 {
     if (reader->path_count < JSON_DEPTH_MAX)
-        reader->path[reader->path_count++] = (struct walk_string){name, len, false};
+        reader->path[reader->path_count++] = (struct walk_string){.at = name, .len = len};
 }
 static inline void reader_leave(struct request_reader *reader)
 {

@@ -1,10 +1,10 @@
 /* See walk.h. Used for every request body and every line of a prompt. */
 #include "sim/walk.h"
 
+#include "base/bytes.h"
 #include "base/text.h"
 
 #include <ctype.h>
-#include <endian.h>
 
 bool walk_fail(struct walk *walk, const char *problem)
 {
@@ -52,31 +52,21 @@ bool walk_next(struct walk *walk, char close, bool is_first)
     return true;
 }
 
-/* How many of the eight bytes at `at` come before the first quote, backslash, control character or byte above 0x7f; 8:
- * all. (Mycroft's test for a zero byte. A borrow can mark a byte wrongly, but only above one that is marked rightly,
- * and the lowest is taken.) */
-static unsigned plain_bytes(const char *at)
+static bool skip_escape(struct walk *walk, struct walk_string *string)
 {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    word = le64toh(word);
-    uint64_t quote = word ^ (ones * '"'), back = word ^ (ones * '\\');
-    uint64_t marks = (((quote - ones) & ~quote) | ((back - ones) & ~back) | (word - ones * 0x20) | word) & highs;
-    return marks == 0 ? 8 : (unsigned)__builtin_ctzll(marks) / 8;
-}
-
-static bool skip_escape(struct walk *walk)
-{
+    static const bool is_plain[256] = {['"'] = true, ['n'] = true, ['\\'] = true, ['/'] = true,
+                                       ['b'] = true, ['f'] = true, ['r'] = true,  ['t'] = true};
     if (walk->end - walk->at < 2)
         return walk_fail(walk, "the text ends within a string");
-    char c = walk->at[1];
-    if (c != 'u') {
-        if (c != '"' && c != 'n' && c != '\\' && c != '/' && c != 'b' && c != 'f' && c != 'r' && c != 't')
-            return walk_fail(walk, "an unknown escape in a string");
+    string->escape_count++;
+    unsigned char c = (unsigned char)walk->at[1];
+    if (is_plain[c]) {
         walk->at += 2;
         return true;
     }
+    if (c != 'u')
+        return walk_fail(walk, "an unknown escape in a string");
+    string->has_unicode = true;
     for (int i = 2; i < 6; i++)
         if (walk->end - walk->at < 6 || !isxdigit((unsigned char)walk->at[i]))
             return walk_fail(walk, "\\u needs four hexadecimal digits");
@@ -88,32 +78,25 @@ bool walk_string(struct walk *walk, struct walk_string *ret_string)
 {
     if (walk_peek(walk) != '"')
         return walk_fail(walk, "a string is expected");
-    const char *from = ++walk->at;
-    bool has_escape = false, has_high = false;
-    for (;;) {
-        for (unsigned plain = 8; plain == 8 && walk->end - walk->at >= 8; walk->at += plain)
-            plain = plain_bytes(walk->at);
-        if (walk->at >= walk->end)
-            return walk_fail(walk, "the text ends within a string");
+    struct walk_string string = {.at = ++walk->at};
+    bool has_high = false;
+    while ((walk->at += bytes_plain_span(walk->at, (size_t)(walk->end - walk->at))) < walk->end && *walk->at != '"') {
         unsigned char c = (unsigned char)*walk->at;
-        if (c == '"')
-            break;
         if (c < 0x20)
             return walk_fail(walk, "a control character in a string");
-        if (c == '\\') {
-            has_escape = true;
-            if (!skip_escape(walk))
-                return false;
-            continue;
-        }
         has_high |= c >= 0x80;
-        walk->at++;
+        if (c != '\\')
+            walk->at++;
+        else if (!skip_escape(walk, &string))
+            return false;
     }
-    size_t len = (size_t)(walk->at - from);
-    if (has_high && !text_is_utf8(from, len))
+    if (walk->at >= walk->end)
+        return walk_fail(walk, "the text ends within a string");
+    string.len = (size_t)(walk->at - string.at);
+    if (has_high && !text_is_utf8(string.at, string.len))
         return walk_fail(walk, "a string is not UTF-8");
     walk->at++;
-    *ret_string = (struct walk_string){from, len, has_escape};
+    *ret_string = string;
     return true;
 }
 
@@ -274,38 +257,21 @@ static const char *decode_unicode(const char *at, const char *end, char **to)
     return at;
 }
 
-static char plain_escape(char c)
-{
-    switch (c) {
-    case 'n':
-        return '\n';
-    case 't':
-        return '\t';
-    case 'r':
-        return '\r';
-    case 'b':
-        return '\b';
-    case 'f':
-        return '\f';
-    default:
-        return c;
-    }
-}
-
 void walk_decode(struct walk_string string, struct buf *out)
 {
-    if (!string.has_escape) {
-        buf_add(out, string.at, string.len);
-        return;
-    }
+    static const char plain[256] = {['n'] = '\n', ['t'] = '\t', ['r'] = '\r', ['b'] = '\b',
+                                    ['f'] = '\f', ['"'] = '"',  ['\\'] = '\\', ['/'] = '/'};
     char *from = buf_reserve(out, string.len), *to = from; /* decoded is never longer */
     for (const char *at = string.at, *end = string.at + string.len; at < end;) {
-        if (*at != '\\') {
+        size_t len = bytes_plain_copy(to, at, (size_t)(end - at));
+        at += len;
+        to += len;
+        while (at < end && (unsigned char)*at >= 0x80)
             *to++ = *at++;
-        } else if (at[1] == 'u') {
+        if (at < end && *at == '\\' && at[1] == 'u') {
             at = decode_unicode(at, end, &to);
-        } else {
-            *to++ = plain_escape(at[1]);
+        } else if (at < end && *at == '\\') {
+            *to++ = plain[(unsigned char)at[1]];
             at += 2;
         }
     }
@@ -315,12 +281,13 @@ void walk_decode(struct walk_string string, struct buf *out)
 
 size_t walk_decoded_bytes(struct walk_string string)
 {
-    size_t bytes = string.len;
+    size_t bytes = string.len - string.escape_count;
     const char *end = string.at + string.len;
-    for (const char *at = string.at; string.has_escape && (at = memchr(at, '\\', (size_t)(end - at))) != NULL;) {
+    for (const char *at = string.at; string.has_unicode && (at = memchr(at, '\\', (size_t)(end - at))) != NULL;) {
         char text[8], *to = text;
         const char *next = at[1] == 'u' ? decode_unicode(at, end, &to) : at + 2;
-        bytes -= (size_t)(next - at) - (at[1] == 'u' ? (size_t)(to - text) : 1);
+        if (at[1] == 'u') /* both halves of a pair are counted */
+            bytes -= (size_t)(next - at) - (size_t)(to - text) - (size_t)(next - at) / 6;
         at = next;
     }
     return bytes;

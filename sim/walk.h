@@ -16,7 +16,8 @@ struct walk {
 struct walk_string {
     const char *at; /* behind the opening quote; borrowed from the source */
     size_t len;     /* up to the closing quote */
-    bool has_escape;
+    size_t escape_count; /* of two characters each, and those of \u */
+    bool has_unicode;    /* has escapes of \u */
 };
 
 static inline struct walk walk_of(const char *text, size_t len)

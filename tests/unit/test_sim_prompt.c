@@ -85,7 +85,7 @@ static void test_walk_string_at_every_offset(void **state)
         memcpy(text + 1 + len, "\\\"\"", 4);
         walk = walk_of(text, strlen(text));
         assert_true(walk_string(&walk, &string));
-        assert_true(string.has_escape && string.len == len + 2);
+        assert_true(string.escape_count == 1 && string.len == len + 2);
     }
 }
 
@@ -94,16 +94,20 @@ static void test_decode(void **state)
     (void)state;
     static const struct {
         const char *source, *text;
-    } rows[] = {{"plain", "plain"},
-                {"a\\nb\\t\\\"\\\\\\/", "a\nb\t\"\\/"},
-                {"\\u0041\\u00e9\\u20ac", "A\xc3\xa9\xe2\x82\xac"},
-                {"\\ud83d\\ude00!", "\xf0\x9f\x98\x80!"},
-                {"\\ud83d", "\xef\xbf\xbd"},
-                {"\\ude00x", "\xef\xbf\xbdx"}};
+    } rows[] = {{"\"plain\"", "plain"},
+                {"\"a\\nb\\t\\\"\\\\\\/\"", "a\nb\t\"\\/"},
+                {"\"\\n\\u0041\\u00e9\\u20ac\"", "\nA\xc3\xa9\xe2\x82\xac"},
+                {"\"\\ud83d\\ude00!\\b\\f\\r\"", "\xf0\x9f\x98\x80!\b\f\r"},
+                {"\"\\ud83d\"", "\xef\xbf\xbd"},
+                {"\"caf\xc3\xa9 \\\"\xc3\xa9\\\"\"", "caf\xc3\xa9 \"\xc3\xa9\""},
+                {"\"\\ude00x\"", "\xef\xbf\xbdx"}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct buf out = BUF_EMPTY;
-        struct walk_string string = {rows[i].source, strlen(rows[i].source), strchr(rows[i].source, '\\') != NULL};
+        struct walk walk = walk_of(rows[i].source, strlen(rows[i].source));
+        struct walk_string string;
+        assert_true(walk_string(&walk, &string));
         walk_decode(string, &out);
+        assert_int_equal(walk_decoded_bytes(string), strlen(rows[i].text));
         assert_string_equal(out.data, rows[i].text);
         buf_clear(&out);
     }
