@@ -35,10 +35,10 @@ struct retry_decision retry_decide(const struct retry_input *input, struct retry
         return (struct retry_decision){.action = RETRY_HOLD_TRANSIENT,
                                        .delay_ms = retry_jitter_ms(budget->failures, input->backoff_max_ms, rng),
                                        .is_late = budget->failures > 1};
-    case RULE_WAIT:
+    case RULE_WAIT: /* refused again, it may be refused for ever: it shall not go first each time, as the endpoint's canary */
         return (struct retry_decision){.action = RETRY_PENDING,
                                        .delay_ms = input->class == OUTCOME_UNAVAILABLE ? (int64_t)rng_range(rng, 500, 1000) : 0,
-                                       .is_late = budget->failures > 1};
+                                       .is_late = budget->failures > 1 || (input->class == OUTCOME_THROTTLED && input->n > 1)};
     case RULE_HOLD:
         return (struct retry_decision){.action = input->run_has_success ? RETRY_FAIL : RETRY_HOLD_REJECTED};
     case RULE_GIVEN_BACK:

@@ -31,6 +31,7 @@ struct retry_decision {
 /* Decides and moves the budget. `run_has_success` is about the run; `is_truncated` and `token_cap` (this attempt's) about an invalid answer. */
 struct retry_input {
     enum outcome_class class;
+    int32_t n; /* the attempt, from 1 */
     bool is_truncated, run_has_success;
     int64_t token_cap, backoff_max_ms;
 };

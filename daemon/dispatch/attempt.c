@@ -348,6 +348,7 @@ static void decide(struct attempt *attempt, struct settle_item *item, const stru
                                              [RETRY_HOLD_TRANSIENT] = MOVE_HOLD, [RETRY_HOLD_REJECTED] = MOVE_HOLD, [RETRY_PENDING] = MOVE_PENDING};
     const struct run_entry *run = attempt->run;
     struct retry_input input = {.class = item->class,
+                                .n = attempt->n,
                                 .is_truncated = verdict->is_truncated,
                                 .run_has_success = run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0,
                                 .token_cap = attempt->token_cap,
@@ -404,6 +405,7 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
     } else if (item->message != NULL && (row->rule == RULE_RETRY || item->class == OUTCOME_UNAVAILABLE)) {
         snprintf(d->last_problem, sizeof d->last_problem, "%.240s", item->message);
     }
+    refused_note(attempt, item->class);
     if (outcome_is_answer(item->class))
         held_confirm(endpoint, attempt->sent_us);
     if (item->hold == HOLD_REJECTED)

@@ -3,6 +3,7 @@
  *   pump.c      who may go now: claims rows ahead, starts attempts, gives unsent ones back
  *   attempt.c   one attempt: candidates, prompt, request, response, validation, decision
  *   call.c      one call, an attempt's or a test request's: sent, classified, priced, told to the pacer (call.h)
+ *   refused.c   refusals of a run in a row (refused.h)
  *   rest.c      an answer that comes in several calls (rest.h)
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
@@ -10,12 +11,13 @@
  *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
  *   log_size.c  what is told while the store's log is too long
- *   prompt.c    roster and loads; candidates.c: who may be named
+ *   prompt.c    roster and loads; candidates.c: who may be named (prompt.h)
  */
 #ifndef GALLOC_DISPATCH_DISPATCH_H
 #define GALLOC_DISPATCH_DISPATCH_H
 
 #include "base/log.h"
+#include "dispatch/prompt.h"
 #include "dispatch/work.h"
 
 struct run_notice {
@@ -128,20 +130,6 @@ bool pool_is_away(const struct pool_entry *pool, int64_t wall_ms, int64_t *ret_u
 
 /* probe.c */
 void probe_if_due(struct engine *engine, struct endpoint *endpoint);
-
-/* prompt.c, candidates.c */
-const char *pool_roster(struct pool_entry *pool);
-enum candidates_found { CANDIDATES_SOME, CANDIDATES_NONE_MATCHES, CANDIDATES_NO_CAPACITY, CANDIDATES_WAIT, CANDIDATES_AWAY };
-struct candidates {
-    struct agent_entry **agents; /* owned array of borrowed entries, in the prompt's order */
-    size_t count;
-    int64_t away_until_at_ms;    /* of CANDIDATES_AWAY: the first date at which one is back (wall) */
-};
-enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
-                                      struct candidates *ret_candidates);
-bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
-void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
-void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
 
 /* log_size.c */
 void log_size_look(struct engine *engine); /* once a second */

@@ -69,7 +69,7 @@ struct run_view {
     enum waiting_code waiting;
     const char *waiting_name; /* NULL: does not wait */
     int64_t waiting_until_at_ms; /* wall; 0: not known */
-    char waiting_text[256];
+    char waiting_text[1536]; /* with a key in it, three times */
     double progress;          /* 0 to 1 */
     int64_t done_count;       /* succeeded + failed + cancelled */
     double rate_per_min;      /* completions, present */

@@ -180,7 +180,7 @@ static void set_waiting(struct run_view *view, enum waiting_code code, int64_t u
 static void view_waiting(const struct run_entry *run, struct run_view *view, const struct engine *engine, struct pacer_now now)
 {
     const struct run_dispatch *d = run->dispatch;
-    char text[256];
+    char text[sizeof view->waiting_text];
     int64_t until;
     if (engine != NULL && engine->health != STORE_WELL) {
         set_waiting(view, WAITING_DISK, 0, engine->health_text);
@@ -197,9 +197,11 @@ static void view_waiting(const struct run_entry *run, struct run_view *view, con
         set_waiting(view, WAITING_OUTAGE, until, text);
     else if (strcmp(pacer.mode, "quota_day") == 0 || strcmp(pacer.limited_by, "rpd") == 0)
         set_waiting(view, WAITING_QUOTA_DAY, until, text);
-    else if (strcmp(pacer.mode, "blocked") == 0)
+    else if (strcmp(pacer.mode, "blocked") == 0) {
+        if (run_is_refused(run))
+            refused_text(run, text, sizeof text);
         set_waiting(view, WAITING_THROTTLED, until, text);
-    else if ((d->no_places_until_us > now.mono_us || d->away.count > 0) && d->in_flight == 0) {
+    } else if ((d->no_places_until_us > now.mono_us || d->away.count > 0) && d->in_flight == 0) {
         snprintf(text, sizeof text, "all free places are taken or their agents are away; see: gallocctl loads %s", run->info.run_id);
         set_waiting(view, WAITING_NO_PLACES, d->away.count > 0 ? d->away_until_at_ms : 0, text);
     } else if (d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)
@@ -244,7 +246,7 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
     view_waiting(run, view, run->endpoint->dispatch->engine, now);
     view->rate_per_min = 60 * eta_rate_per_second(&run->eta, now.mono_us / 1000);
     /* While nothing goes out nobody knows: what it waits for and until when is told instead of a false time. */
-    if (view->waiting == WAITING_NOT || view->waiting == WAITING_THROTTLED || view->waiting == WAITING_RETRY)
+    if (view->waiting == WAITING_NOT || (view->waiting == WAITING_THROTTLED && !run_is_refused(run)) || view->waiting == WAITING_RETRY)
         eta_answer(&run->eta, total - view->done_count, total, now.mono_us / 1000, &view->eta);
     struct pacer_view pacer;
     pacer_view(run->endpoint->pacer, now, &pacer);

@@ -6,6 +6,7 @@
 #include "core/retry.h"
 #include "core/template.h"
 #include "dispatch/engine.h"
+#include "dispatch/refused.h"
 #include "dispatch/rest.h"
 
 /* One attempt, from the lease to the settle. Owned by exactly one list or callback at a time: a run's ready list, a network call, a settle on its way. */
@@ -79,6 +80,7 @@ struct run_dispatch {
     struct template *template;  /* owned; parsed */
     struct buf system, system_json; /* the last prompt's system text, and that as a JSON string: the next one's is nearly always the same */
     bool sends_all;             /* no column is kept back */
+    struct refused refused;
     int reject_streak;          /* rejected alike in a row, while the run has no success */
     uint64_t reject_mark;       /* of the words they share */
     bool has_sweep;             /* a sweep of ours is with the store */

@@ -299,3 +299,19 @@ def test_what_is_unknown_of_all_calls_is_not_zero(world):
     assert done["cost"]["micros"] is None and done["cost"]["unknown_calls"] == 3
     assert daemon.api("GET", "/v1/endpoints/gemini").json["cost"]["micros"] is None
     assert "unknown (3 calls came without their usage" in daemon.ctl("status", run).stdout
+
+
+def test_who_alone_is_refused_for_ever_holds_up_nobody_and_is_named(world):
+    sim, daemon = world("--poison_keys", "K0003", "--poison_kind", "error_429", endpoint="time_scale = 0.02\nmax_in_flight = 1")
+    run = enqueue(daemon, 20)
+    told = wait_until(lambda: "in a row" in ((daemon.run(run)["waiting"] or {}).get("text") or "") and daemon.run(run), what="the status says that it is refused")
+    assert told["counts"]["succeeded"] == 19 and told["counts"]["failed"] == 0 and told["retries"]["spent"] == 0
+    assert told["state"] == "running" and told["waiting"]["code"] == "throttled" and told["eta"] is None  # nobody knows
+    since = attempts(daemon, run, "K0003")[0]["ended_at"]
+    assert since[:16] in told["waiting"]["text"] and f"gallocctl cancel {run} --key K0003" in told["waiting"]["text"]
+    called = [call["key"] for call in sim.record()]
+    assert called[:21].count("K0003") == 2, called  # refused again, it lets the others go first
+    assert set(classes(daemon, run, "K0003")) == {"throttled"}
+    daemon.ctl("cancel", run, "--key", "K0003")
+    done = daemon.wait_done(run)
+    assert done["counts"]["succeeded"] == 19 and done["counts"]["cancelled"] == 1

@@ -125,6 +125,11 @@ static void test_budgets_run_out(void **state)
         assert_in_range(decision.delay_ms, 0, 8000);
     }
     budget = (struct retry_budget){0};
+    input.class = OUTCOME_THROTTLED;
+    input.n = 1;
+    assert_false(retry_decide(&input, &budget, &rng).is_late);
+    input.n = 2;
+    assert_true(retry_decide(&input, &budget, &rng).is_late); /* and from the second refusal on */
     input.class = OUTCOME_TRANSIENT;
     assert_false(retry_decide(&input, &budget, &rng).is_late);
     assert_true(retry_decide(&input, &budget, &rng).is_late); /* from the second failure on behind those never tried */

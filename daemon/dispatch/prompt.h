@@ -1,0 +1,23 @@
+/* What a prompt says of the agents: the roster, and who may be named now with his load (prompt.c, candidates.c). Not for other rooms. */
+#ifndef GALLOC_DISPATCH_PROMPT_H
+#define GALLOC_DISPATCH_PROMPT_H
+
+#include "base/json_scan.h"
+#include "dispatch/registry.h"
+
+struct run_dispatch;
+
+const char *pool_roster(struct pool_entry *pool);
+enum candidates_found { CANDIDATES_SOME, CANDIDATES_NONE_MATCHES, CANDIDATES_NO_CAPACITY, CANDIDATES_WAIT, CANDIDATES_AWAY };
+struct candidates {
+    struct agent_entry **agents; /* owned array of borrowed entries, in the prompt's order */
+    size_t count;
+    int64_t away_until_at_ms;    /* of CANDIDATES_AWAY: the first date at which one is back (wall) */
+};
+enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
+                                      struct candidates *ret_candidates);
+bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
+void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
+void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
+
+#endif
