@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct store_ops *const engines[] = {&sqlite_ops};
-static const struct store_ops *engine;
-
 enum { ROWS = 4000 };
 static const atomic_bool never_ends;
 
@@ -74,7 +71,7 @@ static void test_steps(void **state)
 {
     (void)state;
     struct bed bed;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, ROWS, 1, -1, NULL);
     struct store_sweep *sweep = sweep_all(run, SWEEP_CANCEL);
     assert_true(step(&bed, &sweep->op, true));
@@ -97,7 +94,7 @@ static void test_undone_steps(void **state)
 {
     (void)state;
     struct bed bed;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, ROWS, 1, -1, NULL);
     struct store_sweep *sweep = sweep_all(run, SWEEP_CANCEL);
     assert_true(step(&bed, &sweep->op, false));
@@ -128,7 +125,7 @@ static void test_next_life(void **state)
     struct bed bed;
     int64_t *ids = NULL;
     size_t count = 0;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, ROWS, 1, -1, NULL);
     struct store_sweep *sweep = sweep_all(run, SWEEP_CANCEL);
     assert_true(step(&bed, &sweep->op, true));
@@ -158,7 +155,7 @@ static void test_not_done_before_the_sweep(void **state)
     (void)state;
     struct bed bed;
     struct store_pool pool;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, 900, 1, -1, &pool);
     for (int64_t left = 900; left > 0;) {
         struct store_claim *claim = make_claim(run, 900, NULL, NULL);
@@ -214,7 +211,7 @@ static void test_group(void **state)
     struct store_pool pool;
     struct store_commit commit;
     bool has_more;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, 10, 1, 5, &pool);
     struct store_claim *claim = make_claim(run, 10, NULL, NULL);
     assert_int_equal(bed_do(&bed, &claim->op), 0);
@@ -250,7 +247,7 @@ static void test_back_and_forth(void **state)
     struct store_pool pool;
     struct store_commit commit;
     bool has_more;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, 10, 1, 5, &pool);
     struct store_claim *claim = make_claim(run, 4, NULL, NULL);
     struct store_agent_set *set = agent_set(pool.id, pool.agents.items[0].agent_id, 3);
@@ -279,7 +276,7 @@ static void test_undone_create(void **state)
 {
     (void)state;
     struct bed bed;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     struct store_run_create *create = make_run(3, 5, NULL, NULL);
     create->idempotency_key = xstrdup("k");
     create->request_sha256 = xstrdup("r");
@@ -312,7 +309,7 @@ static void test_reader(void **state)
     struct store_reader *reader = NULL;
     struct store_commit commit;
     bool has_more;
-    bed_begin(&bed, engine);
+    bed_begin(&bed, bed_engine);
     int64_t run = bed_run(&bed, 5, 1, -1, NULL);
     assert_int_equal(bed.ops->reader_open(bed.path, &never_ends, &reader, NULL), 0);
     struct store_sweep *sweep = sweep_all(run, SWEEP_CANCEL);
@@ -349,10 +346,5 @@ int main(void)
         cmocka_unit_test(test_group),         cmocka_unit_test(test_back_and_forth),
         cmocka_unit_test(test_undone_create), cmocka_unit_test(test_reader),
     };
-    int failed = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine = engines[i];
-        failed += cmocka_run_group_tests_name(engine->name, tests, NULL, NULL);
-    }
-    return failed;
+    return bed_run_suite(tests, ARRAY_COUNT(tests));
 }

@@ -101,3 +101,38 @@ void bed_check(struct bed *bed)
         fail_msg("the doctor: %s", buf_text(&doctor->ret_report));
     store_op_free(&doctor->op);
 }
+
+int64_t bed_state_count(const struct bed *bed, enum assignment_state state)
+{
+    return bed->run.counts[COUNT_STATE + state];
+}
+
+void bed_check_states(const struct bed *bed, int64_t pending, int64_t leased, int64_t succeeded, int64_t failed)
+{
+    assert_int_equal(bed_state_count(bed, ASSIGNMENT_PENDING), pending);
+    assert_int_equal(bed_state_count(bed, ASSIGNMENT_LEASED), leased);
+    assert_int_equal(bed_state_count(bed, ASSIGNMENT_SUCCEEDED), succeeded);
+    assert_int_equal(bed_state_count(bed, ASSIGNMENT_FAILED), failed);
+}
+
+struct store_claim *bed_claim(struct bed *bed, int64_t run, int max)
+{
+    struct store_claim *claim = make_claim(run, max, NULL, NULL);
+    assert_int_equal(bed_do(bed, &claim->op), 0);
+    return claim;
+}
+
+/* ---- engines ---- */
+
+const struct store_ops *bed_engine;
+
+int bed_run_suite(const struct CMUnitTest *tests, size_t count)
+{
+    static const struct store_ops *const engines[] = {&sqlite_ops};
+    int failed = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
+        bed_engine = engines[i];
+        failed += _cmocka_run_group_tests(bed_engine->name, tests, count, NULL, NULL);
+    }
+    return failed;
+}

@@ -12,15 +12,12 @@
 
 #include <string.h>
 
-static const struct store_ops *const engines[] = {&sqlite_ops};
-static const struct store_ops *engine;
-
 /* ---- running out ---- */
 static void test_lost(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 6, 1, -1);
+    scene_begin(&scene, bed_engine, 6, 1, -1);
     struct store_claim *claim = scene_lease(&scene, 3, "w1", 3);
     assert_int_equal(scene_verdict(&scene, claim, 0, OUTCOME_SUCCEEDED), VERDICT_OF_SUCCEEDED);
     clock_fake_advance_ms(TTL_MS - 1);
@@ -53,7 +50,7 @@ static void test_goes_alone(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 6, 1, -1);
+    scene_begin(&scene, bed_engine, 6, 1, -1);
     struct store_claim *first = scene_lease(&scene, 1, "w1", 1), *second = scene_lease(&scene, 1, "w1", 1);
     struct store_verdicts *later = scene_judge(&scene, first, 0, 1, OUTCOME_TRANSIENT);
     assert_true(later->items[0].ret_retry_after_ms < TTL_MS); /* so it is due before the second is lost */
@@ -77,7 +74,7 @@ static void test_poison(void **state)
     (void)state;
     static const char *const workers[] = {"anna", "bob", "cy"};
     struct scene scene;
-    scene_begin(&scene, engine, 2, 1, -1);
+    scene_begin(&scene, bed_engine, 2, 1, -1);
     scene_let_run_out(&scene, scene_lease(&scene, 2, "zoe", 2)); /* together: not counted against either */
     struct store_claim *first = scene_lease(&scene, 5, "dora", 1), *second = scene_lease(&scene, 5, "dora", 1);
     assert_int_equal(scene_give_back(&scene, first->ret_lease, NULL), 0); /* not lost */
@@ -117,7 +114,7 @@ static void test_lost_in_pieces(void **state)
     (void)state;
     enum { LEASES = LIMIT_SWEEP_ROWS / LIMIT_LEASE_ROWS + 1 };
     struct scene scene;
-    scene_begin(&scene, engine, (int64_t)LEASES * LIMIT_LEASE_ROWS, 1, -1);
+    scene_begin(&scene, bed_engine, (int64_t)LEASES * LIMIT_LEASE_ROWS, 1, -1);
     for (int i = 0; i < LEASES; i++)
         store_op_free(&scene_lease(&scene, LIMIT_LEASE_ROWS, "w1", LIMIT_LEASE_ROWS)->op);
     clock_fake_advance_ms(TTL_MS);
@@ -140,7 +137,7 @@ static void test_restart(void **state)
     static const struct { const char *worker; int64_t ttl_ms, left_ms; } rows[] = {{"short", 5000, 5000}, {"long", 40000, 30000}, {"longer", 100000, 61000}};
     struct scene scene;
     struct store_claim *claims[3];
-    scene_begin(&scene, engine, 9, 1, -1);
+    scene_begin(&scene, bed_engine, 9, 1, -1);
     for (size_t i = 0; i < 3; i++) {
         claims[i] = make_lease(scene.run, 2, rows[i].worker, rows[i].ttl_ms, NULL, NULL);
         assert_int_equal(bed_do(&scene.bed, &claims[i]->op), 0);
@@ -180,7 +177,7 @@ static void test_clock_jumps(void **state)
     (void)state;
     static const int64_t jumps_ms[] = {86400000, -86400000};
     struct scene scene;
-    scene_begin(&scene, engine, 1, 1, -1);
+    scene_begin(&scene, bed_engine, 1, 1, -1);
     for (size_t i = 0; i < ARRAY_COUNT(jumps_ms); i++) {
         struct store_claim *claim = scene_lease(&scene, 1, "w1", 1);
         clock_fake(clock_mono_us() + (TTL_MS - 1) * 1000, clock_wall_ms() + jumps_ms[i]);
@@ -198,7 +195,7 @@ static void test_cancelled(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 4, 1, -1);
+    scene_begin(&scene, bed_engine, 4, 1, -1);
     struct store_claim *claim = scene_lease(&scene, 3, "w1", 3), *built_in = make_claim(scene.run, 1, NULL, NULL);
     assert_int_equal(bed_do(&scene.bed, &built_in->op), 0);
     assert_int_equal(scene_verdict(&scene, claim, 0, OUTCOME_SUCCEEDED), VERDICT_OF_SUCCEEDED);
@@ -227,7 +224,7 @@ static void test_kept(void **state)
     enum { LEASES = 40 };
     struct scene scene;
     struct store_claim *claims[LEASES];
-    scene_begin(&scene, engine, LEASES + 3, 1, -1);
+    scene_begin(&scene, bed_engine, LEASES + 3, 1, -1);
     for (size_t i = 0; i < LEASES; i++) {
         claims[i] = scene_lease(&scene, 1, "w1", 1);
         assert_int_equal(scene_verdict(&scene, claims[i], 0, OUTCOME_SUCCEEDED), VERDICT_OF_SUCCEEDED);
@@ -256,7 +253,7 @@ static void test_rollback(void **state)
     (void)state;
     struct scene scene;
     bool has_more;
-    scene_begin(&scene, engine, 6, 1, 2);
+    scene_begin(&scene, bed_engine, 6, 1, 2);
     struct store_claim *claim = scene_lease(&scene, 3, "w1", 3), *second = make_lease(scene.run, 2, "w2", 1000, NULL, NULL);
     struct store_verdicts *verdicts = make_verdicts(claim, 0, 3, OUTCOME_SUCCEEDED, &scene.pool, NULL, NULL);
     struct store_lease_expire *due = store_op_new(OP_LEASE_EXPIRE, NULL, NULL);
@@ -299,10 +296,5 @@ int main(void)
         cmocka_unit_test(test_kept),
         cmocka_unit_test(test_rollback),
     };
-    int failed = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine = engines[i];
-        failed += cmocka_run_group_tests_name(engine->name, tests, NULL, NULL);
-    }
-    return failed;
+    return bed_run_suite(tests, ARRAY_COUNT(tests));
 }

@@ -12,15 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct store_ops *const engines[] = {&sqlite_ops};
-static const struct store_ops *engine;
-
 /* ---- taking ---- */
 static void test_taken(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, LIMIT_LEASE_ROWS + 50, 1, -1);
+    scene_begin(&scene, bed_engine, LIMIT_LEASE_ROWS + 50, 1, -1);
     struct store_claim *most = scene_lease(&scene, 5000, "w1", LIMIT_LEASE_ROWS), *rest = scene_lease(&scene, 10, "w2", 10);
     assert_true(rest->ret_lease > most->ret_lease);
     assert_string_equal(rest->ret_rows[0].key, "K001001");
@@ -40,7 +37,7 @@ static void test_max_bytes(void **state)
     (void)state;
     static const struct { int64_t max_bytes; size_t count; } rows[] = {{1, 1}, {107, 1}, {213, 1}, {214, 2}, {321, 3}, {400, 3}, {0, 5}};
     struct scene scene;
-    scene_begin(&scene, engine, 20, 1, -1);
+    scene_begin(&scene, bed_engine, 20, 1, -1);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct store_claim *claim = make_lease(scene.run, 5, "w", TTL_MS, NULL, NULL);
         claim->max_bytes = rows[i].max_bytes;
@@ -57,7 +54,7 @@ static void test_verdicts_to_done(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 4, 2, -1);
+    scene_begin(&scene, bed_engine, 4, 2, -1);
     struct store_claim *claim = scene_lease(&scene, 10, "w1", 4);
     struct store_verdicts *well = scene_judge(&scene, claim, 0, 2, OUTCOME_SUCCEEDED);
     assert_true(well->ret_run == scene.run && well->ret_left_count == 2);
@@ -95,7 +92,7 @@ static void test_repeated(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 3, 1, -1);
+    scene_begin(&scene, bed_engine, 3, 1, -1);
     struct store_claim *claim = scene_lease(&scene, 3, "w1", 3);
     struct store_verdicts *twice = make_verdicts(claim, 0, 2, OUTCOME_TRANSIENT, &scene.pool, NULL, NULL);
     free(twice->items[1].key);
@@ -128,7 +125,7 @@ static void test_stale(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 8, 1, -1);
+    scene_begin(&scene, bed_engine, 8, 1, -1);
     struct store_claim *lost = scene_lease(&scene, 2, "w1", 2), *back = make_lease(scene.run, 2, "w2", 2 * TTL_MS, NULL, NULL);
     assert_int_equal(bed_do(&scene.bed, &back->op), 0);
     clock_fake_advance_ms(TTL_MS);
@@ -162,7 +159,7 @@ static void test_agent_full(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 3, 1, 2);
+    scene_begin(&scene, bed_engine, 3, 1, 2);
     struct store_claim *claim = scene_lease(&scene, 3, "w1", 3);
     struct store_verdicts *verdicts = scene_judge(&scene, claim, 0, 3, OUTCOME_SUCCEEDED);
     assert_int_equal(verdicts->items[1].ret_verdict, VERDICT_OF_SUCCEEDED);
@@ -225,11 +222,11 @@ static void test_budgets(void **state)
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct scene scene;
-        scene_begin(&scene, engine, 1, 1, -1);
+        scene_begin(&scene, bed_engine, 1, 1, -1);
         assert_int_equal(tell_so_often(&scene, rows[i].class, rows[i].times - 1), rows[i].before);
         scene_check_states(&scene, 1, 0, 0, 0);
         scene_end(&scene);
-        scene_begin(&scene, engine, 1, 1, -1);
+        scene_begin(&scene, bed_engine, 1, 1, -1);
         assert_int_equal(tell_so_often(&scene, rows[i].class, rows[i].times), VERDICT_OF_FAILED);
         scene_check_states(&scene, 0, 0, 0, 1);
         assert_int_equal(scene.bed.run.counts[COUNT_RETRIES], rows[i].retries);
@@ -244,7 +241,7 @@ static void test_renew(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 2, 1, -1);
+    scene_begin(&scene, bed_engine, 2, 1, -1);
     struct store_claim *claim = scene_lease(&scene, 1, "w1", 1);
     int64_t ttl_ms = 0;
     clock_fake_advance_ms(TTL_MS - 1);
@@ -273,7 +270,7 @@ static void test_give_back(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 5, 1, -1);
+    scene_begin(&scene, bed_engine, 5, 1, -1);
     struct store_claim *claim = scene_lease(&scene, 4, "w1", 4);
     assert_int_equal(scene_verdict(&scene, claim, 1, OUTCOME_SUCCEEDED), VERDICT_OF_SUCCEEDED);
     int64_t count = 0;
@@ -305,10 +302,5 @@ int main(void)
         cmocka_unit_test(test_renew),
         cmocka_unit_test(test_give_back),
     };
-    int failed = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
-        engine = engines[i];
-        failed += cmocka_run_group_tests_name(engine->name, tests, NULL, NULL);
-    }
-    return failed;
+    return bed_run_suite(tests, ARRAY_COUNT(tests));
 }

@@ -54,6 +54,8 @@ SAMPLES = [
     ("floors", {"daemon/api/a.c": c("#include <json-c/json.h>\n")}, "daemon/api/a.c:2", {"base/json.c": c("#include <json-c/json.h>\n")}),
     ("floors", {"daemon/api/a.c": c('#include "nowhere.h"\n')}, "daemon/api/a.c:2", {"daemon/api/a.c": c("#include <stdio.h>\n")}),
     ("sizes", {"base/a.c": c("int x;\n" * 500)}, "base/a.c:501", {"base/a.c": c("int x;\n" * 499)}),
+    ("sizes", {"tests/unit/test_a.c": c("int x;\n" * 500)}, "tests/unit/test_a.c:501", {"tests/unit/test_a.c": c("int x;\n" * 499)}),
+    ("sizes", {"tests/e2e/test_a.py": "x = 1\n" * 501}, "tests/e2e/test_a.py:501", {"tests/e2e/test_a.py": "x = 1\n" * 500}),
     ("sizes", {"base/a.h": c("int x;\n" * 150)}, "base/a.h:151", {"base/a.h": c("int x;\n" * 149)}),
     ("sizes", {"base/a.c": c("int f(void)\n{\n" + "    g();\n" * 58 + "}\n")}, "base/a.c:2",
      {"base/a.c": c("int f(void)\n{\n" + "    g();\n" * 57 + "}\n")}),

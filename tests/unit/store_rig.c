@@ -316,6 +316,32 @@ enum settle_verdict rig_hold(struct rig *rig, const struct store_claim *claim, c
     return settle_all(rig, claim, &like, NULL, message);
 }
 
+void rig_seat(struct rig *rig, int64_t run, int64_t *ret_ledger, int64_t *ret_agent)
+{
+    struct store_run now;
+    rig_show(rig, run, &now);
+    *ret_ledger = now.ledger;
+    char *sql = xasprintf("SELECT min(id) FROM agent WHERE pool = %lld", (long long)now.pool);
+    *ret_agent = rig_number(rig, sql);
+    free(sql);
+    store_run_clear(&now);
+}
+
+int64_t rig_mixed_run(struct rig *rig, int count)
+{
+    int64_t run = rig_full_run(rig, "mixed", 2, 50, count), ledger = 0, agent = 0;
+    rig_seat(rig, run, &ledger, &agent);
+    struct store_claim *claim = rig_claim(rig, run, 3);
+    rig_succeed(rig, claim, ledger, agent);
+    store_op_free(&claim->op);
+    claim = rig_claim(rig, run, 2);
+    rig_fail(rig, claim, OUTCOME_REJECTED, "blocked: safety", 400);
+    store_op_free(&claim->op);
+    claim = rig_claim(rig, run, 1);
+    store_op_free(&claim->op);
+    return run;
+}
+
 /* ---- reading ---- */
 struct store_read *rig_read(struct rig *rig, enum store_query query, int64_t run, int64_t after, int32_t limit)
 {

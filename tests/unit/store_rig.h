@@ -61,6 +61,11 @@ enum settle_verdict rig_succeed(struct rig *rig, const struct store_claim *claim
 enum settle_verdict rig_fail(struct rig *rig, const struct store_claim *claim, enum outcome_class class, const char *message, int32_t http_status);
 enum settle_verdict rig_hold(struct rig *rig, const struct store_claim *claim, const char *message);
 
+/* The ledger of a run and its first agent. */
+void rig_seat(struct rig *rig, int64_t run, int64_t *ret_ledger, int64_t *ret_agent);
+/* A run of `rows` rows: 3 succeeded, 2 failed, 1 leased, the rest pending. */
+int64_t rig_mixed_run(struct rig *rig, int count);
+
 /* ---- reading ---- */
 struct store_read *rig_read(struct rig *rig, enum store_query query, int64_t run, int64_t after, int32_t limit); /* done with code 0 */
 struct store_read *rig_read_key(struct rig *rig, enum store_query query, int64_t run, const char *key);          /* whatever its code */

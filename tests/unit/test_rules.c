@@ -1,4 +1,4 @@
-/* The rules of core: states, budgets, breaker, pace, allocation, ETA. One row or step a rule; each fails when its rule is broken. */
+/* The rules of core: states, budgets, allocation, prices, ETA. One row or step a rule; each fails when its rule is broken. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "core/alloc.h"
 #include "core/eta.h"
-#include "core/pacer.h"
 #include "core/price.h"
 #include "core/retry.h"
 #include "core/state.h"
@@ -142,274 +141,6 @@ static void test_budgets_run_out(void **state)
     assert_in_range(longest, 7000, 7999);
 }
 
-static void test_breaker(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, 1);
-    struct breaker b = {0};
-    bool strikes;
-    for (int i = 0; i < 5; i++)
-        assert_false(breaker_failure(&b, 1000 + i, 500 + i, 0, true, &rng));
-    assert_false(breaker_success(&b, 1010, 400, BREAKER_SUCCEEDED, &strikes)); /* sent before the first failure: ends no row */
-    assert_true(breaker_failure(&b, 1020, 510, 0, true, &rng));
-    assert_true(b.is_open);
-    assert_false(breaker_wants_probe(&b, 1500));
-    assert_true(breaker_wants_probe(&b, 2121));
-    assert_false(breaker_test_failure(&b, 2200, &rng));
-    assert_in_range(b.next_probe_ms - 2200, 1800, 2200);
-    assert_false(breaker_success(&b, 2300, 900, BREAKER_SUCCEEDED, &strikes)); /* sent before the opening: closes nothing */
-    assert_true(b.is_open);
-    assert_true(breaker_success(&b, 4500, 4200, BREAKER_TEST_WELL, &strikes));
-    assert_false(b.is_open);
-
-    b = (struct breaker){0}; /* a success sent within the row ends it */
-    for (int i = 0; i < 5; i++)
-        breaker_failure(&b, 1000, 500, 0, true, &rng);
-    breaker_success(&b, 1001, 600, BREAKER_SUCCEEDED, &strikes);
-    assert_false(breaker_failure(&b, 1002, 700, 0, true, &rng));
-    b = (struct breaker){0}; /* assignments that failed before do not count; failures of one connection count once */
-    for (int i = 0; i < 20; i++) {
-        assert_false(breaker_failure(&b, 1000, 500, 0, false, &rng));
-        assert_false(breaker_failure(&b, 1000, 500, 40001, true, &rng));
-    }
-    assert_true(breaker_test_failure(&b, 1100, &rng)); /* a failed test request opens at once */
-}
-
-static void test_breaker_strikes_and_brownout(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, 1);
-    struct breaker b = {0};
-    bool strikes = false;
-    for (int round = 0; round < 3; round++) {
-        for (int i = 0; i < 6; i++)
-            breaker_failure(&b, 1000 + round * 5000, 900 + round * 5000, 0, true, &rng);
-        assert_true(b.is_open);
-        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, BREAKER_TEST_WELL, &strikes);
-        assert_int_equal(strikes, round == 2);
-    }
-    b = (struct breaker){0};
-    for (int round = 0; round < 6; round++) { /* an assignment that succeeds in between begins the count anew */
-        for (int i = 0; i < 6; i++)
-            breaker_failure(&b, 1000 + round * 5000, 900 + round * 5000, 0, true, &rng);
-        breaker_success(&b, 3000 + round * 5000, 2500 + round * 5000, BREAKER_TEST_WELL, &strikes);
-        assert_int_equal(strikes, round == 5);
-        if (round == 1)
-            assert_false(breaker_success(&b, 3100 + round * 5000, 3050 + round * 5000, BREAKER_SUCCEEDED, &strikes));
-    }
-    b = (struct breaker){0};
-    assert_int_equal(breaker_max_retries(&b, 0, 3), 3);
-    for (int i = 0; i < 6; i++) /* 1 - .98^6 = .114 */
-        breaker_first_attempt(&b, 1000, true);
-    assert_int_equal(breaker_max_retries(&b, 1001, 3), 12);
-    for (int i = 0; i < 200; i++)
-        breaker_first_attempt(&b, 2000, false);
-    assert_int_equal(breaker_max_retries(&b, 500000, 3), 12); /* ten minutes after it was ill */
-    assert_int_equal(breaker_max_retries(&b, 1000 + 700000, 3), 3);
-}
-
-/* Opens by count and closes by its first probe, as round `n` of the rounds that make strikes. True: the strikes are full. */
-static bool strike(struct breaker *b, int64_t round, struct rng *rng)
-{
-    bool strikes;
-    for (int i = 0; i < 6; i++)
-        breaker_failure(b, 1000 + round * 5000, 900 + round * 5000, 0, true, rng);
-    assert_true(b->is_open);
-    breaker_success(b, 3000 + round * 5000, 2500 + round * 5000, BREAKER_TEST_WELL, &strikes);
-    return strikes;
-}
-
-static void test_strikes_end_by_an_assignment_that_succeeds_alone(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, 1);
-    struct breaker b = {0};
-    bool strikes;
-    for (int round = 0; round < 2; round++) {
-        assert_false(strike(&b, round, &rng));
-        breaker_success(&b, 3100 + round * 5000, 3050 + round * 5000, BREAKER_ANSWERED, &strikes); /* of no use, or a full agent */
-    }
-    assert_true(strike(&b, 2, &rng));
-}
-
-static void test_failures_of_the_outage_before_begin_no_new_row(void **state)
-{
-    (void)state;
-    struct rng rng;
-    rng_seed(&rng, 1);
-    struct breaker b = {0};
-    assert_false(strike(&b, 0, &rng));
-    for (int i = 0; i < 20; i++)
-        assert_false(breaker_failure(&b, 3500, 2990, 0, true, &rng)); /* sent before it closed at 3000 */
-    for (int i = 0; i < 5; i++)
-        assert_false(breaker_failure(&b, 3600, 3000, 0, true, &rng));
-    breaker_resume(&b, 4000);
-    for (int i = 0; i < 20; i++)
-        assert_false(breaker_failure(&b, 4100, 3999, 0, true, &rng)); /* nor of what was before an operator resumed it */
-    for (int i = 0; i < 6; i++)
-        assert_int_equal(breaker_failure(&b, 4200, 4000, 0, true, &rng), i == 5);
-}
-
-static struct pacer_now at(int64_t us)
-{
-    return (struct pacer_now){.mono_us = us, .wall_ms = 1795448640000 + us / 1000};
-}
-
-static void test_configured_limit(void **state)
-{
-    (void)state;
-    struct pacer_limits limits = {.rpm = 60, .max_in_flight = 1000, .time_scale = 1};
-    struct pacer *pacer = pacer_new(&limits, 1);
-    int64_t sent[1000], now_us = 1000000, count = 0;
-    while (now_us < 200000000 && count < 1000) {
-        struct pacer_answer answer = pacer_ask(pacer, at(now_us), 100, 0, false, false);
-        if (answer.wait == PACER_GO) {
-            pacer_sent(pacer, at(now_us), 100);
-            sent[count++] = now_us;
-        } else {
-            assert_int_equal(answer.wait, PACER_LIMIT_RPM);
-            assert_true(answer.wait_us > 0);
-            now_us += answer.wait_us;
-        }
-    }
-    assert_in_range(count, 180, 240);
-    for (int64_t i = 60; i < count; i++)
-        assert_true(sent[i] - sent[i - 60] > 60000000); /* never more than 60 in any 60 s */
-    pacer_free(pacer);
-}
-
-static struct pacer_outcome outcome_of(enum outcome_class class, int64_t sent_us)
-{
-    return (struct pacer_outcome){.class = class, .sent_us = sent_us, .latency_us = 1000, .is_first_attempt = true, .retry_after_ms = -1, .quota_value = -1, .tokens = -1};
-}
-
-static void test_hint_and_canary(void **state)
-{
-    (void)state;
-    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
-    struct pacer *pacer = pacer_new(&limits, 3);
-    struct pacer_change change;
-    for (int i = 0; i < 20; i++)
-        pacer_sent(pacer, at(1000000 + i), 10);
-    struct pacer_outcome refused = outcome_of(OUTCOME_THROTTLED, 1000019);
-    refused.retry_after_ms = 7000;
-    pacer_outcome(pacer, at(1100000), &refused, &change);
-    assert_true(change.blocked);
-    struct pacer_answer answer = pacer_ask(pacer, at(1200000), 10, 5, false, false);
-    assert_int_equal(answer.wait, PACER_BLOCKED);
-    assert_in_range(answer.wait_us, 6900000, 7100000);
-    int64_t later = 1200000 + answer.wait_us;
-    assert_int_equal(pacer_ask(pacer, at(later), 10, 0, false, false).wait, PACER_GO);
-    pacer_sent(pacer, at(later), 10);
-    assert_int_equal(pacer_ask(pacer, at(later + 1), 10, 1, false, false).wait, PACER_BLOCKED); /* one canary at a time */
-    struct pacer_outcome well = outcome_of(OUTCOME_SUCCEEDED, later);
-    pacer_outcome(pacer, at(later + 1000), &well, &change);
-    assert_int_equal(pacer_ask(pacer, at(later + 1000), 10, 0, false, false).wait, PACER_GO);
-    struct pacer_view view;
-    pacer_view(pacer, at(later + 1000), &view);
-    assert_true(view.rate_per_min > 0); /* a rate is learned; it binds adaptive runs alone */
-    pacer_free(pacer);
-}
-
-/* The endpoint's own test request is held to the block like any call, is the canary after it, and never leaves the block without one. */
-static void test_test_request_and_block(void **state)
-{
-    (void)state;
-    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
-    struct pacer *pacer = pacer_new(&limits, 3);
-    struct pacer_change change;
-    assert_int_equal(pacer_ask_test(pacer, at(500000)), 0);
-    pacer_sent(pacer, at(1000000), 10);
-    struct pacer_outcome refused = outcome_of(OUTCOME_THROTTLED, 1000000);
-    pacer_outcome(pacer, at(1100000), &refused, &change);
-    assert_true(pacer_ask_test(pacer, at(1200000)) > 500000);
-    /* One that an operator sends all the same changes nothing, however it ends. */
-    static const enum outcome_class ends[] = {OUTCOME_THROTTLED, OUTCOME_UNAVAILABLE, OUTCOME_LOST};
-    for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
-        int64_t sent_us = 1300000 + (int64_t)i;
-        pacer_sent(pacer, at(sent_us), 10);
-        struct pacer_outcome test = outcome_of(ends[i], sent_us);
-        test.is_test = true;
-        pacer_outcome(pacer, at(sent_us + 1000), &test, &change);
-    }
-    assert_true(pacer_is_open(pacer)); /* the failed ones opened the breaker; its probe answers */
-    struct pacer_outcome probe = outcome_of(OUTCOME_THROTTLED, 1350000);
-    probe.is_test = true;
-    pacer_outcome(pacer, at(1351000), &probe, &change);
-    assert_true(change.closed);
-    int64_t now_us = 2400000;
-    assert_int_equal(pacer_ask(pacer, at(now_us), 10, 0, false, false).wait, PACER_GO);
-    /* Refused again and again, each block is longer than the one before. */
-    int64_t last_us = 0;
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(pacer_ask_test(pacer, at(now_us)), 0);
-        pacer_sent(pacer, at(now_us), 10);
-        assert_int_equal(pacer_ask_test(pacer, at(now_us + 1)), -1);
-        struct pacer_outcome test = outcome_of(OUTCOME_THROTTLED, now_us);
-        test.is_test = true;
-        pacer_outcome(pacer, at(now_us + 1000), &test, &change);
-        int64_t wait_us = pacer_ask_test(pacer, at(now_us + 1000));
-        assert_true(wait_us > last_us + last_us / 2);
-        last_us = wait_us;
-        now_us += 1000 + wait_us;
-    }
-    /* A canary that tells nothing lets the next one go. */
-    pacer_sent(pacer, at(now_us), 10);
-    struct pacer_outcome lost = outcome_of(OUTCOME_LOST, now_us);
-    lost.is_test = true;
-    pacer_outcome(pacer, at(now_us + 1000), &lost, &change);
-    assert_int_equal(pacer_ask_test(pacer, at(now_us + 1000)), 0);
-    pacer_free(pacer);
-}
-
-static void test_quota_day(void **state)
-{
-    (void)state;
-    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
-    struct pacer *pacer = pacer_new(&limits, 3);
-    struct pacer_change change;
-    int64_t now_us = 1000000;
-    static const int64_t waits_s[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
-    for (size_t i = 0; i < ARRAY_COUNT(waits_s); i++) {
-        pacer_sent(pacer, at(now_us), 10);
-        struct pacer_outcome refused = outcome_of(OUTCOME_QUOTA_DAY, now_us);
-        refused.retry_after_ms = 8000; /* the body lies */
-        pacer_outcome(pacer, at(now_us), &refused, &change);
-        struct pacer_answer answer = pacer_ask(pacer, at(now_us), 10, 0, true, false);
-        assert_int_equal(answer.wait, PACER_QUOTA_DAY);
-        assert_int_equal(answer.wait_us, waits_s[i] * 1000000);
-        now_us += answer.wait_us;
-    }
-    struct pacer_view view;
-    pacer_view(pacer, at(now_us), &view);
-    assert_string_equal(view.mode, "quota_day");
-    assert_true(view.quota_until_at_ms > 0);
-    pacer_free(pacer);
-}
-
-static void test_concurrency(void **state)
-{
-    (void)state;
-    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
-    struct pacer *pacer = pacer_new(&limits, 3);
-    struct pacer_change change;
-    assert_int_equal(pacer_ask(pacer, at(1), 1, 63, false, false).wait, PACER_GO); /* a batch profile is bound by max_in_flight alone */
-    assert_int_equal(pacer_ask(pacer, at(1), 1, 64, false, false).wait, PACER_IN_FLIGHT);
-    assert_int_equal(pacer_ask(pacer, at(1), 1, 64, false, true).wait, PACER_GO); /* a re-ask has its place */
-    int64_t start = pacer_in_flight_limit(pacer, true);
-    for (int i = 0; i < 100; i++) {
-        struct pacer_outcome well = outcome_of(OUTCOME_SUCCEEDED, 1000 + i);
-        well.was_full = true;
-        pacer_outcome(pacer, at(2000 + i), &well, &change);
-    }
-    assert_true(start < 64);
-    assert_int_equal(pacer_in_flight_limit(pacer, true), 64);
-    pacer_free(pacer);
-}
-
 static void test_rooms(void **state)
 {
     (void)state;
@@ -513,13 +244,16 @@ static void test_eta(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_states),           cmocka_unit_test(test_budgets),
-        cmocka_unit_test(test_budgets_outside),     cmocka_unit_test(test_budgets_run_out),
-        cmocka_unit_test(test_breaker),          cmocka_unit_test(test_breaker_strikes_and_brownout),
-        cmocka_unit_test(test_strikes_end_by_an_assignment_that_succeeds_alone), cmocka_unit_test(test_failures_of_the_outage_before_begin_no_new_row),
-        cmocka_unit_test(test_configured_limit), cmocka_unit_test(test_hint_and_canary), cmocka_unit_test(test_test_request_and_block), cmocka_unit_test(test_quota_day),
-        cmocka_unit_test(test_concurrency),      cmocka_unit_test(test_rooms),       cmocka_unit_test(test_match),
-        cmocka_unit_test(test_answers),          cmocka_unit_test(test_prices), cmocka_unit_test(test_price_text),     cmocka_unit_test(test_eta),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_budgets_outside),
+        cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_budgets_run_out),
+        cmocka_unit_test(test_rooms),
+        cmocka_unit_test(test_match),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_prices),
+        cmocka_unit_test(test_price_text),
+        cmocka_unit_test(test_eta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
