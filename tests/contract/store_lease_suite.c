@@ -180,7 +180,7 @@ static void test_settled_unseen(void **state)
 {
     (void)state;
     struct scene scene;
-    scene_begin(&scene, engine, 3, 1, -1);
+    scene_begin(&scene, bed_engine, 3, 1, -1);
     struct store_claim *claim = scene_lease(&scene, 3, "w1", 3);
     for (size_t from = 0; from < 3; from += 2) {
         struct store_settle *settle = make_settle(claim, from, from == 0 ? 2 : 1, MOVE_FAIL, OUTCOME_CORRUPT, NULL, NULL, NULL);

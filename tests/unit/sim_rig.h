@@ -2,6 +2,7 @@
 #ifndef GALLOC_TESTS_SIM_RIG_H
 #define GALLOC_TESTS_SIM_RIG_H
 
+#include "sim/answer.h"
 #include "sim/verdict.h"
 
 void sim_near(double value, double expected); /* fails the test when they differ by more than 1e-4 */
