@@ -52,7 +52,7 @@ static void test_money(void **state)
     show_micros(&text, "USD", 10190000);
     expect(&text, "10.19 USD");
     show_micros(&text, "USD", 999999999);
-    expect(&text, "1000.00 USD");
+    expect(&text, "1,000.00 USD");
     show_micros(&text, "EUR", 12345);
     expect(&text, "0.0123 EUR");
     show_micros(&text, NULL, 12);

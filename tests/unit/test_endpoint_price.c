@@ -27,6 +27,7 @@ static int64_t wall_of(const char *text)
 static int set_up(void **state)
 {
     struct engine *engine = xcalloc(1, sizeof *engine);
+    engine->loop = loop_new();
     engine->config = config_new();
     struct config *config = engine->config;
     config->price_count = 2;
@@ -44,6 +45,7 @@ static int tear_down(void **state)
     struct engine *engine = *state;
     endpoint_free(engine->registry.endpoints);
     config_free(engine->config);
+    loop_free(engine->loop);
     free(engine);
     return 0;
 }

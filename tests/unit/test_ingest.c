@@ -326,7 +326,7 @@ static void test_agents_sizes(void **state)
     text.len--;
     buf_add_str(&text, ",{\"agent_id\":\"x\"}]");
     assert_int_equal(read_agents(buf_text(&text), &error), -GALLOC_INVALID_INPUT);
-    assert_non_null(strstr(error.message, "there are 10001; the most in a pool is 10000"));
+    assert_non_null(strstr(error.message, "there are 10,001; the most in a pool is 10,000"));
     buf_reset(&text);
     buf_add_str(&text, "[{\"agent_id\":\"x\",\"a\":\"");
     for (int i = 0; i < LIMIT_AGENT_BYTES; i++)
