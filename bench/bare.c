@@ -1,5 +1,6 @@
 /* Bare: what SQLite alone takes for the rows of an import. It writes the same rows into the same schema in the same batches with the
  * same settings as gallocd does, and does nothing else: no socket, no JSON, no check, and digests are made before the clock starts.
+ * With --lease N it then takes them in leases of N rows and tells of each batch in one transaction, as outside workers do, and gives the time of that alone.
  * bench/run sets galloc's time beside its. With --csv it writes those rows as the file that gallocctl is given instead. */
 #include "base/buf.h"
 #include "base/clock.h"
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 struct options {
-    int64_t row_count, line_bytes, part_bytes, step_ms;
+    int64_t row_count, line_bytes, part_bytes, step_ms, lease_rows;
     bool is_random;
     const char *csv_path, *schema_path, *database_path;
 };
@@ -232,9 +233,103 @@ static void write_rows(sqlite3 *db, const struct options *options, const struct 
         sqlite3_finalize(all[i]);
 }
 
+/* ---- outside workers ---- */
+#define AGENTS 29
+static const char decision[] = "{\"reason\":\"same region, and the lightest load of those who speak the language\",\"decided_by\":\"worker\"}";
+
+static void agents_add(sqlite3 *db)
+{
+    run_sql(db, "INSERT INTO node VALUES (1, 1, '', 1, 0, 0, NULL); INSERT INTO run_count VALUES (1, 1, 0), (1, 2, 0), (1, 10, 0), (1, 97, 0)");
+    for (int i = 1; i <= AGENTS; i++) {
+        char sql[200];
+        snprintf(sql, sizeof sql,
+                 "INSERT INTO agent (id, pool, agent_id, attributes) VALUES (%d, 1, 'A%d', '{}'); INSERT INTO ledger_agent VALUES (1, %d, 0, 0)", i, i, i);
+        run_sql(db, sql);
+    }
+}
+
+struct work {
+    sqlite3_stmt *take_row, *take_attempt, *lease, *tell_row, *tell_attempt, *result, *lease_end, *held, *counts, *meta;
+};
+
+static void work_prepare(sqlite3 *db, struct work *work)
+{
+    *work = (struct work){
+        .take_row = prepare(db, "UPDATE assignment SET state = 1, lease = ?2, attempts = 1 WHERE id = ?1"),
+        .take_attempt = prepare(db, "INSERT INTO attempt (assignment, n, lease, started_at_ms) VALUES (?1, 1, ?2, 0)"),
+        .lease = prepare(db, "INSERT INTO lease (number, run, worker, ttl_ms, deadline_ms, row_count, node) VALUES (?1, 1, 'worker', 60000, 1, ?2, 1)"),
+        .tell_row = prepare(db, "UPDATE assignment SET state = 2, lease = NULL, class = 0, agent = ?2 WHERE id = ?1"),
+        .tell_attempt = prepare(db, "UPDATE attempt SET class = 0, agent = ?2, ended_at_ms = 0 WHERE assignment = ?1 AND n = 1"),
+        .result = prepare(db, "INSERT INTO result VALUES (?1, ?2, ?3, 0)"),
+        .lease_end = prepare(db, "UPDATE lease SET ended_at_ms = 0 WHERE number = ?1"),
+        .held = prepare(db, "UPDATE ledger_agent SET held = held + 1 WHERE ledger = 1 AND agent = ?1"),
+        .counts = prepare(db, "UPDATE run_count SET value = value + ?1 WHERE run = 1 AND kind IN (0, 1, 2, 10, 97)"),
+        .meta = prepare(db, "UPDATE meta SET value = value + 1 WHERE name IN ('batch', 'event_seq', 'now_ms', 'boot_ms')"),
+    };
+}
+
+static void step_with(sqlite3 *db, sqlite3_stmt *statement, int64_t first, int64_t second)
+{
+    sqlite3_bind_int64(statement, 1, first);
+    if (sqlite3_bind_parameter_count(statement) > 1)
+        sqlite3_bind_int64(statement, 2, second);
+    step(db, statement);
+}
+
+static void lease_take(sqlite3 *db, const struct work *work, int64_t lease, int64_t from, int64_t to)
+{
+    run_sql(db, "BEGIN IMMEDIATE");
+    step_with(db, work->lease, lease, to - from);
+    for (int64_t id = from; id < to; id++) {
+        step_with(db, work->take_row, id, lease);
+        step_with(db, work->take_attempt, id, lease);
+    }
+    step_with(db, work->counts, to - from, 0);
+    step(db, work->meta);
+    run_sql(db, "COMMIT");
+}
+
+static void lease_tell(sqlite3 *db, const struct work *work, int64_t lease, int64_t from, int64_t to)
+{
+    static const unsigned char digest[DIGEST_BYTES] = {1};
+    run_sql(db, "BEGIN IMMEDIATE");
+    for (int64_t id = from; id < to; id++) {
+        step_with(db, work->tell_row, id, id % AGENTS + 1);
+        step_with(db, work->tell_attempt, id, id % AGENTS + 1);
+        sqlite3_bind_int64(work->result, 1, id);
+        sqlite3_bind_text(work->result, 2, decision, sizeof decision - 1, SQLITE_STATIC);
+        sqlite3_bind_blob(work->result, 3, digest, DIGEST_BYTES, SQLITE_STATIC);
+        step(db, work->result);
+    }
+    for (int64_t agent = 1; agent <= AGENTS; agent++)
+        step_with(db, work->held, agent, 0);
+    step_with(db, work->lease_end, lease, 0);
+    step_with(db, work->counts, to - from, 0);
+    step(db, work->meta);
+    run_sql(db, "COMMIT");
+}
+
+static void work_rows(sqlite3 *db, const struct options *options)
+{
+    struct work work;
+    work_prepare(db, &work);
+    int64_t lease = 0;
+    for (int64_t from = 1; from <= options->row_count; from += options->lease_rows) {
+        int64_t to = from + options->lease_rows > options->row_count ? options->row_count + 1 : from + options->lease_rows;
+        lease_take(db, &work, ++lease, from, to);
+        tidy(db);
+        lease_tell(db, &work, lease, from, to);
+        tidy(db);
+    }
+    sqlite3_stmt *all[] = {work.take_row, work.take_attempt, work.lease, work.tell_row, work.tell_attempt,
+                           work.result,   work.lease_end,    work.held,  work.counts,   work.meta};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++)
+        sqlite3_finalize(all[i]);
+}
+
 static void usage(void)
 {
-    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-ms N] --schema FILE DATABASE\n"
+    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-ms N] [--lease N] --schema FILE DATABASE\n"
                     "       bare [--rows N] [--bytes N] [--random] --csv FILE\n");
     exit(2);
 }
@@ -243,7 +338,8 @@ static void read_options(int argc, char **argv, struct options *options)
 {
     struct { const char *name; int64_t *number; const char **text; } names[] = {
         {"--rows", &options->row_count, NULL},         {"--bytes", &options->line_bytes, NULL}, {"--part-bytes", &options->part_bytes, NULL},
-        {"--step-ms", &options->step_ms, NULL},    {"--csv", NULL, &options->csv_path},     {"--schema", NULL, &options->schema_path},
+        {"--step-ms", &options->step_ms, NULL},        {"--lease", &options->lease_rows, NULL},
+        {"--csv", NULL, &options->csv_path},           {"--schema", NULL, &options->schema_path},
     };
     for (int i = 1; i < argc; i++) {
         size_t n = 0;
@@ -276,6 +372,11 @@ int main(int argc, char **argv)
     sqlite3 *db = open_database(&options);
     int64_t started_us = clock_mono_us();
     write_rows(db, &options, rows);
+    if (options.lease_rows > 0) {
+        agents_add(db);
+        started_us = clock_mono_us();
+        work_rows(db, &options);
+    }
     printf("%.4f\n", (double)(clock_mono_us() - started_us) / 1e6);
     sqlite3_close(db);
     for (int64_t i = 0; i < options.row_count; i++)

@@ -1,5 +1,6 @@
 /* How fast the store alone is: import, and leasing and settling as the dispatcher does it, without HTTP or a model. A line a figure.
- *   store_bench DIR [ROWS [IN_FLIGHT [PER_SETTLE]]] */
+ *   store_bench DIR [ROWS [IN_FLIGHT [PER_SETTLE]]]
+ *   store_bench --lease BATCH DIR [ROWS [WORKERS]]   leases of so many rows and their verdicts, as outside workers send them */
 #include "base/clock.h"
 #include "tests/contract/store_front.h"
 
@@ -145,10 +146,74 @@ static void dispatch_all(void)
     report("claim and settle", bench.rows, began_us, cpu, &before);
 }
 
+/* ---- outside workers: each takes a batch, tells of all of it, takes the next ---- */
+static int64_t batch_rows;
+
+static void lease_more(void);
+
+static void on_verdicts(struct store_op *op)
+{
+    struct store_verdicts *verdicts = CONTAINER_OF(op, struct store_verdicts, op);
+    for (size_t i = 0; i < verdicts->count; i++)
+        bench.settled += verdicts->items[i].ret_verdict == VERDICT_OF_SUCCEEDED;
+    store_op_free(op);
+    if (bench.settled == bench.rows) {
+        bench.is_ended = true;
+        loop_stop(bench.front.loop);
+    }
+    lease_more();
+}
+
+static void on_lease(struct store_op *op)
+{
+    struct store_claim *claim = CONTAINER_OF(op, struct store_claim, op);
+    if (claim->ret_count > 0)
+        store_submit(bench.front.store, &make_verdicts(claim, 0, claim->ret_count, OUTCOME_SUCCEEDED, &bench.pool, on_verdicts, NULL)->op);
+    store_op_free(op);
+}
+
+static void lease_more(void)
+{
+    store_submit(bench.front.store, &make_lease(bench.run, (int)batch_rows, "worker", 60000, on_lease, NULL)->op);
+}
+
+static void lease_all(int64_t workers)
+{
+    struct store_stats before;
+    store_stats(bench.front.store, &before);
+    int64_t began_us = clock_mono_us();
+    double cpu = cpu_s();
+    for (int64_t i = 0; i < workers; i++)
+        lease_more();
+    front_wait(&bench.front, &bench.is_ended, 3600000);
+    report("lease and verdicts", bench.rows, began_us, cpu, &before);
+}
+
+static int main_lease(int argc, char **argv)
+{
+    struct galloc_error error;
+    batch_rows = strtoll(argv[2], NULL, 10);
+    bench.rows = argc > 4 ? strtoll(argv[4], NULL, 10) : 100000;
+    char *path = xasprintf("%s/bench.db", argv[3]);
+    if (front_open(&bench.front, path, &error) < 0) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    import_all("import, in order", 0);
+    bench.is_ended = false;
+    lease_all(argc > 5 ? strtoll(argv[5], NULL, 10) : 1);
+    front_close(&bench.front);
+    store_pool_clear(&bench.pool);
+    free(path);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 3 && strcmp(argv[1], "--lease") == 0)
+        return main_lease(argc, argv);
     if (argc < 2) {
-        fprintf(stderr, "usage: store_bench DIR [ROWS [IN_FLIGHT [PER_SETTLE]]]\n");
+        fprintf(stderr, "usage: store_bench [--lease BATCH] DIR [ROWS [IN_FLIGHT [PER_SETTLE]]]\n");
         return 2;
     }
     bench.rows = argc > 2 ? strtoll(argv[2], NULL, 10) : 100000;
