@@ -170,7 +170,8 @@ static void print_estimate(const struct check *check, struct json_object *estima
     if (json_is_i64(json_get(agents, "free")))
         show_count(&places, json_get_i64(agents, "free", 0));
     out_line("  %-10s %s, %s free places", "agents", text_count(json_get_i64(agents, "count", 0)).text, places.len ? buf_text(&places) : "no limit to");
-    out_line("  %-10s %s, model %s, profile %s", "endpoint", json_get_str(estimate, "endpoint", "?"), json_get_str(estimate, "model", "?"),
+    const char *model = json_get_str(estimate, "model", "");
+    out_line("  %-10s %s%s%s, profile %s", "endpoint", json_get_str(estimate, "endpoint", "?"), *model ? ", model " : "", model,
              json_get_str(estimate, "profile", "?"));
     out_line("  %-10s %s", "calls", buf_text(&calls));
     if (json_is_i64(json_get(bytes, "average")))

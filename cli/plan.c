@@ -223,6 +223,8 @@ static void write_options(struct json_out *out, const struct plan *plan, const s
     }
     if (args_has(args, "again"))
         json_out_member_bool(out, "again", true);
+    if (args_has(args, "workers-too"))
+        json_out_member_bool(out, "workers_too", true);
     json_out_end(out, '}');
 }
 

@@ -1,12 +1,12 @@
 /* gallocd: wiring. Start: options, configuration, lock, store, engine, sockets, and only then "ready". Stop: no new calls, what is in flight may end, the
  * clients go, the store closes last. All on one thread but what the rooms start for themselves. */
+#include "door.h"
 #include "notify.h"
 #include "options.h"
 #include "reload.h"
 #include "start.h"
 
 #include "api/api.h"
-#include "api/listener.h"
 #include "dispatch/engine.h"
 #include "ingest/ingest.h"
 
@@ -20,9 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SOCKET_NAME "gallocd.sock"
 #define BEAT_MS 1000
 #define HURRY_MS 2000 /* after a second signal: as long as the store may take to write down what is lost */
+
+enum { DOOR_OPERATORS, DOOR_WORKERS, DOOR_COUNT };
 
 struct gallocd {
     struct options options;
@@ -32,9 +33,9 @@ struct gallocd {
     struct store *store;
     struct ingest *ingest;
     struct api *api;
-    char *socket_path, *state_dir; /* owned; as in force */
+    char *socket_path, *worker_socket_path, *state_dir; /* owned; as in force; worker_socket_path "": none */
+    struct door doors[DOOR_COUNT]; /* their places borrow from above and from the configuration of the start */
     int lock_fd;
-    bool owns_socket;              /* made by us, so taken away by us */
     int stops;                     /* signals to stop, so far */
     int exit_status;
     struct loop_signal term, interrupt, hangup;
@@ -200,32 +201,22 @@ static char *absolute(const char *path)
     return xasprintf("%s/%s", here, strncmp(path, "./", 2) == 0 ? path + 2 : path);
 }
 
-/* Makes the socket; the manager, where there is one, keeps it through our restarts, and then its name stays too. */
-static int make_socket(struct gallocd *daemon, int *ret_fd, struct galloc_error *error)
+/* The doors as the configuration and the command line have them. */
+static void set_doors(struct gallocd *daemon, const struct config *config)
 {
-    const struct config *config = engine_configuration(daemon->engine);
-    int rc = start_make_socket_folder(daemon->socket_path, config->socket_group, error);
-    if (rc == 0)
-        rc = listener_open(daemon->socket_path, config->socket_mode, config->socket_group, ret_fd, error);
-    if (rc == 0)
-        daemon->owns_socket = !notify_keep_socket(*ret_fd, SOCKET_NAME);
-    return rc;
+    daemon->doors[DOOR_OPERATORS] = (struct door){
+        .name = "gallocd.sock", .role = ROLE_OPERATOR,
+        .place = {daemon->socket_path, config->socket_mode, config->socket_group, "--socket", "socket_group"}};
+    daemon->doors[DOOR_WORKERS] = (struct door){
+        .name = "worker.sock", .role = ROLE_WORKER,
+        .place = {daemon->worker_socket_path, config->socket_mode, config->worker_socket_group, "--worker-socket", "worker_socket_group"}};
 }
 
-/* Takes what the manager left us, else makes the socket. */
-static int open_socket(struct gallocd *daemon, struct galloc_error *error)
+static int open_doors(struct gallocd *daemon, struct galloc_error *error)
 {
-    int fd = notify_take_socket(SOCKET_NAME), rc = 0;
-    if (fd >= 0)
-        rc = listener_adopt(fd, error);
-    if (rc == 0 && fd >= 0 && !listener_is_reachable(fd)) {
-        close(fd);
-        fd = -1;
-    }
-    if (rc == 0 && fd < 0)
-        rc = make_socket(daemon, &fd, error);
-    if (rc == 0)
-        api_listen(daemon->api, fd, ROLE_OPERATOR);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < DOOR_COUNT; i++)
+        rc = door_open(&daemon->doors[i], daemon->api, error);
     return rc;
 }
 
@@ -263,7 +254,8 @@ static int start(struct gallocd *daemon, struct config *config, struct galloc_er
                                    .state_dir = daemon->state_dir, .reload = reload, .arg = daemon};
     daemon->api = api_new(&api);
     engine_start(daemon->engine, daemon->store, &image);
-    rc = open_socket(daemon, error);
+    set_doors(daemon, engine_configuration(daemon->engine));
+    rc = open_doors(daemon, error);
     if (rc < 0)
         return rc;
     loop_timer_init(&daemon->beat, daemon->loop, on_beat, daemon);
@@ -272,7 +264,8 @@ static int start(struct gallocd *daemon, struct config *config, struct galloc_er
     daemon->watchdog_ms = notify_watchdog_ms();
     describe(daemon, daemon->status, sizeof daemon->status);
     notify_ready(daemon->status);
-    log_event(LOG_LEVEL_NOTICE, "ready", "version=%s pid=%d socket=%s state_dir=%s config=%s", PACKAGE_VERSION, (int)getpid(), daemon->socket_path, daemon->state_dir,
+    log_event(LOG_LEVEL_NOTICE, "ready", "version=%s pid=%d socket=%s worker_socket=%s state_dir=%s config=%s", PACKAGE_VERSION, (int)getpid(), daemon->socket_path,
+              daemon->worker_socket_path[0] ? daemon->worker_socket_path : "(none)", daemon->state_dir,
               config->path ? config->path : "(defaults)");
     return 0;
 }
@@ -283,8 +276,8 @@ static void stop(struct gallocd *daemon)
     loop_timer_clear(&daemon->beat);
     loop_timer_clear(&daemon->hurry);
     api_close(daemon->api);
-    if (daemon->owns_socket)
-        unlink(daemon->socket_path);
+    for (int i = 0; i < DOOR_COUNT; i++)
+        door_close(&daemon->doors[i]);
     ingest_free(daemon->ingest);
     event_base_loop(loop_base(daemon->loop), EVLOOP_NONBLOCK);
     store_close(daemon->store);
@@ -297,10 +290,18 @@ static void stop(struct gallocd *daemon)
     loop_free(daemon->loop);
 }
 
+/* Owned; "": none. */
+static char *worker_socket(const struct gallocd *daemon, const struct config *config)
+{
+    const char *path = daemon->options.worker_socket ? daemon->options.worker_socket : config->worker_socket_path;
+    return path[0] != '\0' ? absolute(path) : xstrdup("");
+}
+
 static int run(struct gallocd *daemon, struct config *config)
 {
     struct galloc_error error;
     daemon->socket_path = absolute(daemon->options.socket ? daemon->options.socket : config->socket_path);
+    daemon->worker_socket_path = worker_socket(daemon, config);
     daemon->state_dir = absolute(daemon->options.state_dir ? daemon->options.state_dir : config->state_dir);
     start_harden();
     int rc = start_lock_state(daemon->state_dir, daemon->socket_path, &daemon->lock_fd, &error);
@@ -389,6 +390,7 @@ int main(int argc, char **argv)
         return check_config(config);
     int status = run(&daemon, config);
     free(daemon.socket_path);
+    free(daemon.worker_socket_path);
     free(daemon.state_dir);
     return status;
 }

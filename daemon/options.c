@@ -6,7 +6,7 @@
 #include <getopt.h>
 #include <string.h>
 
-enum option_key { KEY_SOCKET = 256, KEY_STATE_DIR, KEY_CHECK_CONFIG, KEY_PRINT_SETTINGS, KEY_PRINT_ROUTES, KEY_VERSION };
+enum option_key { KEY_SOCKET = 256, KEY_WORKER_SOCKET, KEY_STATE_DIR, KEY_CHECK_CONFIG, KEY_PRINT_SETTINGS, KEY_PRINT_ROUTES, KEY_VERSION };
 
 static const struct option_row {
     int key; /* its letter where it has one */
@@ -14,6 +14,7 @@ static const struct option_row {
 } rows[] = {
     {'c', "config", "FILE", "read the configuration from FILE"},
     {KEY_SOCKET, "socket", "PATH", "where the operators' socket is"},
+    {KEY_WORKER_SOCKET, "worker-socket", "PATH", "where the outside workers' socket is (else there is none)"},
     {KEY_STATE_DIR, "state-dir", "DIR", "the folder of the database"},
     {KEY_CHECK_CONFIG, "check-config", NULL, "read the configuration, say what is wrong with it, and exit"},
     {KEY_PRINT_SETTINGS, "print-settings", NULL, "print the table of settings"},
@@ -31,7 +32,7 @@ static bool is_letter(const struct option_row *row)
 
 void options_help(struct buf *out)
 {
-    buf_add_str(out, "usage: gallocd [-qv] [-c FILE] [--socket PATH] [--state-dir DIR]\n"
+    buf_add_str(out, "usage: gallocd [-qv] [-c FILE] [--socket PATH] [--worker-socket PATH] [--state-dir DIR]\n"
                      "       gallocd [-c FILE] --check-config\n"
                      "       gallocd --print-settings | --print-routes | --version | --help\n"
                      "Has a language model allocate assignments to agents. Runs in the foreground.\n\n");
@@ -68,6 +69,7 @@ static void take(struct options *options, int key, const char *value)
     case 'q': options->quiet++; break;
     case 'h': options->action = ACTION_HELP; break;
     case KEY_SOCKET: options->socket = value; break;
+    case KEY_WORKER_SOCKET: options->worker_socket = value; break;
     case KEY_STATE_DIR: options->state_dir = value; break;
     case KEY_CHECK_CONFIG: options->action = ACTION_CHECK_CONFIG; break;
     case KEY_PRINT_SETTINGS: options->action = ACTION_PRINT_SETTINGS; break;

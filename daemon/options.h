@@ -8,7 +8,7 @@
 enum options_action { ACTION_RUN, ACTION_CHECK_CONFIG, ACTION_PRINT_SETTINGS, ACTION_PRINT_ROUTES, ACTION_VERSION, ACTION_HELP };
 
 struct options {
-    const char *config, *socket, *state_dir; /* borrowed from argv; NULL: not given */
+    const char *config, *socket, *worker_socket, *state_dir; /* borrowed from argv; NULL: not given */
     enum options_action action;
     int verbose, quiet; /* how often */
 };

@@ -35,11 +35,14 @@ static void look_daemon(struct settings_seen *seen, const struct config *config)
     add(seen, xstrdup("socket"), true, config->socket_path);
     add(seen, xstrdup("socket_group"), true, config->socket_group);
     add_number(seen, xstrdup("socket_mode"), true, config->socket_mode);
+    add(seen, xstrdup("worker_socket"), true, config->worker_socket_path);
+    add(seen, xstrdup("worker_socket_group"), true, config->worker_socket_group);
     add(seen, xstrdup("state_dir"), true, config->state_dir);
     add_number(seen, xstrdup("drain_timeout"), false, config->drain_timeout_ms);
     add(seen, xstrdup("default_endpoint"), false, config->default_endpoint);
     add_number(seen, xstrdup("connections_per_uid"), false, config->connections_per_uid);
     add_number(seen, xstrdup("requests_per_uid"), false, config->requests_per_uid);
+    add_number(seen, xstrdup("polls_per_uid"), false, config->polls_per_uid);
     struct buf columns = BUF_EMPTY;
     for (char **at = config->keep_back; at != NULL && *at != NULL; at++)
         buf_add_fmt(&columns, "%s\n", *at);

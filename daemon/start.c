@@ -125,7 +125,7 @@ int start_lock_state(const char *state_dir, const char *socket_path, int *ret_fd
     return rc;
 }
 
-int start_make_socket_folder(const char *socket_path, const char *group, struct galloc_error *error)
+int start_make_socket_folder(const char *socket_path, const char *group, const char *option, struct galloc_error *error)
 {
     char *copy = xstrdup(socket_path);
     const char *folder = dirname(copy);
@@ -134,7 +134,7 @@ int start_make_socket_folder(const char *socket_path, const char *group, struct 
     bool is_missing = stat(folder, &st) < 0 && errno == ENOENT;
     if (is_missing) {
         bool is_shared = group != NULL && group[0] != '\0';
-        rc = make_folder(folder, 0700, "socket's folder", "--socket", error);
+        rc = make_folder(folder, 0700, "socket's folder", option, error);
         const struct group *row = rc == 0 && is_shared ? getgrnam(group) : NULL;
         if (row != NULL && chown(folder, (uid_t)-1, row->gr_gid) == 0 && chmod(folder, 0750) < 0)
             rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s: %s", folder, strerror(errno));

@@ -11,7 +11,7 @@ void start_harden(void);
  * to do; -D_HELD: another daemon has it, with its process and socket. *ret_fd stays open. `socket_path` is written into the lock for the next one's message. */
 int start_lock_state(const char *state_dir, const char *socket_path, int *ret_fd, struct galloc_error *error) MUST_CHECK;
 
-/* Makes the socket's folder where it is missing: the user's alone, or with `group` open to that group. */
-int start_make_socket_folder(const char *socket_path, const char *group, struct galloc_error *error) MUST_CHECK;
+/* Makes the socket's folder where it is missing: the user's alone, or with `group` open to that group. `option` sets its path: for messages. */
+int start_make_socket_folder(const char *socket_path, const char *group, const char *option, struct galloc_error *error) MUST_CHECK;
 
 #endif

@@ -31,6 +31,7 @@
 #define BODY_MS 30000
 #define SEND_MS 30000            /* without progress */
 #define LINGER_MS 2000
+#define NO_CONTENT 204
 
 static void enter_phase(struct connection *connection, enum phase phase, int64_t deadline_ms)
 {
@@ -111,8 +112,10 @@ static void add_head(struct connection *connection, int status, const char *cont
 {
     char date[HTTP_DATE_BYTES];
     http_date(clock_wall_ms(), date);
-    evbuffer_add_printf(connection->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s%s",
-                        status, http_reason(status), date, content_type, connection->closes ? "Connection: close\r\n" : "", more_headers);
+    evbuffer_add_printf(connection->out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_reason(status), date);
+    if (status != NO_CONTENT)
+        evbuffer_add_printf(connection->out, "Content-Type: %s\r\nX-Content-Type-Options: nosniff\r\n", content_type);
+    evbuffer_add_printf(connection->out, "Cache-Control: no-store\r\n%s%s", connection->closes ? "Connection: close\r\n" : "", more_headers);
 }
 
 static void free_moved(const void *data, size_t len, void *arg)
@@ -129,7 +132,10 @@ void connection_answer(struct connection *connection, int status, const char *co
     connection->request = NULL;
     connection->closes = connection->closes || connection->api->is_closing;
     add_head(connection, status, content_type, more_headers);
-    evbuffer_add_printf(connection->out, "Content-Length: %zu\r\n\r\n", body->len);
+    if (status == NO_CONTENT) /* RFC 9110, 8.6: it has no length to tell */
+        evbuffer_add(connection->out, "\r\n", 2);
+    else
+        evbuffer_add_printf(connection->out, "Content-Length: %zu\r\n\r\n", body->len);
     size_t len = body->len;
     if (len > MOVE_BYTES) {
         char *moved = buf_take(body);
@@ -240,7 +246,10 @@ static int check_head(struct request *request, int *ret_allowed, struct galloc_e
             return galloc_fail(error, GALLOC_UNSUPPORTED_MEDIA, "the body's Content-Type has to be %s", wanted);
     }
     struct client *client = request->connection->client;
-    if (!route->is_stream && client->request_count >= engine_configuration(request->api->config.engine)->requests_per_uid)
+    if (route->is_poll && client->poll_count >= engine_configuration(request->api->config.engine)->polls_per_uid)
+        return galloc_fail(error, GALLOC_TOO_MANY, "%lld workers of this user wait for work, which is the most (polls_per_uid); come again in a while",
+                           (long long)client->poll_count);
+    if (!route->is_stream && !route->is_poll && client->request_count >= engine_configuration(request->api->config.engine)->requests_per_uid)
         return galloc_fail(error, GALLOC_TOO_MANY, "%lld requests of this user are under way, which is the most; wait for an answer",
                            (long long)client->request_count);
     return 0;
@@ -272,7 +281,10 @@ static void take_head(struct connection *connection, size_t len)
         buf_clear(&headers);
         return;
     }
-    if (!request->route->is_stream) {
+    if (request->route->is_poll) {
+        request->is_poll_counted = true;
+        connection->client->poll_count++;
+    } else if (!request->route->is_stream) {
         request->is_counted = true;
         connection->client->request_count++;
     }
@@ -389,11 +401,11 @@ void connection_pump(struct connection *connection)
         event_del(connection->readable);
 }
 
-/* Has the other end closed both ways? A Unix socket tells; one that only sends no more still wants its answers. */
-static bool is_gone(int fd)
+/* A Unix socket tells; one that only sends no more still wants its answers. */
+bool connection_is_gone(const struct connection *connection)
 {
-    struct pollfd look = {.fd = fd};
-    return poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR)) != 0;
+    struct pollfd look = {.fd = connection->fd};
+    return connection->is_dead || (poll(&look, 1, 0) > 0 && (look.revents & (POLLHUP | POLLERR)) != 0);
 }
 
 /* Nothing more comes in. What came before is still served; the pump ends the connection when there is no whole request left. */
@@ -401,7 +413,7 @@ static void take_eof(struct connection *connection)
 {
     connection->is_eof = true;
     event_del(connection->readable);
-    if (connection->phase == PHASE_LINGER || is_gone(connection->fd))
+    if (connection->phase == PHASE_LINGER || connection_is_gone(connection))
         connection_kill(connection);
 }
 

@@ -63,11 +63,15 @@ static double asked_bytes(const struct estimate *estimate)
 
 static struct range tokens_in(const struct estimate *estimate)
 {
+    if (estimate->is_on_workers)
+        return (struct range){-1, -1};
     return scaled(asked_bytes(estimate) / BYTES_PER_TOKEN * (double)called(estimate));
 }
 
 static struct range tokens_out(const struct estimate *estimate)
 {
+    if (estimate->is_on_workers)
+        return (struct range){-1, -1};
     const struct endpoint *endpoint = estimate->endpoint;
     int64_t seen = endpoint->counts[OUTCOME_SUCCEEDED];
     if (seen >= 10)
@@ -235,19 +239,40 @@ static void write_unknown(struct json_out *out)
     json_out_raw(out, "{\"count\":0,\"capacity\":null,\"free\":null}", strlen("{\"count\":0,\"capacity\":null,\"free\":null}"));
 }
 
+/* Where outside workers decide, nobody here knows what it costs and how fast they are. */
+static void workers_json(struct json_out *out)
+{
+    json_out_name(out, "cost");
+    json_out_begin(out, '{');
+    json_out_member_null(out, "currency");
+    range_json(out, NULL, "low_micros", "high_micros", (struct range){-1, -1});
+    json_out_member_str(out, "text", "outside workers decide: no endpoint is called, and nothing is counted");
+    json_out_end(out, '}');
+    json_out_name(out, "time");
+    json_out_begin(out, '{');
+    range_json(out, NULL, "low_s", "high_s", (struct range){-1, -1});
+    json_out_member_str(out, "limited_by", PLAN_WORKERS);
+    json_out_member_str(out, "text", "as fast as workers lease and decide");
+    json_out_end(out, '}');
+}
+
 static void write_known(struct json_out *out, const struct estimate *estimate)
 {
     struct range in = tokens_in(estimate), reply = tokens_out(estimate);
     json_out_member_str(out, "endpoint", estimate->plan.endpoint);
-    json_out_member_str(out, "model", estimate->endpoint->config->model);
+    json_out_member_str(out, "model", estimate->is_on_workers ? "" : estimate->endpoint->config->model);
     json_out_member_str(out, "profile", estimate->plan.profile);
-    json_out_member_int(out, "calls", called(estimate));
+    json_out_member_int(out, "calls", estimate->is_on_workers ? 0 : called(estimate));
     range_json(out, "tokens_in", "low", "high", in);
     range_json(out, "tokens_out", "low", "high", reply);
-    cost_json(out, estimate, in, reply);
-    time_json(out, estimate);
+    if (estimate->is_on_workers) {
+        workers_json(out);
+    } else {
+        cost_json(out, estimate, in, reply);
+        time_json(out, estimate);
+    }
     columns_json(out, estimate);
-    bool is_shown = estimate->rendered_count > 0;
+    bool is_shown = estimate->rendered_count > 0 && !estimate->is_on_workers;
     range_json(out, "prompt_bytes", "average", "max",
                (struct range){is_shown ? (int64_t)prompt_bytes(estimate) : -1, is_shown ? estimate->rendered_max_bytes : -1});
     json_out_name(out, "agents");
@@ -263,7 +288,7 @@ void estimate_write(struct estimate *estimate, struct buf *buf)
     struct json_out out = JSON_OUT(buf);
     json_out_begin(&out, '{');
     json_out_member_int(&out, "assignments", estimate->assignments);
-    if (estimate->endpoint == NULL)
+    if (estimate->endpoint == NULL && !estimate->is_on_workers)
         write_unknown(&out);
     else
         write_known(&out, estimate);

@@ -6,10 +6,11 @@
 
 struct estimate {
     struct engine *engine;          /* borrowed, as the next four */
-    struct endpoint *endpoint;      /* NULL: the plan could not be read; then only the problems are told */
+    struct endpoint *endpoint;      /* NULL: is_on_workers, or the plan could not be read; then only the problems are told */
     const struct profile *profile;
     struct pool_entry *pool;
     struct pool_entry *own_pool;    /* owned; NULL with a standing one */
+    bool is_on_workers;             /* outside workers decide: nothing is sent and nothing counted */
     struct plan plan;               /* owned */
     struct store_agents agents;     /* owned */
     struct json_object *sample;     /* owned; NULL: none */

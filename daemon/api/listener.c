@@ -14,21 +14,21 @@
 #define BACKLOG 512
 
 /* Others must not be able to put something else at the socket's place. */
-static int check_folder(const char *path, struct galloc_error *error)
+static int check_folder(const struct listener_place *place, struct galloc_error *error)
 {
-    char *copy = xstrdup(path);
+    char *copy = xstrdup(place->path);
     const char *folder = dirname(copy);
     struct stat st;
     int rc = 0;
     if (stat(folder, &st) < 0)
-        rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s: %s; make it, or choose another place with --socket", folder, strerror(errno));
+        rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s: %s; make it, or choose another place with %s", folder, strerror(errno), place->option);
     else if (!S_ISDIR(st.st_mode))
-        rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s is not a folder; choose another place with --socket", folder);
+        rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s is not a folder; choose another place with %s", folder, place->option);
     else if (st.st_uid != geteuid() && st.st_uid != 0)
-        rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s belongs to another user (uid %u); choose another place with --socket", folder,
-                         (unsigned)st.st_uid);
+        rc = galloc_fail(error, GALLOC_D_CONFIG, "the socket's folder %s belongs to another user (uid %u); choose another place with %s", folder,
+                         (unsigned)st.st_uid, place->option);
     else if ((st.st_mode & S_IWOTH) != 0)
-        rc = galloc_fail(error, GALLOC_D_CONFIG, "everybody can write into the socket's folder %s; chmod o-w it, or choose another place with --socket", folder);
+        rc = galloc_fail(error, GALLOC_D_CONFIG, "everybody can write into the socket's folder %s; chmod o-w it, or choose another place with %s", folder, place->option);
     free(copy);
     return rc;
 }
@@ -43,55 +43,58 @@ static int socket_address(const char *path, struct sockaddr_un *ret_address, str
 }
 
 /* Removes what a dead daemon left; leaves alone what is not a socket and what answers. */
-static int remove_stale(const char *path, const struct sockaddr_un *address, struct galloc_error *error)
+static int remove_stale(const struct listener_place *place, const struct sockaddr_un *address, struct galloc_error *error)
 {
+    const char *path = place->path;
     struct stat st;
     if (lstat(path, &st) < 0)
         return errno == ENOENT ? 0 : galloc_fail(error, GALLOC_D_CONFIG, "%s: %s", path, strerror(errno));
     if (!S_ISSOCK(st.st_mode))
-        return galloc_fail(error, GALLOC_D_CONFIG, "%s is there and is not a socket; move it away, or choose another place with --socket", path);
+        return galloc_fail(error, GALLOC_D_CONFIG, "%s is there and is not a socket; move it away, or choose another place with %s", path, place->option);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return galloc_fail(error, GALLOC_D_CONFIG, "socket: %s", strerror(errno));
     bool is_dead = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
     close(fd);
     if (!is_dead)
-        return galloc_fail(error, GALLOC_D_HELD, "another daemon answers on %s; stop it, or choose another place with --socket", path);
+        return galloc_fail(error, GALLOC_D_HELD, "another daemon answers on %s; stop it, or choose another place with %s", path, place->option);
     if (unlink(path) < 0)
         return galloc_fail(error, GALLOC_D_CONFIG, "the stale socket %s cannot be removed: %s", path, strerror(errno));
     return 0;
 }
 
-static int give_to_group(const char *path, const char *group, struct galloc_error *error)
+static int give_to_group(const struct listener_place *place, struct galloc_error *error)
 {
+    const char *group = place->group, *setting = place->group_setting;
     if (group == NULL || group[0] == '\0')
         return 0;
     const struct group *row = getgrnam(group); /* at start, one thread */
     if (row == NULL)
-        return galloc_fail(error, GALLOC_D_CONFIG, "socket_group \"%s\": there is no such group; groupadd it, or set socket_group", group);
+        return galloc_fail(error, GALLOC_D_CONFIG, "%s \"%s\": there is no such group; groupadd it, or set %s", setting, group, setting);
     struct stat st;
-    if (lstat(path, &st) == 0 && st.st_gid == row->gr_gid)
+    if (lstat(place->path, &st) == 0 && st.st_gid == row->gr_gid)
         return 0;
-    if (lchown(path, (uid_t)-1, row->gr_gid) < 0)
-        return galloc_fail(error, GALLOC_D_CONFIG, "the socket cannot be given to socket_group \"%s\": %s; be a member of it, or set socket_group", group,
-                           strerror(errno));
+    if (lchown(place->path, (uid_t)-1, row->gr_gid) < 0)
+        return galloc_fail(error, GALLOC_D_CONFIG, "the socket cannot be given to %s \"%s\": %s; be a member of it, or set %s", setting, group,
+                           strerror(errno), setting);
     return 0;
 }
 
-int listener_open(const char *path, int64_t mode, const char *group, int *ret_fd, struct galloc_error *error)
+int listener_open(const struct listener_place *place, int *ret_fd, struct galloc_error *error)
 {
+    const char *path = place->path;
     struct sockaddr_un address;
     int rc = socket_address(path, &address, error);
     if (rc == 0)
-        rc = check_folder(path, error);
+        rc = check_folder(place, error);
     if (rc == 0)
-        rc = remove_stale(path, &address, error);
+        rc = remove_stale(place, &address, error);
     if (rc < 0)
         return rc;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return galloc_fail(error, GALLOC_D_CONFIG, "socket: %s", strerror(errno));
-    mode_t before = umask((mode_t)(~mode & 0777));
+    mode_t before = umask((mode_t)(~place->mode & 0777));
     int bound = bind(fd, (const struct sockaddr *)&address, sizeof address);
     int bind_errno = errno;
     umask(before);
@@ -99,7 +102,7 @@ int listener_open(const char *path, int64_t mode, const char *group, int *ret_fd
         close(fd);
         return galloc_fail(error, GALLOC_D_CONFIG, "%s: %s", path, strerror(bind_errno));
     }
-    rc = give_to_group(path, group, error);
+    rc = give_to_group(place, error);
     if (rc == 0 && listen(fd, BACKLOG) < 0)
         rc = galloc_fail(error, GALLOC_D_CONFIG, "%s: %s", path, strerror(errno));
     if (rc < 0) {

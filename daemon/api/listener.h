@@ -4,9 +4,17 @@
 
 #include "base/code.h"
 
-/* Makes and listens on a Unix socket of `mode` (like 0660) at `path`; `group` "" or NULL: the process's own. A stale socket is removed when nobody answers there.
+/* Where a socket shall be, and for whom. All is borrowed. */
+struct listener_place {
+    const char *path;
+    int64_t mode;       /* like 0660 */
+    const char *group;  /* "" or NULL: the process's own */
+    const char *option, *group_setting; /* what sets path and group: for messages */
+};
+
+/* Makes and listens on a Unix socket. A stale one is removed when nobody answers there.
  * 0; -D_HELD: somebody answers; -D_CONFIG: the place is unsafe or cannot be (text says why and what to do). The caller closes *ret_fd and unlinks. */
-int listener_open(const char *path, int64_t mode, const char *group, int *ret_fd, struct galloc_error *error) MUST_CHECK;
+int listener_open(const struct listener_place *place, int *ret_fd, struct galloc_error *error) MUST_CHECK;
 
 /* Is `fd` a listening stream socket (as systemd hands it over)? Makes it non-blocking and close-on-exec. */
 int listener_adopt(int fd, struct galloc_error *error) MUST_CHECK;

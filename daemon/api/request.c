@@ -27,6 +27,11 @@ static void give_back(struct request *request)
         request->is_counted = false;
         client_drop_if_idle(request->api, request->peer.uid);
     }
+    if (request->is_poll_counted) {
+        client_of(request->api, request->peer.uid)->poll_count--;
+        request->is_poll_counted = false;
+        client_drop_if_idle(request->api, request->peer.uid);
+    }
     request->api->bodies_bytes -= request->charged_bytes;
     request->charged_bytes = 0;
 }
@@ -46,6 +51,11 @@ void request_free(struct request *request)
     json_free(request->json);
     buf_clear(&request->out);
     free(request);
+}
+
+bool request_is_gone(const struct request *request)
+{
+    return request->connection == NULL || connection_is_gone(request->connection);
 }
 
 void request_gone(struct request *request)

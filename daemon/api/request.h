@@ -31,13 +31,16 @@ struct request {
     struct buf out;                /* owned: handlers write the reply's body here */
     void *state;                   /* owned: the handler's own */
     void (*state_free)(void *state);
-    bool is_stream, is_counted;    /* is_counted: against the requests in flight of its user */
+    bool is_stream, is_counted, is_poll_counted; /* against the requests in flight, or the long polls, of its user */
     int64_t charged_bytes;         /* of the bodies buffered in all */
-    /* Of a stream. on_room: what was written is on its way, more may be. on_gone: the client went away; the handler ends the stream when nothing of it is on
+    /* Of a stream or a long poll. on_room: what was written is on its way, more may be. on_gone: the client went away; the handler ends it when nothing of it is on
      * its way any more. */
     void (*on_room)(struct request *request);
     void (*on_gone)(struct request *request);
 };
+
+/* Has the client closed its connection, noticed or not? What is written now would be read by nobody. */
+bool request_is_gone(const struct request *request);
 
 /* Sends request->out. */
 void request_reply(struct request *request, int status);

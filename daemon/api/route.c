@@ -2,6 +2,8 @@
 #include "api/route.h"
 
 #include "base/text.h"
+#include "core/limits.h"
+#include "dispatch/outside.h"
 
 #include <string.h>
 
@@ -37,6 +39,15 @@ static const struct json_field endpoint_fields[] = {
     {"settings", JSON_TYPE_OBJECT, true, 0, 0},
     {"for_ms", JSON_TYPE_I64, false, 1000, INT64_C(315360000000)},
 };
+static const struct json_field lease_fields[] = {
+    {"worker", JSON_TYPE_STR, true, 1, LIMIT_NAME_BYTES},
+    {"run", JSON_TYPE_STR, false, 1, 128},
+    {"max", JSON_TYPE_I64, false, 1, LIMIT_LEASE_ROWS},
+    {"ttl_ms", JSON_TYPE_I64, false, OUTSIDE_TTL_MIN_MS, OUTSIDE_TTL_MAX_MS},
+    {"wait_ms", JSON_TYPE_I64, false, 0, OUTSIDE_WAIT_MAX_MS},
+};
+static const struct json_field renew_fields[] = {{"ttl_ms", JSON_TYPE_I64, false, OUTSIDE_TTL_MIN_MS, OUTSIDE_TTL_MAX_MS}};
+static const struct json_field result_fields[] = {{"results", JSON_TYPE_ARRAY, true, 0, 0}};
 static const struct json_field doctor_fields[] = {{"full", JSON_TYPE_BOOL, false, 0, 0}};
 static const struct json_field template_fields_of_body[] = {
     {"template", JSON_TYPE_STR, true, 0, 4 << 20},
@@ -44,6 +55,7 @@ static const struct json_field template_fields_of_body[] = {
 };
 
 #define FIELDS(list) .fields = list, .field_count = ARRAY_COUNT(list)
+#define WORK (ROLE_OPERATOR | ROLE_WORKER)
 #define LOOK (ROLE_OPERATOR | ROLE_VIEWER)
 
 static const struct route routes[] = {
@@ -83,6 +95,11 @@ static const struct route routes[] = {
     {HTTP_PATCH, "/v1/endpoints/{name}", ROLE_OPERATOR, BODY_JSON, .handle = handle_endpoint_set, FIELDS(endpoint_fields), .summary = "sets or unsets settings"},
     {HTTP_POST, "/v1/endpoints/{name}/test", ROLE_OPERATOR, .handle = handle_endpoint_test, .summary = "sends its test request"},
     {HTTP_POST, "/v1/endpoints/{name}/resume", ROLE_OPERATOR, .handle = handle_endpoint_resume, .summary = "ends its being down"},
+    {HTTP_GET, "/v1/leases", LOOK, .handle = handle_lease_list, .summary = "leases of outside workers that stand"},
+    {HTTP_POST, "/v1/leases", WORK, BODY_JSON, .is_poll = true, .handle = handle_lease_take, FIELDS(lease_fields), .summary = "asks for work"},
+    {HTTP_POST, "/v1/leases/{lease}/renew", WORK, BODY_JSON_OR_NONE, .handle = handle_lease_renew, FIELDS(renew_fields), .summary = "holds a lease longer"},
+    {HTTP_POST, "/v1/leases/{lease}/results", WORK, BODY_JSON, .handle = handle_lease_results, FIELDS(result_fields), .summary = "tells what was decided"},
+    {HTTP_DELETE, "/v1/leases/{lease}", WORK, .handle = handle_lease_end, .summary = "gives back what is left of a lease"},
     {HTTP_POST, "/v1/estimate", LOOK, BODY_JSON, .handle = handle_estimate, .summary = "what a run would send, cost and take"},
     {HTTP_POST, "/v1/drain", ROLE_OPERATOR, .handle = handle_drain, .summary = "no new calls"},
     {HTTP_POST, "/v1/undrain", ROLE_OPERATOR, .handle = handle_undrain, .summary = "calls go out again"},

@@ -17,6 +17,7 @@ struct route {
     int roles;                /* bits of enum api_role */
     enum route_body body;
     bool is_stream;           /* does not count as a request in flight */
+    bool is_poll;             /* may wait long for its answer: counted apart from the requests in flight */
     void (*handle)(struct request *request);
     const struct json_field *fields; /* what the JSON body may hold; NULL: the handler looks itself */
     size_t field_count;
@@ -72,6 +73,12 @@ void handle_pool_show(struct request *request);
 void handle_pool_put(struct request *request);
 void handle_pool_reset(struct request *request);
 void handle_agent_set(struct request *request);
+
+void handle_lease_list(struct request *request);
+void handle_lease_take(struct request *request);
+void handle_lease_renew(struct request *request);
+void handle_lease_end(struct request *request);
+void handle_lease_results(struct request *request);
 
 void handle_endpoint_list(struct request *request);
 void handle_endpoint_show(struct request *request);

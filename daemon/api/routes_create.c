@@ -14,8 +14,8 @@
 
 static const char *nearest_endpoint(struct registry *registry, const char *name)
 {
-    const char *names[64];
-    size_t count = 0;
+    const char *names[64] = {PLAN_WORKERS};
+    size_t count = 1;
     for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL && count < ARRAY_COUNT(names); endpoint = endpoint->next)
         names[count++] = endpoint->config->name;
     return text_nearest(name, names, count);
@@ -39,7 +39,7 @@ int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry *
     if (plan->endpoint == NULL)
         plan->endpoint = xstrdup(config->default_endpoint);
     const char *nearest;
-    if (registry_endpoint(registry, plan->endpoint) == NULL) {
+    if (registry_endpoint(registry, plan->endpoint) == NULL && !plan_is_workers(plan->endpoint)) {
         nearest = nearest_endpoint(registry, plan->endpoint);
         return galloc_fail(error, GALLOC_NOT_FOUND, "there is no endpoint \"%s\"%s%s%s (gallocctl endpoint list)", plan->endpoint,
                            nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
@@ -159,7 +159,7 @@ void handle_run_create(struct request *request)
         rc = agents_read(json_get(request->json, "agents"), &create->agents, &error);
     if (rc == 0)
         rc = match_check(&plan, pool, &create->agents, &error);
-    if (rc == 0)
+    if (rc == 0 && !plan_is_workers(plan.endpoint)) /* outside workers get no prompt */
         rc = prompt_size_check(&plan, pool, &create->agents, &error);
     if (rc == 0)
         rc = take_idempotency_key(request, create, &error);

@@ -74,20 +74,27 @@ static void keep_prompt(struct estimate *estimate, const char *key, const struct
     estimate->prompts_kept++;
 }
 
+static void note_match(struct estimate *estimate, const char *key, const struct prompt_choice *choice)
+{
+    estimate->rendered_count++;
+    if (!choice->is_matched && estimate->unmatched_count++ == 0)
+        estimate->unmatched_key = key;
+}
+
 static void render(struct estimate *estimate, struct json_object *row)
 {
     struct buf fields = BUF_EMPTY, system = BUF_EMPTY, user = BUF_EMPTY;
     const char *key = json_get_str(row, "key", "");
     struct galloc_error error;
     json_to_text(json_get(row, "fields"), &fields);
-    struct prompt_choice choice;
+    struct prompt_choice choice = {.is_matched = true};
     int rc = engine_prompt(estimate->engine, &estimate->plan, estimate->pool, key, fields.data, fields.len, &system, &user, &choice, &error);
-    if (rc == 0) {
+    if (estimate->is_on_workers) {
+        note_match(estimate, key, &choice); /* they get no prompt */
+    } else if (rc == 0) {
         int64_t bytes = (int64_t)(system.len + user.len);
-        estimate->rendered_count++;
+        note_match(estimate, key, &choice);
         estimate->choice_bytes += (int64_t)choice.choice_bytes;
-        if (!choice.is_matched && estimate->unmatched_count++ == 0)
-            estimate->unmatched_key = key;
         estimate->rendered_bytes += bytes;
         estimate->rendered_max_bytes = max_i64(estimate->rendered_max_bytes, bytes);
         if (estimate->prompts_kept < estimate->prompts_wanted)
@@ -166,7 +173,7 @@ static void check_matches(struct estimate *estimate)
 
 static void check_endpoint(struct estimate *estimate)
 {
-    if (!endpoint_is_down(estimate->endpoint))
+    if (estimate->is_on_workers || !endpoint_is_down(estimate->endpoint))
         return;
     char text[512];
     int64_t until_at_ms;
@@ -201,6 +208,7 @@ static int read_plan(struct request *request, struct estimate *estimate, struct 
     if (rc < 0)
         return rc;
     estimate->endpoint = registry_endpoint(engine_registry(estimate->engine), estimate->plan.endpoint);
+    estimate->is_on_workers = plan_is_workers(estimate->plan.endpoint);
     estimate->profile = config_profile(config, estimate->plan.profile);
     if (pool == NULL)
         pool = estimate->own_pool = pool_entry_from_agents(&estimate->agents);
@@ -213,7 +221,7 @@ static int read_plan(struct request *request, struct estimate *estimate, struct 
     estimate->has_bad_match = match_check(&estimate->plan, pool, NULL, &problem) < 0;
     if (estimate->has_bad_match)
         problem_of(estimate, true, &problem);
-    if (prompt_size_check(&estimate->plan, pool, NULL, &problem) < 0)
+    if (!estimate->is_on_workers && prompt_size_check(&estimate->plan, pool, NULL, &problem) < 0)
         problem_of(estimate, true, &problem);
     return 0;
 }

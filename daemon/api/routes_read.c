@@ -96,9 +96,13 @@ static void prompt_json(struct request *request, struct json_out *out, const str
     const char *fields = read_text(read, 0, ASSIGNMENT_FIELDS);
     struct buf system = BUF_EMPTY, user = BUF_EMPTY;
     struct galloc_error error;
-    int rc = run == NULL || !run->has_plan || run->pool == NULL || fields == NULL
-                 ? galloc_fail(&error, GALLOC_WRONG_STATE, "the run has ended: its agents are no longer at hand")
-                 : engine_prompt(engine, &run->plan, run->pool, request->params[1], fields, strlen(fields), &system, &user, NULL, &error);
+    int rc;
+    if (run == NULL || !run->has_plan || run->pool == NULL || fields == NULL)
+        rc = galloc_fail(&error, GALLOC_WRONG_STATE, "the run has ended: its agents are no longer at hand");
+    else if (run->is_on_workers)
+        rc = galloc_fail(&error, GALLOC_WRONG_STATE, "outside workers decide this run: they get the fields and the agents, and no prompt");
+    else
+        rc = engine_prompt(engine, &run->plan, run->pool, request->params[1], fields, strlen(fields), &system, &user, NULL, &error);
     json_out_name(out, "prompt");
     json_out_begin(out, '{');
     json_out_member_str(out, "system", rc == 0 ? buf_text(&system) : "");

@@ -1,6 +1,8 @@
 /* Runs: list, show, and what an operator changes of one that stands. See routes_create.c and routes_part.c for how one begins. */
 #include "api/handler.h"
 
+#include "api/prompt_size.h"
+
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -288,7 +290,7 @@ static int check_set(struct request *request, const struct run_entry *run, struc
     bool has_live = endpoint != NULL || profile != NULL || json_get(request->json, "priority") != NULL;
     if (!has_live && name == NULL)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "nothing to change: give priority, endpoint, profile or name");
-    if (endpoint != NULL && registry_endpoint(engine_registry(engine), endpoint) == NULL)
+    if (endpoint != NULL && registry_endpoint(engine_registry(engine), endpoint) == NULL && !plan_is_workers(endpoint))
         return galloc_fail(error, GALLOC_NOT_FOUND, "there is no endpoint \"%s\" (gallocctl endpoint list)", endpoint);
     if (profile != NULL && config_profile(engine_configuration(engine), profile) == NULL)
         return galloc_fail(error, GALLOC_NOT_FOUND, "there is no profile \"%s\" (gallocctl profile list)", profile);
@@ -296,6 +298,8 @@ static int check_set(struct request *request, const struct run_entry *run, struc
         return galloc_fail(error, GALLOC_INVALID_VALUE, "a name may not begin with \"r-\" or \"@\": those are ids and @last");
     if (has_live && is_ended(run))
         return galloc_fail(error, GALLOC_WRONG_STATE, "run %s is %s: only its name can be changed", run->info.run_id, run_state_name(run->info.state));
+    if (endpoint != NULL && run->is_on_workers && run->has_plan && run->pool != NULL && !plan_is_workers(endpoint))
+        return prompt_size_check(&run->plan, run->pool, NULL, error); /* it had no prompt so far */
     return 0;
 }
 

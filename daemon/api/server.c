@@ -59,7 +59,7 @@ void client_drop_if_idle(struct api *api, uint32_t uid)
         struct client *client = *at;
         if (client->uid != uid)
             continue;
-        if (client->connection_count == 0 && client->request_count == 0) {
+        if (client->connection_count == 0 && client->request_count == 0 && client->poll_count == 0) {
             *at = client->next;
             free(client);
         }

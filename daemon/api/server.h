@@ -14,7 +14,7 @@ struct event;
 struct client {
     struct client *next;
     uint32_t uid;
-    int64_t connection_count, request_count; /* streams and long polls are not in request_count */
+    int64_t connection_count, request_count, poll_count; /* streams and long polls are not in request_count */
 };
 
 struct listener {
@@ -87,6 +87,7 @@ void server_count(struct api *api, const struct route *route, int status, int64_
 void connection_new(struct api *api, int fd, const struct store_peer *peer, enum api_role role, struct client *client);
 void connection_kill(struct connection *connection); /* at once; its request is told */
 void connection_pump(struct connection *connection);
+bool connection_is_gone(const struct connection *connection); /* has the other end closed both ways? */
 /* The answer's head and body, then the next request. */
 void connection_answer(struct connection *connection, int status, const char *content_type, const char *more_headers, struct buf *body);
 void connection_begin_stream(struct connection *connection, int status, const char *content_type);

@@ -131,7 +131,7 @@ static int fill_places(struct config *config, const struct places *places, struc
 
 static int check_default_endpoint(const struct config *config, int line, struct galloc_error *error)
 {
-    if (config_endpoint(config, config->default_endpoint) != NULL)
+    if (config_endpoint(config, config->default_endpoint) != NULL || plan_is_workers(config->default_endpoint))
         return 0;
     const char **names = xcalloc(config->endpoint_count, sizeof *names);
     for (size_t i = 0; i < config->endpoint_count; i++)

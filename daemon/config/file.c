@@ -176,7 +176,7 @@ static const char *end_endpoint(struct config *config, struct draft *draft)
     if (!is_plain_name(draft->name))
         return "an endpoint's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither "
                "dot nor dash";
-    if (strcmp(draft->name, "workers") == 0)
+    if (plan_is_workers(draft->name))
         return "the name \"workers\" is taken: it means runs that are left to outside workers";
     struct endpoint_config *place = (struct endpoint_config *)config_endpoint(config, draft->name);
     if (place != NULL) {

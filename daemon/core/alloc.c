@@ -91,6 +91,30 @@ static void strip_fence(const char **text, size_t *len)
     *len = (size_t)(end - at);
 }
 
+int alloc_answer_take(struct json_object *object, struct alloc_answer *ret_answer, struct galloc_error *error)
+{
+    size_t id_len = 0, reason_len = 0;
+    const char *agent_id = json_str(json_get(object, "agent_id"), &id_len);
+    struct json_object *reason_value = json_get(object, "reason");
+    const char *reason = json_str(reason_value, &reason_len);
+    double confidence = json_get_double(object, "confidence", -1);
+    if (!json_is_object(object))
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is not a JSON object");
+    if (agent_id == NULL)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer has no string \"agent_id\"");
+    if (id_len == 0 || id_len >= sizeof ret_answer->agent_id || strlen(agent_id) != id_len)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"agent_id\" is not an agent's id");
+    if (reason_value != NULL && reason == NULL)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"reason\" is not a string");
+    if (json_get(object, "confidence") != NULL && !(confidence >= 0 && confidence <= 1))
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"confidence\" is not a number from 0 to 1");
+    memcpy(ret_answer->agent_id, agent_id, id_len + 1);
+    size_t kept = reason_len > LIMIT_REASON_BYTES ? LIMIT_REASON_BYTES : reason_len;
+    ret_answer->reason = reason != NULL ? xstrndup(reason, text_utf8_span(reason, kept)) : xstrdup("");
+    ret_answer->confidence = confidence;
+    return 0;
+}
+
 int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error)
 {
     strip_fence(&text, &len);
@@ -102,28 +126,7 @@ int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_ans
             error->code = GALLOC_INVALID_INPUT;
         return -GALLOC_INVALID_INPUT;
     }
-    size_t id_len = 0, reason_len = 0;
-    const char *agent_id = json_str(json_get(root, "agent_id"), &id_len);
-    struct json_object *reason_value = json_get(root, "reason");
-    const char *reason = json_str(reason_value, &reason_len);
-    double confidence = json_get_double(root, "confidence", -1);
-    int rc = 0;
-    if (!json_is_object(root))
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is not a JSON object");
-    else if (agent_id == NULL)
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer has no string \"agent_id\"");
-    else if (id_len == 0 || id_len >= sizeof ret_answer->agent_id || strlen(agent_id) != id_len)
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"agent_id\" is not an agent's id");
-    else if (reason_value != NULL && reason == NULL)
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"reason\" is not a string");
-    else if (json_get(root, "confidence") != NULL && !(confidence >= 0 && confidence <= 1))
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"confidence\" is not a number from 0 to 1");
-    if (rc == 0) {
-        memcpy(ret_answer->agent_id, agent_id, id_len + 1);
-        size_t kept = reason_len > LIMIT_REASON_BYTES ? LIMIT_REASON_BYTES : reason_len;
-        ret_answer->reason = reason != NULL ? xstrndup(reason, text_utf8_span(reason, kept)) : xstrdup("");
-        ret_answer->confidence = confidence;
-    }
+    int rc = alloc_answer_take(root, ret_answer, error);
     json_free(root);
     return rc;
 }

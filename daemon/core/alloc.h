@@ -30,5 +30,7 @@ struct alloc_answer {
 /* Reads {"agent_id","reason","confidence"} out of the model's text (a code fence around it is allowed). 0, or -GALLOC_INVALID_INPUT with what is wrong in words that
  * can be said to the model. The caller frees ret_answer->reason. */
 int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error) MUST_CHECK;
+/* The same of an object that is parsed; its other members are passed over. */
+int alloc_answer_take(struct json_object *object, struct alloc_answer *ret_answer, struct galloc_error *error) MUST_CHECK;
 
 #endif

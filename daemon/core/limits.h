@@ -26,6 +26,8 @@
 #define LIMIT_REASON_BYTES 4000               /* of the model's reason that is kept */
 #define LIMIT_IN_FLIGHT 1024                  /* the highest max_in_flight */
 #define LIMIT_LEASE_ROWS 1000                 /* of an outside worker's lease: a batch of results fits a body, its loss a transaction */
+#define LIMIT_LEASE_RESULTS 1000              /* told at once: as many as a lease has rows */
+#define LIMIT_LEASE_BYTES (2 << 20)            /* of keys and fields in a lease, and again of its candidates: an answer that a worker can hold */
 #define LIMIT_STORE_QUEUE 4096                /* operations waiting for the writer, settles apart */
 #define LIMIT_WAL_WARN_BYTES (64LL << 20)     /* the store's log: at rest it is 16 MiB; above this a reader holds it, and people are told. Readers step aside between pages */
 #define LIMIT_WAL_BYTES (256LL << 20)         /* here what still reads is ended: every page read searches the log, and the disk is for results */

@@ -50,6 +50,7 @@ static const struct option_row {
     {{"encoding", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(encoding), 0, true},
     {{"columns", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(columns), 0, false},
     {{"again", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_again), 0, false},
+    {{"workers_too", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(workers_too), 0, true},
 #undef AT
 };
 
@@ -433,6 +434,8 @@ static void write_option(struct json_out *out, const struct option_row *row, con
         json_out_member_int(out, row->field.name, *(const int64_t *)member);
     else if (row->kind == OPTION_TEXT && *(char *const *)member != NULL)
         json_out_member_str(out, row->field.name, *(char *const *)member);
+    else if (row->kind == OPTION_BOOL && *(const bool *)member)
+        json_out_member_bool(out, row->field.name, true);
     else if (row->kind == OPTION_LIST && *(char **const *)member != NULL)
         write_list(out, row->field.name, *(char **const *)member);
     else if (row->kind == OPTION_MATCH && plan->match_count > 0)

@@ -23,6 +23,9 @@ const char *profile_mode_name(enum profile_mode mode); /* "continuous", "batch",
 int profile_mode_by_name(const char *name);            /* -1 when unknown */
 
 /* ---- what a plan holds ---- */
+#define PLAN_WORKERS "workers" /* the built-in endpoint that leaves a run to outside workers: it needs no section */
+bool plan_is_workers(const char *endpoint);
+
 struct match_rule {          /* --match FIELD=ATTR */
     char *field, *attribute; /* owned */
 };
@@ -42,6 +45,7 @@ struct plan {
     int64_t first;                /* the client sent only so many; 0: all */
     int on_duplicate;             /* enum import_duplicate's numbers: 0 skip, 1 error, 2 replace */
     bool is_paused, is_again;
+    bool workers_too; /* outside workers may lease beside the built-in one */
     char *source_name, *source_sha256; /* owned; may be NULL */
     char *key_column, *order; /* owned; NULL: not told. Informative, as are the next: how the client read its input */
     char *from, *delimiter, *encoding; /* owned; NULL: not told */

@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+bool plan_is_workers(const char *endpoint)
+{
+    return strcmp(endpoint, PLAN_WORKERS) == 0;
+}
+
 bool plan_sends(const struct plan *plan, char *const *config_keep_back, const char *column)
 {
     if (column_is_in(config_keep_back, column) || column_is_in(plan->keep_back, column))

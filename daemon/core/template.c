@@ -358,13 +358,36 @@ static void note_value(struct render *r, const char *name, struct json_span valu
     }
 }
 
+static void add_member(struct buf *out, struct json_span name, struct json_span value)
+{
+    if (out->data[out->len - 1] != '{')
+        buf_add_char(out, ',');
+    buf_add(out, name.at, name.len);
+    buf_add_char(out, ':');
+    buf_add(out, value.at, value.len);
+}
+
+void template_fields_sent(struct json_span fields, bool (*is_sent)(const char *column, void *arg), void *arg, struct buf *out)
+{
+    struct json_span name_span, value;
+    struct buf name = BUF_EMPTY;
+    buf_add_char(out, '{');
+    for (const char *at = NULL; json_next(fields, &at, &name_span, &value);) {
+        buf_reset(&name);
+        json_span_string(name_span, &name);
+        if (is_sent(buf_text(&name), arg))
+            add_member(out, name_span, value);
+    }
+    buf_add_char(out, '}');
+    buf_clear(&name);
+}
+
 /* One pass over the assignment's members: the fields' values, and the object of what is sent. */
 static void scan_fields(struct render *r)
 {
     const struct template_input *in = r->input;
     struct json_span object = {in->fields, in->fields_len}, name_span, value;
     struct buf name = BUF_EMPTY;
-    bool has_some = false;
     if (in->is_sent != NULL)
         buf_add_char(&r->sent, '{');
     for (const char *at = NULL; json_next(object, &at, &name_span, &value);) {
@@ -372,14 +395,8 @@ static void scan_fields(struct render *r)
         json_span_string(name_span, &name);
         bool is_sent = in->is_sent == NULL || in->is_sent(buf_text(&name), in->arg);
         note_value(r, buf_text(&name), value, is_sent);
-        if (in->is_sent == NULL || !is_sent)
-            continue;
-        if (has_some)
-            buf_add_char(&r->sent, ',');
-        buf_add(&r->sent, name_span.at, name_span.len);
-        buf_add_char(&r->sent, ':');
-        buf_add(&r->sent, value.at, value.len);
-        has_some = true;
+        if (in->is_sent != NULL && is_sent)
+            add_member(&r->sent, name_span, value);
     }
     buf_clear(&name);
     if (in->is_sent != NULL) {

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/code.h"
+#include "base/json_scan.h"
 
 #define TEMPLATE_FIELDS_MAX 64 /* columns that one template may name; {{fields}} gives them all */
 
@@ -65,5 +66,8 @@ int template_render(const struct template *template, const struct template_input
 /* Roster: "AGENTS" and one JSON object a line (agent_id and attributes). Loads: "CANDIDATES" and one JSON object a
  * line. The built-in template puts "ASSIGNMENT" and {"key":…,"fields":{…}} between them. These marker lines are what a
  * reader of prompts (gallocsim) goes by. */
+
+/* The object of those fields that may be sent, each as it came, added to `out`: what an outside worker gets. `fields` is checked JSON object text. */
+void template_fields_sent(struct json_span fields, bool (*is_sent)(const char *column, void *arg), void *arg, struct buf *out);
 
 #endif

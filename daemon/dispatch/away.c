@@ -27,15 +27,14 @@ static void list_add(struct away_list *list, struct away_row row)
     list->rows[list->count++] = row;
 }
 
-void away_add(const struct attempt *attempt)
+void away_add(struct run_entry *run, struct away_row row, int64_t changes, int64_t until_at_ms)
 {
-    struct run_dispatch *d = attempt->run->dispatch;
-    struct away_row row = {attempt->assignment, attempt->n};
-    if (attempt->away_changes != d->away_changes) { /* the pool was changed while the row was on its way */
+    struct run_dispatch *d = run->dispatch;
+    if (changes != d->away_changes) { /* the pool was changed while the row was on its way */
         list_add(&d->away_due, row);
         return;
     }
-    d->away_until_at_ms = d->away.count > 0 ? min_i64(d->away_until_at_ms, attempt->away_until_at_ms) : attempt->away_until_at_ms;
+    d->away_until_at_ms = d->away.count > 0 ? min_i64(d->away_until_at_ms, until_at_ms) : until_at_ms;
     list_add(&d->away, row);
 }
 

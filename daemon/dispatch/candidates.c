@@ -8,7 +8,7 @@ bool plan_is_short_list(const struct plan *plan)
     return plan->match_count > 0 || plan->max_candidates > 0;
 }
 
-static bool matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields)
+bool agent_matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields)
 {
     for (size_t i = 0; i < plan->match_count; i++)
         if (!match_holds(fields, plan->match[i].field, agent->parsed, plan->match[i].attribute))
@@ -60,7 +60,7 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
     int64_t away_until_at_ms = INT64_MAX;
     for (size_t i = 0; i < pool->agent_count; i++) {
         struct agent_entry *agent = &pool->agents[i];
-        if (!agent->info.is_listed || !matches(plan, agent, fields))
+        if (!agent->info.is_listed || !agent_matches(plan, agent, fields))
             continue;
         some_match = true;
         enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, true, agent->info.is_available, agent->info.until_at_ms, wall_ms);

@@ -39,6 +39,15 @@ static void on_state_changed(struct engine *engine, struct run_entry *run, enum 
     notice_run(engine, run, types[run->info.state], seq);
 }
 
+/* Outside workers took or gave up so many rows: places of the ledger that nobody else may have meanwhile. */
+static void take_outside(struct run_entry *run, int64_t change)
+{
+    if (run->pool != NULL && change != 0) {
+        run->pool->outside += change;
+        run->pool->generation++; /* who waits for a place looks again */
+    }
+}
+
 /* The summary carries no strings: ours stay. */
 static void take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary)
 {
@@ -47,6 +56,7 @@ static void take_summary(struct engine *engine, struct run_entry *run, const str
     bool has_more = summary->counts[COUNT_STATE + ASSIGNMENT_PENDING] > run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING];
     int64_t completed = at_rest(summary->counts) - at_rest(run->info.counts);
     bool first_success = run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] == 0 && summary->counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0;
+    take_outside(run, summary->counts[COUNT_OUTSIDE] - run->info.counts[COUNT_OUTSIDE]);
     memcpy(run->info.counts, summary->counts, sizeof run->info.counts);
     run->info.state = summary->state;
     run->info.pauses = summary->pauses;
@@ -205,7 +215,8 @@ static void took_sweep(struct engine *engine, struct store_op *op)
 
 static void (*const takers[STORE_OP_KIND_COUNT])(struct engine *engine, struct store_op *op) = {
     [OP_RUN_CREATE] = took_run_create, [OP_RUN_SET] = took_run_set,     [OP_RUN_PAUSE] = took_run_pause,       [OP_POOL_PUT] = took_pool_put,
-    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep};
+    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep,
+    [OP_LEASE_RENEW] = outside_took_renew, [OP_LEASE_END] = outside_took_end};
 
 /* What the sender gave, kept while the operation is ours. */
 struct sender {

@@ -11,21 +11,18 @@
  *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
  *   log_size.c  what is told while the store's log is too long
+ *   notice.c    events (notice.h)
+ *   outside*.c  outside workers: asks, leases, results (outside_inside.h)
  *   prompt.c    roster and loads; candidates.c: who may be named (prompt.h)
  */
 #ifndef GALLOC_DISPATCH_DISPATCH_H
 #define GALLOC_DISPATCH_DISPATCH_H
 
 #include "base/log.h"
+#include "dispatch/notice.h"
+#include "dispatch/outside_inside.h"
 #include "dispatch/prompt.h"
 #include "dispatch/work.h"
-
-struct run_notice {
-    struct run_notice *next;
-    const struct run_entry *run; /* borrowed */
-    const char *type;            /* static */
-    int64_t seq;
-};
 
 struct engine {
     struct engine_config cfg;
@@ -51,7 +48,8 @@ struct engine {
     int64_t calls;              /* under way, or their end is not stored yet: attempts' and test requests' */
     struct log_gate log_gate;   /* over what is told of the store's log */
     int64_t log_reads_ended;    /* of store_stats, as told */
-    int64_t settles_pending;    /* settle operations with the store */
+    int64_t settles_pending;    /* settle operations with the store, and claims of outside workers */
+    struct outside outside;
     int64_t ticks;
 };
 
@@ -70,7 +68,9 @@ struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agen
 void pool_changed(struct pool_entry *pool);
 /* So many places of the ledger are spoken for no more: runs that wait for places look again in the next turn. */
 void pool_give_places(struct pool_entry *pool, int64_t count);
-/* Free places that no attempt under way covers; INT64_MAX with an agent without limit. */
+/* Attempts under way in the ledger, the built-in worker's and those in outside workers' hands. */
+int64_t pool_under_way(const struct pool_entry *pool);
+/* Free places, attempts under way not looked at; INT64_MAX with an agent without limit. */
 int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms);
 
 /* endpoint.c */
@@ -100,6 +100,8 @@ void pump(struct engine *engine);
 void pump_release_ready(struct run_entry *run);
 void pump_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
 void pump_wake_at(struct endpoint *endpoint, int64_t wait_us);
+int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms); /* places that the ledger still has for attempts; INT64_MAX: no limit */
+void pump_fail_held_if_alone(struct engine *engine, struct run_entry *run);
 
 /* attempt.c */
 void attempt_start(struct attempt *attempt);
@@ -124,7 +126,8 @@ bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *r
 void held_free_all(struct endpoint *endpoint);
 
 /* away.c */
-void away_add(const struct attempt *attempt); /* its row lies in the store under a hold */
+/* A row that lies in the store under a hold: `changes` of the pool were seen when its agents were looked at, and the first of them is back at the date. */
+void away_add(struct run_entry *run, struct away_row row, int64_t changes, int64_t until_at_ms);
 void away_release(struct engine *engine, struct run_entry *run, int64_t wall_ms); /* makes those due for whom something has changed */
 bool pool_is_away(const struct pool_entry *pool, int64_t wall_ms, int64_t *ret_until_at_ms); /* no place is free, and an agent comes back at a date */
 
@@ -133,12 +136,5 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint);
 
 /* log_size.c */
 void log_size_look(struct engine *engine); /* once a second */
-
-/* notice.c: events */
-void notices_flush(struct engine *engine);
-void notice_run(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq);
-void notice_attempt(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, int64_t retry_in_ms);
-void notice_assignment(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, const char *state);
-void notice_endpoint(struct engine *engine, const struct endpoint *endpoint, const char *text);
 
 #endif

@@ -50,6 +50,7 @@ static void on_turn(void *arg)
     if (engine->health == STORE_WELL)
         release_idle(engine);
     pump(engine);
+    outside_turn(engine);
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
         settle_flush(endpoint);
     check_drained(engine);
@@ -78,6 +79,7 @@ static void on_second(void *arg)
     loop_timer_set_ms(&engine->second, SECOND_MS);
     if (engine->store == NULL)
         return;
+    outside_second(engine);
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_apply(endpoint, wall_ms);
     log_size_look(engine);
@@ -108,6 +110,7 @@ struct engine *engine_new(const struct engine_config *config)
     engine->config = config->config;
     engine->events = events_new(EVENTS_KEPT);
     engine->notices_end = &engine->notices;
+    outside_init(engine);
     loop_timer_init(&engine->turn, engine->loop, on_turn, engine);
     loop_timer_init(&engine->second, engine->loop, on_second, engine);
     return engine;
@@ -118,6 +121,7 @@ void engine_free(struct engine *engine)
     if (engine == NULL)
         return;
     notices_flush(engine);
+    outside_clear(engine);
     registry_clear(&engine->registry);
     events_free(engine->events);
     loop_timer_clear(&engine->turn);
@@ -225,6 +229,7 @@ void engine_start(struct engine *engine, struct store *store, struct store_image
     load_endpoints(engine, image);
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
         run_begin(engine, run);
+    outside_load(engine, image);
     store_image_clear(image);
     loop_timer_set_ms(&engine->second, SECOND_MS);
     engine_turn(engine);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json_out.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static struct json_out begin(struct buf *buf, int64_t seq, const char *type, const char *run_id)
@@ -47,49 +48,62 @@ void notices_flush(struct engine *engine)
     engine->notices_end = &engine->notices;
 }
 
-void notice_attempt(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, int64_t retry_in_ms)
+static void member_or_null(struct json_out *out, const char *name, int64_t value, bool is_known)
 {
-    struct buf buf = BUF_EMPTY;
-    const struct run_entry *run = attempt->run;
-    int64_t seq = item->ret_seq - 1;
-    struct json_out out = begin(&buf, seq, "attempt", run->info.run_id);
-    json_out_member_str(&out, "key", attempt->key);
-    json_out_member_int(&out, "n", item->n);
-    json_out_member_str(&out, "class", outcome_row(item->class)->name);
-    json_out_name(&out, "http_status");
-    if (item->http_status > 0)
-        json_out_int(&out, item->http_status);
+    if (is_known)
+        json_out_member_int(out, name, value);
     else
-        json_out_null(&out);
-    json_out_name(&out, "retry");
-    if (item->class == OUTCOME_TRANSIENT)
-        json_out_int(&out, item->retries_spent + 1);
-    else
-        json_out_null(&out);
-    json_out_member_int(&out, "max_retries", run->profile.max_retries);
-    json_out_name(&out, "retry_in_ms");
-    if (retry_in_ms >= 0)
-        json_out_int(&out, retry_in_ms);
-    else
-        json_out_null(&out);
-    json_out_member_str(&out, "message", item->message);
-    json_out_member_str(&out, "endpoint", attempt->endpoint->config->name);
-    json_out_end(&out, '}');
-    events_add(engine->events, EVENT_ATTEMPT, "attempt", run->info.id, run->info.run_id, seq, buf_take(&buf));
+        json_out_member_null(out, name);
 }
 
-void notice_assignment(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, const char *state)
+void notice_attempt(struct engine *engine, const struct attempt_notice *notice)
 {
     struct buf buf = BUF_EMPTY;
-    const struct run_entry *run = attempt->run;
-    struct agent_entry *agent = item->move == MOVE_SUCCEED && run->pool != NULL ? pool_agent(run->pool, item->agent) : NULL;
-    struct json_out out = begin(&buf, item->ret_seq, "assignment", run->info.run_id);
-    json_out_member_str(&out, "key", attempt->key);
-    json_out_member_str(&out, "state", state);
-    json_out_member_str(&out, "code", item->move == MOVE_FAIL ? outcome_row(item->class)->name : NULL);
+    const struct run_entry *run = notice->run;
+    struct json_out out = begin(&buf, notice->seq, "attempt", run->info.run_id);
+    json_out_member_str(&out, "key", notice->key);
+    json_out_member_int(&out, "n", notice->n);
+    json_out_member_str(&out, "class", outcome_row(notice->class)->name);
+    member_or_null(&out, "http_status", notice->http_status, notice->http_status > 0);
+    member_or_null(&out, "retry", notice->retry, notice->retry >= 0);
+    json_out_member_int(&out, "max_retries", run->profile.max_retries);
+    member_or_null(&out, "retry_in_ms", notice->retry_in_ms, notice->retry_in_ms >= 0);
+    json_out_member_str(&out, "message", notice->message);
+    json_out_member_str(&out, "endpoint", notice->endpoint);
+    if (notice->worker != NULL)
+        json_out_member_str(&out, "worker", notice->worker);
+    json_out_end(&out, '}');
+    events_add(engine->events, EVENT_ATTEMPT, "attempt", run->info.id, run->info.run_id, notice->seq, buf_take(&buf));
+}
+
+void notice_assignment(struct engine *engine, const struct assignment_notice *notice)
+{
+    struct buf buf = BUF_EMPTY;
+    const struct run_entry *run = notice->run;
+    struct agent_entry *agent = notice->state == ASSIGNMENT_SUCCEEDED && run->pool != NULL ? pool_agent(run->pool, notice->agent) : NULL;
+    struct json_out out = begin(&buf, notice->seq, "assignment", run->info.run_id);
+    json_out_member_str(&out, "key", notice->key);
+    json_out_member_str(&out, "state", assignment_state_name(notice->state));
+    json_out_member_str(&out, "code", notice->state == ASSIGNMENT_FAILED ? outcome_row(notice->class)->name : NULL);
     json_out_member_str(&out, "agent_id", agent != NULL ? agent->info.agent_id : NULL);
     json_out_end(&out, '}');
-    events_add(engine->events, EVENT_ASSIGNMENT, "assignment", run->info.id, run->info.run_id, item->ret_seq, buf_take(&buf));
+    events_add(engine->events, EVENT_ASSIGNMENT, "assignment", run->info.id, run->info.run_id, notice->seq, buf_take(&buf));
+}
+
+void notice_lease_expired(struct engine *engine, const struct lease_notice *notice)
+{
+    static const char type[] = "lease_expired";
+    char number[24];
+    struct buf buf = BUF_EMPTY;
+    const struct run_entry *run = notice->run;
+    struct json_out out = begin(&buf, notice->seq, type, run->info.run_id);
+    snprintf(number, sizeof number, "%" PRId64, notice->lease);
+    json_out_member_str(&out, "lease", number);
+    json_out_member_str(&out, "worker", notice->worker);
+    json_out_member_int(&out, "rows", notice->row_count);
+    json_out_member_int(&out, "poisoned", notice->poisoned_count);
+    json_out_end(&out, '}');
+    events_add(engine->events, EVENT_RUN, type, run->info.id, run->info.run_id, notice->seq, buf_take(&buf));
 }
 
 void notice_endpoint(struct engine *engine, const struct endpoint *endpoint, const char *text)

@@ -24,7 +24,7 @@ static void on_done(struct store_op *op)
 {
     struct owed *owed = op->arg;
     struct engine *engine = owed->engine;
-    if (op->code < 0 && engine->health != STORE_FAILED) {
+    if (op->code < 0 && op->code != -GALLOC_LEASE_LOST && engine->health != STORE_FAILED) { /* a lease that is over needs no end */
         owed->op = op;
         if (owed->again.event == NULL)
             loop_timer_init(&owed->again, engine->loop, submit_again, owed);

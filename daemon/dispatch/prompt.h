@@ -16,6 +16,7 @@ struct candidates {
 };
 enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
                                       struct candidates *ret_candidates);
+bool agent_matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields); /* by the plan's --match */
 bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
 void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */

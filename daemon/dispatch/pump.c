@@ -153,8 +153,8 @@ static int64_t wanted_ready(const struct engine *engine, const struct run_entry 
     return max_i64(room, 0) + ahead;
 }
 
-/* Places that the ledger still has for attempts; a ledger never has more of them under way than it has free places. */
-static int64_t ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
+/* A ledger never has more attempts under way than it has free places. */
+int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
 {
     struct run_dispatch *d = run->dispatch;
     struct pool_entry *pool = run->pool;
@@ -164,9 +164,10 @@ static int64_t ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_m
     int64_t places = pool_free_places(pool, wall_ms), until_at_ms;
     if (places == INT64_MAX)
         return places;
-    if (places - pool->in_flight > 0)
-        return places - pool->in_flight;
-    if (pool->in_flight > 0) {
+    int64_t under_way = pool_under_way(pool);
+    if (places - under_way > 0)
+        return places - under_way;
+    if (under_way > 0) {
         d->no_places_until_us = now_us + 1000 * NO_PLACES_MS;
         d->no_places_generation = pool->generation;
         return 0;
@@ -205,7 +206,7 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     if (engine->is_one_at_a_time)
         count = engine->calls == 0 ? min_i64(count, 1) : 0;
     if (count > 0)
-        count = min_i64(count, ledger_room(run, now.mono_us, now.wall_ms));
+        count = min_i64(count, pump_ledger_room(run, now.mono_us, now.wall_ms));
     if (count > 0)
         submit_claim(engine, run, count);
 }
@@ -266,10 +267,11 @@ static int by_share(const void *a, const void *b)
 }
 
 /* Only rows held as rejected are left: the run had no success, so they fail for good. */
-static void fail_held_if_alone(struct engine *engine, struct run_entry *run)
+void pump_fail_held_if_alone(struct engine *engine, struct run_entry *run)
 {
     const struct run_dispatch *d = run->dispatch;
-    bool only_held = d->dry_until_us == INT64_MAX && d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->held_count == 0 && d->away.count == 0 && d->away_due.count == 0 && !d->has_judge;
+    bool is_idle = d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->outside_claims == 0 && run->info.counts[COUNT_OUTSIDE] == 0;
+    bool only_held = d->dry_until_us == INT64_MAX && is_idle && d->held_count == 0 && d->away.count == 0 && d->away_due.count == 0 && !d->has_judge;
     if (only_held && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0)
         run_sweep(engine, run, SWEEP_FAIL_HELD);
 }
@@ -336,7 +338,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         if (!is_long_wait(&answer) && answer.wait_us <= READY_MOST_US)
             claim_more(engine, run, now, share);
         spoken_for += min_i64(share, run->dispatch->claim_count + run->dispatch->ready_count); /* one that waits leaves its share to the others */
-        fail_held_if_alone(engine, run);
+        pump_fail_held_if_alone(engine, run);
     }
     free(runs);
 }

@@ -88,6 +88,8 @@ void pool_changed(struct pool_entry *pool)
 {
     free(pool->roster);
     pool->roster = NULL;
+    free(pool->by_name);
+    pool->by_name = NULL;
     pool->generation++;
     pool->changes++;
 }
@@ -140,12 +142,40 @@ struct agent_entry *pool_agent(struct pool_entry *pool, int64_t id)
     return NULL;
 }
 
+static int by_agent_id(const void *a, const void *b)
+{
+    return strcmp((*(struct agent_entry *const *)a)->info.agent_id, (*(struct agent_entry *const *)b)->info.agent_id);
+}
+
+static void make_by_name(struct pool_entry *pool)
+{
+    pool->by_name = xcalloc(pool->agent_count, sizeof(struct agent_entry *));
+    for (size_t i = 0; i < pool->agent_count; i++)
+        pool->by_name[i] = &pool->agents[i];
+    qsort(pool->by_name, pool->agent_count, sizeof(struct agent_entry *), by_agent_id);
+}
+
 struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agent_id)
 {
-    for (size_t i = 0; i < pool->agent_count; i++)
-        if (strcmp(pool->agents[i].info.agent_id, agent_id) == 0)
-            return &pool->agents[i];
+    if (pool->by_name == NULL)
+        make_by_name(pool);
+    size_t low = 0, high = pool->agent_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(pool->by_name[middle]->info.agent_id, agent_id);
+        if (order == 0)
+            return pool->by_name[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
+}
+
+int64_t pool_under_way(const struct pool_entry *pool)
+{
+    return pool->in_flight + pool->outside;
 }
 
 void pool_give_places(struct pool_entry *pool, int64_t count)
@@ -214,6 +244,7 @@ void pool_entry_free(struct pool_entry *pool)
     if (pool == NULL)
         return;
     agents_clear(pool);
+    free(pool->by_name);
     free(pool->roster);
     free(pool->name);
     free(pool);

@@ -26,7 +26,9 @@ struct pool_entry {
     char *name;                   /* owned; NULL: a run's own */
     struct agent_entry *agents;   /* owned; listed ones first, in the pool's order */
     size_t agent_count;
-    int64_t in_flight;            /* attempts under way in this ledger, those of claims that are with the store included */
+    int64_t in_flight;            /* the built-in worker's attempts under way in this ledger, and what claims with the store speak for */
+    int64_t outside;              /* attempts in outside workers' hands: the sum of the runs' COUNT_OUTSIDE */
+    struct agent_entry **by_name; /* owned: the agents in order of their ids; NULL: to be made */
     char *roster;                 /* owned: the prompt's AGENTS block; NULL: to be made */
     int64_t generation;           /* rises with every change of agents or places */
     int64_t changes;              /* rises with every change of agents */
@@ -39,7 +41,8 @@ struct run_entry {
     bool has_plan;
     struct profile profile;       /* effective: the plan's numbers over the profile's; strings borrowed */
     struct pool_entry *pool;      /* NULL: none */
-    struct endpoint *endpoint;    /* NULL: the name is not configured (any more) */
+    struct endpoint *endpoint;    /* NULL: is_on_workers, or the name is not configured (any more) */
+    bool is_on_workers;           /* left to outside workers */
     struct eta eta;
     int64_t born_mono_ms;         /* when it was made, by the clock that nobody sets: a jump of the wall clock ages nothing */
     struct run_dispatch *dispatch; /* the dispatcher's own; NULL unless it runs */

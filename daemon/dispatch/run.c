@@ -37,8 +37,9 @@ void run_begin(struct engine *engine, struct run_entry *run)
 {
     struct galloc_error error;
     run->endpoint = registry_endpoint(&engine->registry, run->info.endpoint);
-    if (run->pool == NULL)
-        run->pool = registry_pool_by_id(&engine->registry, run->info.pool);
+    run->is_on_workers = plan_is_workers(run->info.endpoint);
+    if (run->pool == NULL && (run->pool = registry_pool_by_id(&engine->registry, run->info.pool)) != NULL)
+        run->pool->outside += run->info.counts[COUNT_OUTSIDE];
     if (run->info.state != RUN_IMPORTING && run->info.state != RUN_RUNNING)
         return;
     if (!run->has_plan && run->info.plan != NULL) {
@@ -53,7 +54,9 @@ void run_begin(struct engine *engine, struct run_entry *run)
     take_profile(engine, run);
     if (run->dispatch == NULL) {
         run->dispatch = xcalloc(1, sizeof *run->dispatch);
+        run->dispatch->engine = engine;
         run->dispatch->ready_end = &run->dispatch->ready;
+        run->dispatch->asked_mono_ms = clock_mono_ms(); /* workers have a moment to come */
         run->dispatch->template = parse_template(&run->plan);
     }
     run->dispatch->sends_all = plan_sends_all(&run->plan, engine->config->keep_back);
@@ -83,7 +86,8 @@ void run_clear(struct run_entry *run)
 void run_end(struct run_entry *run)
 {
     const struct run_dispatch *d = run->dispatch;
-    bool is_idle = d != NULL && d->in_flight == 0 && d->ready_count == 0 && d->held_count == 0 && d->pausing == 0;
+    bool is_idle = d != NULL && d->in_flight == 0 && d->ready_count == 0 && d->held_count == 0 && d->pausing == 0 && d->outside_claims == 0 &&
+                   d->outside_settles == 0;
     if (is_idle && !d->has_claim && !d->has_sweep && !d->has_judge)
         run_clear(run);
 }
@@ -155,6 +159,8 @@ static void view_reasons(const struct run_entry *run, struct run_view *view)
                  run->info.pause_text ? "; " : "", run->info.run_id);
     if (run->info.state != RUN_RUNNING)
         return;
+    if (run->is_on_workers)
+        return; /* there is no endpoint that could be down */
     if (run->endpoint == NULL) {
         view->reasons[view->reason_count++] = "config";
         if (view->reason_text[0] == '\0')
@@ -177,19 +183,11 @@ static void set_waiting(struct run_view *view, enum waiting_code code, int64_t u
     snprintf(view->waiting_text, sizeof view->waiting_text, "%s", text);
 }
 
-static void view_waiting(const struct run_entry *run, struct run_view *view, const struct engine *engine, struct pacer_now now)
+/* What keeps the run's endpoint from being called. */
+static void view_endpoint(const struct run_entry *run, struct run_view *view, struct pacer_now now)
 {
-    const struct run_dispatch *d = run->dispatch;
     char text[sizeof view->waiting_text];
     int64_t until;
-    if (engine != NULL && engine->health != STORE_WELL) {
-        set_waiting(view, WAITING_DISK, 0, engine->health_text);
-        return;
-    }
-    if (engine != NULL && engine->is_draining) {
-        set_waiting(view, WAITING_DRAIN, 0, "the daemon is draining: no new calls; to go on: gallocctl undrain");
-        return;
-    }
     struct pacer_view pacer;
     pacer_view(run->endpoint->pacer, now, &pacer);
     endpoint_text(run->endpoint, text, sizeof text, &until);
@@ -201,11 +199,46 @@ static void view_waiting(const struct run_entry *run, struct run_view *view, con
         if (run_is_refused(run))
             refused_text(run, text, sizeof text);
         set_waiting(view, WAITING_THROTTLED, until, text);
-    } else if ((d->no_places_until_us > now.mono_us || d->away.count > 0) && d->in_flight == 0) {
+    }
+}
+
+/* What keeps its assignments from going out, whoever would take them. */
+static void view_rows(const struct run_entry *run, struct run_view *view, struct pacer_now now)
+{
+    const struct run_dispatch *d = run->dispatch;
+    char text[256];
+    if (d->in_flight > 0 || run->info.counts[COUNT_OUTSIDE] > 0)
+        return;
+    if (d->no_places_until_us > now.mono_us || d->away.count > 0) {
         snprintf(text, sizeof text, "all free places are taken or their agents are away; see: gallocctl loads %s", run->info.run_id);
         set_waiting(view, WAITING_NO_PLACES, d->away.count > 0 ? d->away_until_at_ms : 0, text);
-    } else if (d->in_flight == 0 && d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)
+    } else if (d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)
         set_waiting(view, WAITING_RETRY, now.wall_ms + (d->dry_until_us - now.mono_us) / 1000, "what is left waits to be tried again");
+}
+
+static void view_workers(const struct run_entry *run, struct run_view *view, struct pacer_now now)
+{
+    char text[256];
+    if (run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0 || outside_is_seen(run->dispatch->engine, run, now.mono_us / 1000))
+        return;
+    snprintf(text, sizeof text, "no worker asks for its work; start one: gallocctl work --run %s -- COMMAND, or give it to an endpoint: gallocctl set %s endpoint=NAME",
+             run->info.run_id, run->info.run_id);
+    set_waiting(view, WAITING_WORKERS, 0, text);
+}
+
+static void view_waiting(const struct run_entry *run, struct run_view *view, struct pacer_now now)
+{
+    const struct engine *engine = run->dispatch->engine;
+    if (engine->health != STORE_WELL)
+        set_waiting(view, WAITING_DISK, 0, engine->health_text);
+    else if (engine->is_draining)
+        set_waiting(view, WAITING_DRAIN, 0, "the daemon is draining: no new calls; to go on: gallocctl undrain");
+    else if (run->is_on_workers)
+        view_workers(run, view, now);
+    else
+        view_endpoint(run, view, now);
+    if (view->waiting == WAITING_NOT)
+        view_rows(run, view, now);
 }
 
 static void view_cost(const struct run_entry *run, struct run_view *view)
@@ -222,6 +255,15 @@ static void view_cost(const struct run_entry *run, struct run_view *view)
     double spread = 1 / sqrt((double)done);
     view->projected_low_micros = view->cost_micros + (int64_t)(each * left * (1 - spread));
     view->projected_high_micros = view->cost_micros + (int64_t)(each * left * (1 + spread));
+}
+
+static const char *limited_by(const struct run_entry *run, struct pacer_now now)
+{
+    if (run->is_on_workers)
+        return PLAN_WORKERS;
+    struct pacer_view pacer;
+    pacer_view(run->endpoint->pacer, now, &pacer);
+    return run->profile.mode == MODE_CONTINUOUS ? pacer.limited_by : "concurrency";
 }
 
 void run_view(const struct run_entry *run, struct run_view *ret_view)
@@ -241,14 +283,12 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
         memcpy(view->currency, run->endpoint->currency, sizeof view->currency);
     if (view->reason_count > 0 && run->info.state == RUN_RUNNING)
         view->state = "paused"; /* one that is importing shows so until its commit, with the pause among its reasons */
-    if (run->info.state != RUN_RUNNING || view->reason_count > 0 || run->endpoint == NULL || run->dispatch == NULL)
+    if (run->info.state != RUN_RUNNING || view->reason_count > 0 || run->dispatch == NULL)
         return;
-    view_waiting(run, view, run->endpoint->dispatch->engine, now);
+    view_waiting(run, view, now);
     view->rate_per_min = 60 * eta_rate_per_second(&run->eta, now.mono_us / 1000);
     /* While nothing goes out nobody knows: what it waits for and until when is told instead of a false time. */
     if (view->waiting == WAITING_NOT || (view->waiting == WAITING_THROTTLED && !run_is_refused(run)) || view->waiting == WAITING_RETRY)
         eta_answer(&run->eta, total - view->done_count, total, now.mono_us / 1000, &view->eta);
-    struct pacer_view pacer;
-    pacer_view(run->endpoint->pacer, now, &pacer);
-    view->eta.limited_by = run->profile.mode == MODE_CONTINUOUS ? pacer.limited_by : "concurrency";
+    view->eta.limited_by = limited_by(run, now);
 }

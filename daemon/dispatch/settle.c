@@ -70,19 +70,35 @@ static void give_claim_back(struct attempt *attempt, bool is_held_now)
     attempt->run->pool->generation++;
 }
 
+static void tell_attempt(struct engine *engine, const struct attempt *attempt, const struct settle_item *item, int64_t retry_in_ms)
+{
+    const struct attempt_notice notice = {.run = attempt->run, .key = attempt->key, .endpoint = attempt->endpoint->config->name, .seq = item->ret_seq - 1,
+                                          .n = item->n, .http_status = item->http_status, .class = item->class,
+                                          .retry = item->class == OUTCOME_TRANSIENT ? item->retries_spent + 1 : -1, .retry_in_ms = retry_in_ms,
+                                          .message = item->message};
+    notice_attempt(engine, &notice);
+}
+
+static void tell_assignment(struct engine *engine, const struct attempt *attempt, const struct settle_item *item)
+{
+    bool has_succeeded = item->move == MOVE_SUCCEED;
+    const struct assignment_notice notice = {.run = attempt->run, .key = attempt->key, .seq = item->ret_seq,
+                                             .state = has_succeeded ? ASSIGNMENT_SUCCEEDED : ASSIGNMENT_FAILED, .class = item->class, .agent = item->agent};
+    notice_assignment(engine, &notice);
+}
+
 static void on_item(struct engine *engine, struct attempt *attempt, struct settle_item *item)
 {
-    static const char *const states[] = {[MOVE_SUCCEED] = "succeeded", [MOVE_FAIL] = "failed", [MOVE_PENDING] = "pending", [MOVE_HOLD] = "pending", [MOVE_REASK] = "leased"};
     bool is_done = item->ret_verdict == VERDICT_DONE;
     item->class = is_done ? item->class : item->ret_verdict == VERDICT_AGENT_FULL ? OUTCOME_AGENT_FULL : OUTCOME_DROPPED; /* as it was recorded */
     give_claim_back(attempt, is_done && item->move == MOVE_SUCCEED);
     int64_t retry_in_ms = !is_done ? -1 : item->move == MOVE_PENDING || item->hold == HOLD_TRANSIENT ? item->delay_ms : item->move == MOVE_REASK ? 0 : -1;
     if (item->class != OUTCOME_RELEASED)
-        notice_attempt(engine, attempt, item, retry_in_ms);
+        tell_attempt(engine, attempt, item, retry_in_ms);
     if (is_done && (item->move == MOVE_SUCCEED || item->move == MOVE_FAIL))
-        notice_assignment(engine, attempt, item, states[item->move]);
+        tell_assignment(engine, attempt, item);
     if (is_done && item->hold == HOLD_TRANSIENT && !item->has_call_result)
-        away_add(attempt);
+        away_add(attempt->run, (struct away_row){attempt->assignment, attempt->n}, attempt->away_changes, attempt->away_until_at_ms);
     else if (item->hold == HOLD_TRANSIENT)
         held_stored(attempt->endpoint, item->assignment, item->n);
     if (is_done && item->move == MOVE_REASK) {

@@ -70,6 +70,7 @@ struct run_dispatch {
     int64_t ready_count;
     int64_t in_flight;          /* slots taken, settles on the way included */
     bool has_stalled;           /* some were given back because they could not go; nothing is leased ahead until one goes again */
+    struct engine *engine;      /* borrowed */
     bool has_claim;             /* a claim is with the store */
     int64_t claim_count;        /* for so many rows */
     int64_t dry_until_us;       /* nothing is due before; 0: ask the store; INT64_MAX: until something changes */
@@ -93,6 +94,9 @@ struct run_dispatch {
     int64_t held_count;         /* failures of the run that are not judged, or whose judgement is with the store */
     double rate_s;              /* completions a second, for the lease ahead */
     bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */
+    int64_t outside_claims;     /* rows that claims of outside workers speak for, with the store */
+    int64_t outside_settles;    /* operations with the store that end rows of outside leases */
+    int64_t asked_mono_ms;      /* when a worker asked last for this run's work */
     char last_problem[256];     /* the provider's words of the last failure, for a pause's reason */
 };
 

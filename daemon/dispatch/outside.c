@@ -1,0 +1,304 @@
+/* Who gets which rows: workers that ask stand in line, the oldest first, and each takes from the run that comes first by priority and fair share. A claim is with
+ * the store for a commit; its lease is durable before the worker hears of it.
+ *
+ *   waits -> has a claim -> answered with the lease
+ *     ^          | nothing was due, or nothing could go out
+ *     +----------+                    waits -> answered without: its time is over, the daemon drains, the run is no longer there
+ */
+#include "dispatch/dispatch.h"
+
+#include "base/clock.h"
+#include "core/limits.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { LONGEST_WAKE_MS = 60000, FAILED_CLAIM_MS = 500 };
+
+int outside_check_run(const struct run_entry *run, struct galloc_error *error)
+{
+    if (plan_is_workers(run->info.endpoint) || (run->has_plan && run->plan.workers_too))
+        return 0;
+    if (run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED)
+        return galloc_fail(error, GALLOC_WRONG_STATE, "the run %s is %s: nothing is left in it", run->info.run_id, run_state_name(run->info.state));
+    return galloc_fail(error, GALLOC_CONFLICT,
+                       "the run %s is on the endpoint \"%s\", so the built-in worker has its work; to lease from it too, enqueue with --workers-too, or leave it to "
+                       "workers: gallocctl set %s endpoint=" PLAN_WORKERS,
+                       run->info.run_id, run->info.endpoint, run->info.run_id);
+}
+
+/* ---- which run ---- */
+
+static bool is_leasable(const struct engine *engine, const struct run_entry *run)
+{
+    return run->info.state == RUN_RUNNING && run->info.pauses == 0 && run->dispatch != NULL && run->dispatch->pausing == 0 && run->pool != NULL &&
+           (run->is_on_workers || run->plan.workers_too) && !engine->is_draining && engine->health == STORE_WELL;
+}
+
+static bool is_too_old(const struct run_entry *run)
+{
+    return run->plan.max_age_ms > 0 && clock_mono_ms() - run->born_mono_ms > run->plan.max_age_ms;
+}
+
+/* How many rows a claim of `max` may take from the run now; 0: none. *ret_next_us: when it may be worth another look (INT64_MAX: something has to change). */
+static int64_t room_for(struct run_entry *run, int64_t max, struct pacer_now now, int64_t *ret_next_us)
+{
+    struct run_dispatch *d = run->dispatch;
+    const int64_t *counts = run->info.counts;
+    *ret_next_us = INT64_MAX;
+    if (d->has_sweep || is_too_old(run) || counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0)
+        return 0;
+    bool is_sequential = run->profile.mode == MODE_SEQUENTIAL;
+    if (is_sequential && (counts[COUNT_STATE + ASSIGNMENT_LEASED] > 0 || d->outside_claims > 0 || d->has_claim))
+        return 0;
+    if (d->dry_until_us > now.mono_us) {
+        *ret_next_us = d->dry_until_us;
+        return 0;
+    }
+    int64_t room = pump_ledger_room(run, now.mono_us, now.wall_ms);
+    if (room == 0 && d->no_places_until_us > now.mono_us)
+        *ret_next_us = d->no_places_until_us;
+    if (is_sequential)
+        return min_i64(room, 1);
+    bool has_places = pool_free_places(run->pool, now.wall_ms) > pool_under_way(run->pool);
+    return has_places ? min_i64(room, max) : room; /* without places nothing goes out: many rows at once are told so */
+}
+
+/* The one with the higher priority, then with fewer rows in outside hands, then the older. */
+static bool comes_before(const struct run_entry *a, const struct run_entry *b)
+{
+    if (a->info.priority != b->info.priority)
+        return a->info.priority > b->info.priority;
+    int64_t held_a = a->info.counts[COUNT_OUTSIDE] + a->dispatch->outside_claims, held_b = b->info.counts[COUNT_OUTSIDE] + b->dispatch->outside_claims;
+    return held_a != held_b ? held_a < held_b : a->info.id < b->info.id;
+}
+
+static struct run_entry *choose_run(struct engine *engine, const struct outside_ask *ask, struct pacer_now now, int64_t *ret_room, int64_t *wake_us)
+{
+    struct run_entry *best = NULL;
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        int64_t next_us, room;
+        if ((ask->run != 0 ? run->info.id != ask->run : !run->is_on_workers) || !is_leasable(engine, run))
+            continue;
+        room = room_for(run, ask->max, now, &next_us);
+        *wake_us = min_i64(*wake_us, next_us);
+        if (room > 0 && (best == NULL || comes_before(run, best))) {
+            best = run;
+            *ret_room = room;
+        }
+    }
+    return best;
+}
+
+/* ---- answering ---- */
+
+static void unlink_ask(struct outside *outside, struct outside_ask *ask)
+{
+    struct outside_ask **at = &outside->asks;
+    while (*at != ask)
+        at = &(*at)->next;
+    *at = ask->next;
+    if (outside->asks_end == &ask->next)
+        outside->asks_end = at;
+    ask->next = NULL;
+}
+
+static void answer(struct outside_ask *ask)
+{
+    unlink_ask(&ask->engine->outside, ask);
+    ask->done(ask);
+}
+
+static void answer_failure(struct outside_ask *ask, const struct galloc_error *error)
+{
+    ask->code = -error->code;
+    ask->error = *error;
+    answer(ask);
+}
+
+/* Why there will be no work for this ask, whatever its wait. 0: there may be. */
+static int refusal(struct engine *engine, const struct outside_ask *ask, struct galloc_error *error)
+{
+    if (engine->is_draining)
+        return galloc_fail(error, GALLOC_DRAINING, "the daemon is draining and leases nothing; to go on: gallocctl undrain");
+    if (engine->health != STORE_WELL)
+        return galloc_fail(error, engine->health == STORE_DISK_FULL ? GALLOC_DISK_FULL : GALLOC_STORE_UNAVAILABLE, "nothing can be leased now: %.300s", engine->health_text);
+    const struct run_entry *run = ask->run != 0 ? registry_run_by_id(&engine->registry, ask->run) : NULL;
+    if (run == NULL)
+        return 0;
+    if (run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED)
+        return galloc_fail(error, run->info.state == RUN_DONE ? GALLOC_WRONG_STATE : GALLOC_CANCELLED, "the run %s is %s: nothing is left in it", run->info.run_id,
+                           run_state_name(run->info.state));
+    return outside_check_run(run, error);
+}
+
+/* The wait is over. Who asked for one run that is paused is told so: it is not idle. */
+static void answer_empty(struct engine *engine, struct outside_ask *ask)
+{
+    struct galloc_error error;
+    const struct run_entry *run = ask->run != 0 ? registry_run_by_id(&engine->registry, ask->run) : NULL;
+    if (run == NULL || run->info.state != RUN_RUNNING || run->info.pauses == 0) {
+        answer(ask);
+        return;
+    }
+    galloc_fail(&error, GALLOC_PAUSED, "the run %s is paused%s%.200s; to go on: gallocctl resume %s", run->info.run_id, run->info.pause_text ? ": " : "",
+                run->info.pause_text ? run->info.pause_text : "", run->info.run_id);
+    answer_failure(ask, &error);
+}
+
+/* ---- claims ---- */
+
+/* The ask's lease is durable: its rows go out, unless nobody is there any more to take them. */
+static void take_lease(struct engine *engine, struct run_entry *run, struct outside_ask *ask, struct store_claim *claim)
+{
+    if (ask->is_cancelled || ask->is_gone(ask)) {
+        outside_give_back(engine, claim->ret_lease);
+        ask->is_cancelled = true;
+        return;
+    }
+    ask->lease = claim->ret_lease;
+    ask->leased_run = run;
+    int64_t granted = outside_grant(engine, run, ask, claim);
+    if (granted > 0)
+        outside_lease_add(engine, ask, granted);
+    else
+        ask->lease = 0; /* none of the rows could go to anybody: it goes on waiting */
+}
+
+static void on_claimed(struct store_op *op)
+{
+    struct store_claim *claim = (struct store_claim *)op;
+    struct outside_ask *ask = op->arg;
+    struct engine *engine = ask->engine;
+    struct run_entry *run = registry_run_by_id(&engine->registry, claim->run);
+    struct run_dispatch *d = run->dispatch;
+    int64_t now_us = engine_now().mono_us;
+    engine->settles_pending--;
+    ask->has_claim = false;
+    d->outside_claims -= claim->max;
+    pool_give_places(run->pool, claim->max);
+    if (op->code < 0)
+        d->dry_until_us = now_us + FAILED_CLAIM_MS * 1000;
+    else if (claim->ret_count == 0)
+        d->dry_until_us = claim->ret_next_due_ms < 0 ? INT64_MAX : now_us + max_i64(claim->ret_next_due_ms, 1) * 1000;
+    else
+        take_lease(engine, run, ask, claim);
+    struct galloc_error error = op->error;
+    int code = op->code;
+    error.code = -code;
+    store_op_free(op);
+    if (ask->is_cancelled || ask->lease != 0)
+        answer(ask);
+    else if (code < 0 && engine->health == STORE_WELL)
+        answer_failure(ask, &error); /* the queue is full, for one; else the next turn says why */
+    engine_turn(engine);
+}
+
+static void submit_claim(struct engine *engine, struct run_entry *run, struct outside_ask *ask, int64_t count)
+{
+    struct store_claim *claim = store_op_new(OP_CLAIM, on_claimed, ask);
+    claim->run = run->info.id;
+    claim->max = (int32_t)count;
+    claim->in_order = run->profile.mode == MODE_SEQUENTIAL;
+    claim->worker = xstrdup(ask->worker);
+    claim->ttl_ms = ask->ttl_ms;
+    claim->max_bytes = LIMIT_LEASE_BYTES;
+    run->pool->in_flight += count; /* spoken for, as those of the built-in worker's claims */
+    run->dispatch->outside_claims += count;
+    ask->has_claim = true;
+    engine->settles_pending++;
+    store_submit(engine->store, &claim->op);
+}
+
+/* ---- a turn ---- */
+
+static void try_ask(struct engine *engine, struct outside_ask *ask, struct pacer_now now, int64_t *wake_us)
+{
+    struct galloc_error error;
+    int64_t room = 0;
+    if (refusal(engine, ask, &error) < 0) {
+        answer_failure(ask, &error);
+        return;
+    }
+    struct run_entry *run = choose_run(engine, ask, now, &room, wake_us);
+    if (run != NULL)
+        submit_claim(engine, run, ask, room);
+    else if (ask->until_mono_ms * 1000 <= now.mono_us)
+        answer_empty(engine, ask);
+    else
+        *wake_us = min_i64(*wake_us, ask->until_mono_ms * 1000);
+}
+
+/* What the dispatcher does once a turn for a run that it sends nothing of itself. */
+static void tend_runs(struct engine *engine, struct pacer_now now)
+{
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        if (!is_leasable(engine, run))
+            continue;
+        away_release(engine, run, now.wall_ms);
+        if (run->is_on_workers)
+            pump_fail_held_if_alone(engine, run);
+    }
+}
+
+void outside_turn(struct engine *engine)
+{
+    struct outside *outside = &engine->outside;
+    struct pacer_now now = engine_now();
+    int64_t wake_us = INT64_MAX;
+    tend_runs(engine, now);
+    for (struct outside_ask *ask = outside->asks, *next; ask != NULL; ask = next) {
+        next = ask->next;
+        if (!ask->has_claim)
+            try_ask(engine, ask, now, &wake_us);
+    }
+    if (wake_us != INT64_MAX)
+        loop_timer_set_us(&outside->wake, clamp_i64(wake_us - now.mono_us, 1000, LONGEST_WAKE_MS * INT64_C(1000)));
+}
+
+void outside_ask(struct engine *engine, struct outside_ask *ask)
+{
+    struct outside *outside = &engine->outside;
+    struct run_entry *run = ask->run != 0 ? registry_run_by_id(&engine->registry, ask->run) : NULL;
+    int64_t now_ms = clock_mono_ms();
+    ask->engine = engine;
+    ask->until_mono_ms = now_ms + ask->wait_ms;
+    ask->next = NULL;
+    *outside->asks_end = ask;
+    outside->asks_end = &ask->next;
+    if (run == NULL)
+        outside->asked_mono_ms = now_ms;
+    else if (run->dispatch != NULL)
+        run->dispatch->asked_mono_ms = now_ms;
+    engine_turn(engine);
+}
+
+void outside_cancel(struct outside_ask *ask)
+{
+    ask->is_cancelled = true;
+    if (!ask->has_claim)
+        answer(ask);
+}
+
+void outside_ask_clear(struct outside_ask *ask)
+{
+    free(ask->worker);
+    buf_clear(&ask->agents);
+    buf_clear(&ask->assignments);
+}
+
+void outside_on_wake(void *engine)
+{
+    engine_turn(engine);
+}
+
+bool outside_is_seen(const struct engine *engine, const struct run_entry *run, int64_t now_mono_ms)
+{
+    int64_t asked_ms = max_i64(run->dispatch->asked_mono_ms, run->is_on_workers ? engine->outside.asked_mono_ms : 0);
+    if (run->info.counts[COUNT_OUTSIDE] > 0 || now_mono_ms - asked_ms < OUTSIDE_SILENCE_MS)
+        return true;
+    for (const struct outside_ask *ask = engine->outside.asks; ask != NULL; ask = ask->next)
+        if (ask->run == run->info.id || (ask->run == 0 && run->is_on_workers))
+            return true;
+    return false;
+}
