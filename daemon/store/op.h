@@ -126,7 +126,7 @@ struct leased_row {
 struct store_claim {
     struct store_op op;
     int64_t run;
-    int32_t max;
+    int32_t max;      /* at most LIMIT_IN_FLIGHT; LIMIT_LEASE_ROWS for an outside worker */
     bool in_order;
     char *endpoint;   /* owned; NULL: an outside worker */
     char *worker;     /* owned; NULL: the built-in one */

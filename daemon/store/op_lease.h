@@ -48,7 +48,8 @@ struct store_lease_expire {
     bool ret_has_more;
 };
 
-/* VERDICTS: what a worker decided. Each item stands or falls by its own fence; all in one transaction; may be repeated safely. The row's budgets are moved as
+/* VERDICTS: what a worker decided. Each item stands or falls by its own fence; all in one transaction; may be repeated safely. A deadline
+ * that has passed takes nothing from a worker before LEASE_EXPIRE has seen it: until then its rows are in no other hands. The row's budgets are moved as
  * core/retry.h says (retry_decide_outside()). */
 enum verdict {
     VERDICT_OF_SUCCEEDED, VERDICT_OF_FAILED, VERDICT_OF_RETRY,

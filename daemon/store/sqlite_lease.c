@@ -25,9 +25,8 @@ int lease_get(struct sqlite_store *store, int64_t number, struct outside_lease *
         .number = number,
         .run = sqlite3_column_int64(row, 0),
         .ttl_ms = sqlite3_column_int64(row, 1),
-        .row_count = sqlite3_column_int64(row, 2),
-        .has_ended = sqlite3_column_int(row, 3) != 0,
-        .is_over = sqlite3_column_int(row, 3) != 0 || sqlite3_column_int(row, 4) != 0,
+        .has_ended = sqlite3_column_int(row, 2) != 0,
+        .is_over = sqlite3_column_int(row, 2) != 0 || sqlite3_column_int(row, 3) != 0,
     };
     sqlite_end(row);
     return 1;

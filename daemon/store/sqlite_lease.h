@@ -6,7 +6,6 @@
 
 struct outside_lease {
     int64_t number, run, ttl_ms;
-    int64_t row_count; /* handed out */
     bool has_ended;    /* its end is written; it is kept for late results alone */
     bool is_over;      /* that, or its deadline has passed */
 };

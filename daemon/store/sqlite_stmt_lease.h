@@ -7,7 +7,7 @@
 
 #define SQLITE_LEASE_STATEMENTS(X)                                                                                                                \
     X(STMT_LEASE_INSERT, "INSERT INTO lease(number, run, worker, ttl_ms, deadline_ms, row_count, node) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")       \
-    X(STMT_LEASE_GET, "SELECT run, ttl_ms, row_count, ended_at_ms IS NOT NULL, deadline_ms <= ?2 FROM lease WHERE number = ?1 "                   \
+    X(STMT_LEASE_GET, "SELECT run, ttl_ms, ended_at_ms IS NOT NULL, deadline_ms <= ?2 FROM lease WHERE number = ?1 "                              \
                       "AND worker IS NOT NULL")                                                                                                   \
     X(STMT_LEASE_RENEW, "UPDATE lease SET deadline_ms = ?2 WHERE number = ?1")                                                                    \
     X(STMT_LEASE_LEFT, "SELECT count(*) FROM assignment INDEXED BY assignment_leased WHERE lease = ?1 AND state = 1")                             \

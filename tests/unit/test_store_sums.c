@@ -173,6 +173,7 @@ static void test_doctor(void **state)
     } rows[] = {
         {"UPDATE run_count SET value = value + 1 WHERE kind = 0", "run_counters"},
         {"UPDATE run_count SET value = value + 1 WHERE kind = 49", "run_counters"},
+        {"INSERT INTO run_count SELECT max(id), 97, 1 FROM run", "run_counters"},
         {"UPDATE ledger_agent SET held = held + 1 WHERE held > 0", "ledgers"},
         {"INSERT INTO lease(number, run, node, worker) SELECT 900, max(id), 1, 'w' FROM run", "leases"},
         {"DELETE FROM payload WHERE assignment = (SELECT min(id) FROM assignment)", "orphans"},
