@@ -34,5 +34,6 @@
 #define LIMIT_SWEEP_ROWS 5000                 /* rows a transaction of cancel, retry, purge */
 #define LIMIT_PAGE_ROWS 1000                  /* of a list */
 #define LIMIT_MAX_RETRIES 20
+#define LIMIT_CALLS_READ_BACK 131072          /* the newest calls, looked at when the store opens: twice what a pacer's log holds, and read in a moment */
 
 #endif

@@ -95,8 +95,9 @@ static int64_t log_room(const struct pace *pace)
     return min_i64(pace->rpm, PACE_LOG_MAX);
 }
 
-static enum pace_limit configured_limit(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, int64_t *ret_wait_us)
+enum pace_limit pace_ask_limits(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, int64_t *ret_wait_us)
 {
+    *ret_wait_us = 0;
     forget_old(pace, now_us);
     if (pace->rpd > 0 && wall_ms < pace->day_ends_at_ms && pace->day_count >= pace->rpd) {
         *ret_wait_us = (pace->day_ends_at_ms - wall_ms) * 1000;
@@ -125,7 +126,7 @@ enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int
         *ret_wait_us = -1;
         return pace->quota_day_until_at_ms ? PACE_QUOTA_DAY : PACE_BLOCKED;
     }
-    enum pace_limit limit = configured_limit(pace, now_us, wall_ms, tokens, ret_wait_us);
+    enum pace_limit limit = pace_ask_limits(pace, now_us, wall_ms, tokens, ret_wait_us);
     if (limit != PACE_FREE || !with_rate || pace->rate <= 0)
         return limit;
     add_credit(pace, now_us);
@@ -170,6 +171,36 @@ void pace_canary_failed(struct pace *pace, int64_t sent_us)
 {
     if (pace->needs_canary && sent_us >= pace->blocked_until_us)
         pace->has_canary = false;
+}
+
+/* What a send of unknown size counts as: the largest that is known; the whole quota when none is. */
+static int64_t unknown_tokens(const struct pace *pace, const struct pace_send *sends, size_t count)
+{
+    int64_t largest = -1;
+    for (size_t i = 0; i < count; i++)
+        largest = max_i64(largest, sends[i].tokens);
+    return largest >= 0 ? largest : pace->tpm;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct pace_entry *x = a, *y = b;
+    return (x->at_us > y->at_us) - (x->at_us < y->at_us);
+}
+
+void pace_read_back(struct pace *pace, int64_t now_us, int64_t wall_ms, const struct pace_send *sends, size_t count, int64_t day_calls)
+{
+    struct pace_entry *entries = xcalloc(count, sizeof *entries);
+    int64_t unknown = unknown_tokens(pace, sends, count);
+    for (size_t i = 0; i < count; i++) /* the wall clock may have gone back since: then as if sent now */
+        entries[i] = (struct pace_entry){now_us - max_i64(wall_ms - sends[i].at_ms, 0) * 1000, sends[i].tokens < 0 ? unknown : sends[i].tokens};
+    qsort(entries, count, sizeof *entries, by_time);
+    for (size_t i = 0; i < count; i++)
+        remember(pace, entries[i].at_us, entries[i].tokens);
+    forget_old(pace, now_us);
+    free(entries);
+    pace->day_count = day_calls;
+    pace->day_ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
 }
 
 /* The entry of what was sent then; log_count when it has left. */

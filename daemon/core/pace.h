@@ -10,6 +10,13 @@
 #define PACE_DECREASE 0.7
 #define PACE_RATE_MIN 0.05         /* calls a second */
 
+/* A call that was sent in a former life, as its row tells. */
+struct pace_send {
+    int64_t at_ms;   /* wall; not before it was sent */
+    int64_t tokens;  /* that it used; -1: not told */
+    bool is_refused; /* by a quota of the endpoint's; it counts in a configured one all the same */
+};
+
 struct pace_entry {
     int64_t at_us;
     int64_t tokens;
@@ -42,9 +49,12 @@ void pace_set_limits(struct pace *pace, int64_t rpm, int64_t tpm, int64_t rpd);
 
 /* What holds a call of so many tokens back now, and for how long (microseconds; -1: until an outcome comes). `with_rate`: the learned rate binds too. */
 enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate, int64_t *ret_wait_us);
+/* The same by the configured limits alone, whatever blocks. */
+enum pace_limit pace_ask_limits(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, int64_t *ret_wait_us);
 /* How many such calls may start now. */
 int64_t pace_room(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate);
 void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens);
+void pace_read_back(struct pace *pace, int64_t now_us, int64_t wall_ms, const struct pace_send *sends, size_t count, int64_t day_calls);
 /* Takes a send back that was counted at that moment and did not go out. */
 void pace_unsent(struct pace *pace, int64_t sent_us, int64_t sent_wall_ms);
 void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens); /* the answer's usage corrects the estimate */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum { START_IN_FLIGHT = 48, LEAST_IN_FLIGHT = 2, LATENCIES = 256 };
+enum { TEST_TOKENS = 100 }; /* of a test request, before it is made: no provider's has more */
 
 struct pacer {
     struct pacer_limits limits;
@@ -78,12 +79,24 @@ int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, in
 int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now)
 {
     int64_t wait_us;
-    return pace_ask(&pacer->pace, now.mono_us, now.wall_ms, 0, false, &wait_us) == PACE_FREE ? 0 : wait_us;
+    return pace_ask(&pacer->pace, now.mono_us, now.wall_ms, TEST_TOKENS, false, &wait_us) == PACE_FREE ? 0 : wait_us;
+}
+
+struct pacer_answer pacer_ask_test_by_hand(struct pacer *pacer, struct pacer_now now)
+{
+    struct pacer_answer answer;
+    answer.wait = wait_of_limit(pace_ask_limits(&pacer->pace, now.mono_us, now.wall_ms, TEST_TOKENS, &answer.wait_us));
+    return answer;
 }
 
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens)
 {
     pace_sent(&pacer->pace, now.mono_us, now.wall_ms, tokens);
+}
+
+void pacer_read_back(struct pacer *pacer, struct pacer_now now, const struct pace_send *sends, size_t count, int64_t day_calls)
+{
+    pace_read_back(&pacer->pace, now.mono_us, now.wall_ms, sends, count, day_calls);
 }
 
 void pacer_unsent(struct pacer *pacer, struct pacer_now then)

@@ -41,7 +41,11 @@ struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t
 int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive);
 /* How long until the endpoint's own test request may go, by quotas, hints and the canary alone: 0 now; microseconds; -1: after the next outcome. */
 int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now);
+/* May one go that an operator asks for? He may try within a block, but exceeds no configured limit. */
+struct pacer_answer pacer_ask_test_by_hand(struct pacer *pacer, struct pacer_now now);
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens);
+/* What was sent in former lives, in any order, at least of the window; before the first call of this one. `day_calls`: of the present day (Pacific time). */
+void pacer_read_back(struct pacer *pacer, struct pacer_now now, const struct pace_send *sends, size_t count, int64_t day_calls);
 void pacer_unsent(struct pacer *pacer, struct pacer_now then); /* what was counted at that moment did not go out */
 
 /* What came back. */

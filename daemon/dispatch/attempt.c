@@ -144,9 +144,8 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
                                          .done = on_response,
                                          .arg = attempt};
     int64_t tokens = call_tokens((int64_t)request->body.len);
-    endpoint->dispatch->prompt_tokens += (tokens - endpoint->dispatch->prompt_tokens) / 8;
-    if (endpoint->dispatch->prompt_tokens == 0)
-        endpoint->dispatch->prompt_tokens = tokens;
+    int64_t mean = endpoint->dispatch->prompt_tokens;
+    endpoint->dispatch->prompt_tokens = mean == 0 ? tokens : mean + (tokens - mean) / 8;
     attempt->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
     endpoint->calls++;
     attempt->call_handle = call_send(endpoint, request, &sending, &attempt->sent_us);

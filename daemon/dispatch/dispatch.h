@@ -78,6 +78,7 @@ struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_confi
 void endpoint_free(struct endpoint *endpoint);
 void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms); /* overrides over the file; the pacer's limits */
 void endpoint_set_override(struct endpoint *endpoint, const struct store_setting *setting, bool is_set);
+void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sends); /* of former lives, once the limits are in force */
 void endpoint_read_key(struct engine *engine, struct endpoint *endpoint);
 void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text);
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);

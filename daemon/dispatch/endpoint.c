@@ -162,6 +162,18 @@ void endpoint_set_override(struct endpoint *endpoint, const struct store_setting
     endpoint_apply(endpoint, clock_wall_ms());
 }
 
+void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sends)
+{
+    int64_t tokens = 0, known = 0;
+    for (size_t i = 0; i < sends->count; i++) {
+        tokens += max_i64(sends->items[i].tokens, 0);
+        known += sends->items[i].tokens > 0;
+    }
+    if (known > 0)
+        endpoint->dispatch->prompt_tokens = tokens / known;
+    pacer_read_back(endpoint->pacer, engine_now(), sends->items, sends->count, sends->day_calls);
+}
+
 bool endpoint_is_down(const struct endpoint *endpoint)
 {
     return endpoint->state.down_class >= 0 || endpoint->secret == NULL;

@@ -211,6 +211,11 @@ static void load_endpoints(struct engine *engine, struct store_image *image)
         endpoint->state = image->endpoints[i];
         image->endpoints[i] = (struct store_endpoint_state){0};
     }
+    for (size_t i = 0; i < image->sends_count; i++) {
+        struct endpoint *endpoint = registry_endpoint(&engine->registry, image->sends[i].endpoint);
+        if (endpoint != NULL)
+            endpoint_read_back(endpoint, &image->sends[i]);
+    }
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_read_key(engine, endpoint);
 }

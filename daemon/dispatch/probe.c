@@ -125,6 +125,20 @@ static void on_call_begun(struct store_op *op)
     store_op_free(op);
 }
 
+/* Would one that an operator asks for exceed a configured limit? Then that is its answer. */
+static bool is_over_limit(struct probe *probe)
+{
+    static const char *const names[] = {[PACER_LIMIT_RPM] = "rpm", [PACER_LIMIT_TPM] = "tpm", [PACER_LIMIT_RPD] = "rpd"};
+    struct pacer_answer answer = pacer_ask_test_by_hand(probe->endpoint->pacer, engine_now());
+    if (probe->done == NULL || answer.wait == PACER_GO)
+        return false;
+    char text[200];
+    snprintf(text, sizeof text, "a test request now would exceed the %s that is set for the endpoint; there is room for one in %lld s", names[answer.wait],
+             (long long)(answer.wait_us / 1000000 + 1));
+    fail_probe(probe, answer.wait == PACER_LIMIT_RPD ? OUTCOME_QUOTA_DAY : OUTCOME_THROTTLED, text);
+    return true;
+}
+
 /* What cannot be sent is told before a call is written down for it. */
 static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*done)(const struct endpoint_test_result *result, void *arg), void *arg)
 {
@@ -145,6 +159,8 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
         fail_probe(probe, OUTCOME_CONFIG, error.message);
         return;
     }
+    if (is_over_limit(probe))
+        return;
     if (done == NULL)
         endpoint->dispatch->has_test = true;
     struct store_call_begin *begin = store_op_new(OP_CALL_BEGIN, on_call_begun, probe);

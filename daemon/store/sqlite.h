@@ -89,6 +89,10 @@ sqlite_apply sqlite_apply_sweep;                                                
 sqlite_apply sqlite_apply_pool_put, sqlite_apply_pool_reset, sqlite_apply_agent_set;                     /* sqlite_pool.c */
 sqlite_apply sqlite_apply_endpoint_set, sqlite_apply_endpoint_state, sqlite_apply_audit;                 /* sqlite_endpoint.c */
 
+/* Calls of this day (Pacific time) that have ended: those of a settle; those of former lives that are about to be told as lost (sqlite_call.c). 0 or a fault. */
+int sqlite_day_count(struct sqlite_store *store, const struct store_settle *settle);
+int sqlite_day_count_lost(struct sqlite_store *store);
+
 /* ---- parts of opening ---- */
 /* Looks, makes or migrates, connects, reads the numbers of the last life (sqlite_open.c). 0, -D_STORE_REFUSED or -D_STORE_IO. */
 int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error) MUST_CHECK;
@@ -96,6 +100,7 @@ int sqlite_open_writable(struct sqlite_store *store, struct galloc_error *error)
 int sqlite_open_on_full_disk(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* to read alone; is_broken is set */
 int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
 int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, leases, seq */
+int sqlite_sends_load(struct sqlite_store *store, struct store_image *image); /* sqlite_call.c; what was sent of late, and of this day */
 int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *ret_count); /* sqlite_sweep.c; the caller frees */
 
 /* A connection that can only read, with the settings of a reader (sqlite_open.c). 0 or negative, error filled. */

@@ -131,6 +131,8 @@ int sqlite_image_load(struct sqlite_store *store, struct store_image *image)
         rc = endpoints_load(store, image);
     if (rc == 0)
         rc = leases_load(store, image);
+    if (rc == 0)
+        rc = sqlite_sends_load(store, image);
     image->seq = store->seq;
     return rc;
 }

@@ -108,6 +108,8 @@ int sqlite_recover(struct sqlite_store *store, struct store_image *image)
     if (rc == 0)
         rc = sqlite_number(store, STMT_NODE_STARTS, &starts_count, "i", store->now_ms - STARTS_MS);
     if (rc >= 0)
+        rc = sqlite_day_count_lost(store);
+    if (rc == 0)
         rc = attempts_lose(store, &lost_count);
     if (rc == 0)
         rc = rows_give_back(store);

@@ -331,6 +331,8 @@ int sqlite_apply_settle(struct sqlite_store *store, struct store_op *op, bool *r
     }
     if (rc == 0)
         rc = leases_flush(store, &leases);
+    if (rc == 0)
+        rc = sqlite_day_count(store, settle);
     if (rc == 0 && settle->is_outside && settle->count > 0)
         rc = lease_end_if_empty(store, settle->items[0].lease, &ignored);
     for (size_t i = 0; rc == 0 && i < settle->count; i++)

@@ -7,6 +7,7 @@
 #include "store/sqlite_stmt_lease.h"
 
 /* clang-format off */
+#define ADD_TO_DAY "ON CONFLICT(endpoint) DO UPDATE SET calls = iif(ends_at_ms = excluded.ends_at_ms, calls, 0) + excluded.calls, ends_at_ms = excluded.ends_at_ms"
 #define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256, a.goes_alone"
 
 #define SQLITE_HOT_STATEMENTS(X)                                        \
@@ -72,6 +73,13 @@
       "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4, http_status = ?5, tokens_in = ?6, tokens_cached = ?7, tokens_out = ?8, "                  \
       "tokens_thought = ?9, tokens_tool = ?10, cost_micros = ?11, currency = ?12, latency_ms = ?13, local_port = ?14 WHERE id = ?1 AND state = 0")         \
     X(STMT_CALL_CLOSE, "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4 WHERE id = ?1 AND state = 0")                                             \
+    X(STMT_DAY_COUNT, "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) VALUES(?1, ?2, ?3) " ADD_TO_DAY)                                              \
+    X(STMT_DAY_COUNT_TEST,                                                                                                                                 \
+      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?2, 1 FROM call WHERE id = ?1 AND state = 0 " ADD_TO_DAY)                    \
+    X(STMT_DAY_COUNT_LOST,                                                                                                                                 \
+      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?1, count(*) FROM ("                                                         \
+      "SELECT c.endpoint FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 "                       \
+      "UNION ALL SELECT endpoint FROM call INDEXED BY call_open_test WHERE state = 0 AND is_test = 1) WHERE true GROUP BY endpoint " ADD_TO_DAY)           \
     X(STMT_RESULT_PUT,                                                                                                                                     \
       "INSERT INTO result(assignment, body, sha256, finished_at_ms) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(assignment) DO UPDATE SET "                         \
       "body = excluded.body, sha256 = excluded.sha256, finished_at_ms = excluded.finished_at_ms")                                                          \

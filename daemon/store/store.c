@@ -292,6 +292,11 @@ void store_image_clear(struct store_image *image)
     for (size_t i = 0; i < image->lease_count; i++)
         free(image->leases[i].worker);
     free(image->leases);
+    for (size_t i = 0; i < image->sends_count; i++) {
+        free(image->sends[i].endpoint);
+        free(image->sends[i].items);
+    }
+    free(image->sends);
     free(image->runs);
     free(image->pools);
     free(image->settings);

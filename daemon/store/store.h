@@ -7,6 +7,7 @@
 #ifndef GALLOC_STORE_STORE_H
 #define GALLOC_STORE_STORE_H
 
+#include "core/pace.h"
 #include "store/op_admin.h"
 #include "store/op_lease.h"
 #include "store/op_run.h"
@@ -42,6 +43,15 @@ struct store_lease {
     int64_t row_count; /* still in it */
 };
 
+/* What was sent to an endpoint of late: limits hold across a restart. */
+struct store_sends {
+    char *endpoint;          /* owned */
+    struct pace_send *items; /* owned; of the last STORE_SENDS_MS at least, newest rows first */
+    size_t count;
+    int64_t day_calls;       /* of the present day (Pacific time) */
+};
+#define STORE_SENDS_MS 602500 /* the longest window of a pacer: 60.25 s, at the highest time_scale */
+
 /* What the store holds when it opens: the loop's memory starts from it. */
 struct store_image {
     struct store_run *runs;   /* open ones with their plan, and the last LIMIT_PAGE_ROWS ended ones without; in order of id */
@@ -54,6 +64,8 @@ struct store_image {
     size_t endpoint_count;
     struct store_lease *leases; /* of outside workers, in order of their numbers */
     size_t lease_count;
+    struct store_sends *sends; /* an endpoint each */
+    size_t sends_count;
     int64_t seq;
     int64_t recovered_lost;    /* calls of former lives that ended as lost */
     int64_t starts_in_60_s;    /* lives that began within the last minute, this one included */

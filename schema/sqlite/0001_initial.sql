@@ -216,6 +216,12 @@ CREATE TABLE endpoint_state (
   learned        TEXT                                                     -- JSON of the pacer
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE endpoint_day (         -- calls of a day (Pacific) that have ended, for a quota a day; a row an endpoint, begun anew each day
+  endpoint   TEXT PRIMARY KEY,
+  ends_at_ms INTEGER NOT NULL,                                            -- the midnight at which the day ends
+  calls      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE audit (                -- what people did
   id     INTEGER PRIMARY KEY,
   at_ms  INTEGER NOT NULL,

@@ -18,6 +18,46 @@ def most_within(record, window_ms):
     return max(sum(1 for other in arrivals[first:] if other < begin + window_ms) for first, begin in enumerate(arrivals))
 
 
+@pytest.mark.parametrize("settled", [True, False], ids=["settled", "in flight"])
+def test_rpm_holds_across_a_kill(world, settled):
+    """The window of a minute (6 s here) is read back from the calls: those that had their answer, and those of which nobody knows."""
+    sim, daemon = world("--latency_ms", "20" if settled else "3000", endpoint="rpm = 30\n  time_scale = 0.1")
+    run = enqueue(daemon, 100)
+    wait_until(lambda: sim.stats()["received"] >= 30 and (not settled or daemon.counts(run)["succeeded"] >= 30), 20, "the quota is used up")
+    daemon.kill()
+    sim.set(latency_ms=20)
+    daemon.start()
+    wait_until(lambda: sim.stats()["received"] >= 75, 40, lambda: f"the run goes on: {sim.stats()}")
+    assert most_within(sim.record(), 6000) <= 30
+
+
+@pytest.mark.parametrize("ends", ["kill", "stop"])
+def test_rpd_holds_across_a_restart(world, ends):
+    sim, daemon = world("--latency_ms", "100", endpoint="rpd = 20\n  max_in_flight = 4")
+    run = enqueue(daemon, 50)
+    wait_until(lambda: sim.stats()["received"] >= 8, 20, "some are called")
+    getattr(daemon, ends)()
+    daemon.start()
+    assert daemon.api("POST", "/v1/endpoints/gemini/test").json["ok"]
+    wait_until(lambda: (daemon.run(run)["waiting"] or {}).get("code") == "quota_day", 20, "the day's quota is used up")
+    daemon.restart()
+    wait_until(lambda: (daemon.run(run)["waiting"] or {}).get("code") == "quota_day", 20, "and is so after another start")
+    test = daemon.api("POST", "/v1/endpoints/gemini/test").json
+    assert test["class"] == "quota_day" and "rpd" in test["message"], test
+    assert 16 <= sim.stats()["received"] <= 20  # what was leased at the kill and not called yet counts as called
+
+
+def test_tpm_holds_across_a_kill(world):
+    sim, daemon = world("--latency_ms", "20", endpoint="tpm = 4000\n  time_scale = 0.1")
+    run = enqueue(daemon, 60)
+    wait_until(lambda: daemon.run(run)["tokens"]["in"] > 2500, 20, "much of the quota is used")
+    daemon.kill()
+    daemon.start()
+    wait_until(lambda: daemon.run(run)["tokens"]["in"] > 9000 or daemon.run(run)["state"] == "done", 40, "the run goes on")
+    found = daemon.run(run)
+    assert most_within(sim.record(), 6000) <= 4000 / (found["tokens"]["in"] / found["counts"]["succeeded"])  # all prompts are about as long
+
+
 def test_the_endpoints_own_test_request_takes_no_place_in_a_quota_twice(world):
     """A failure that waits to be judged and assignments that wait for the quota: both may go when the window opens."""
     sim, daemon = world("--poison_keys", "K0001", "--poison_kind", "error_500", endpoint="rpm = 2\n  time_scale = 0.1")

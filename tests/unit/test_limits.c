@@ -91,12 +91,83 @@ static void test_room_is_what_each_limit_leaves(void **state)
     }
 }
 
+/* A pacer that has read these back, a second after the machine's boot: the sends of the former life lie before it. */
+static struct pacer *read_back(int64_t rpm, int64_t tpm, int64_t rpd, const struct pace_send *sends, size_t count, int64_t day_calls)
+{
+    struct pacer_limits limits = {.rpm = rpm, .tpm = tpm, .rpd = rpd, .max_in_flight = 9, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 1);
+    pacer_read_back(pacer, at(1000000), sends, count, day_calls);
+    return pacer;
+}
+
+static void test_sends_of_former_lives_leave_the_window_in_their_time(void **state)
+{
+    (void)state;
+    int64_t now_ms = NOON_MS + 1000;
+    const struct pace_send sends[] = {{now_ms - 20000, 1, false}, {now_ms - 50000, 1, true}, {now_ms - 60251, 1, false}, {now_ms + 9000, 1, false}};
+    struct pacer *pacer = read_back(3, 0, 0, sends, ARRAY_COUNT(sends), 0);
+    struct pacer_answer answer = pacer_ask(pacer, at(1000000), 1, 0, false, false);
+    assert_int_equal(answer.wait, PACER_LIMIT_RPM);
+    assert_int_equal(answer.wait_us, 10250000); /* the one of 50 s ago is the oldest; that of 60.251 s ago has left */
+    assert_int_equal(pacer_room(pacer, at(11250000), 1, 0, false), 1);
+    assert_int_equal(pacer_room(pacer, at(41250000), 1, 0, false), 2);
+    assert_int_equal(pacer_room(pacer, at(61249999), 1, 0, false), 2); /* the clock went back since: as if sent at the start */
+    assert_int_equal(pacer_room(pacer, at(61250000), 1, 0, false), 3);
+    pacer_free(pacer);
+}
+
+static void test_tokens_that_nobody_told_are_as_many_as_may_be(void **state)
+{
+    (void)state;
+    int64_t now_ms = NOON_MS + 1000;
+    const struct pace_send sends[] = {{now_ms - 3000, 30, false}, {now_ms - 2000, -1, false}, {now_ms - 1000, 20, false}};
+    struct pacer *pacer = read_back(0, 100, 0, sends, ARRAY_COUNT(sends), 0);
+    assert_int_equal(ask(pacer, 1000000, 20), PACER_GO); /* 30 + 30 + 20 */
+    assert_int_equal(ask(pacer, 1000000, 21), PACER_LIMIT_TPM);
+    pacer_free(pacer);
+    pacer = read_back(0, 100, 0, &sends[1], 1, 0);
+    assert_int_equal(ask(pacer, 1000000, 1), PACER_LIMIT_TPM); /* it may have used the whole quota */
+    pacer_free(pacer);
+}
+
+static void test_the_days_calls_of_former_lives_count(void **state)
+{
+    (void)state;
+    struct pacer *pacer = read_back(0, 0, 5, NULL, 0, 4);
+    assert_int_equal(pacer_room(pacer, at(1000000), 1, 0, false), 1);
+    pacer_sent(pacer, at(1000000), 1);
+    assert_int_equal(ask(pacer, 2000000, 1), PACER_LIMIT_RPD);
+    int64_t midnight_us = (clock_next_pacific_midnight_ms(NOON_MS) - NOON_MS) * 1000;
+    assert_int_equal(ask(pacer, midnight_us, 1), PACER_GO);
+    pacer_free(pacer);
+}
+
+static void test_an_operator_tries_within_a_block_and_not_beyond_a_limit(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.rpm = 2, .max_in_flight = 9, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 1);
+    struct pacer_outcome refused = {.class = OUTCOME_THROTTLED, .sent_us = 1000, .retry_after_ms = 90000, .quota_value = -1, .tokens = -1};
+    struct pacer_change change;
+    pacer_sent(pacer, at(1000), 1);
+    pacer_outcome(pacer, at(2000), &refused, &change);
+    assert_true(pacer_ask_test(pacer, at(3000)) > 0);
+    assert_int_equal(pacer_ask_test_by_hand(pacer, at(3000)).wait, PACER_GO);
+    pacer_sent(pacer, at(3000), 1);
+    assert_int_equal(pacer_ask_test_by_hand(pacer, at(4000)).wait, PACER_LIMIT_RPM);
+    pacer_free(pacer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_did_not_go_out_is_not_counted),
         cmocka_unit_test(test_a_send_of_yesterday_is_not_taken_from_today),
         cmocka_unit_test(test_room_is_what_each_limit_leaves),
+        cmocka_unit_test(test_sends_of_former_lives_leave_the_window_in_their_time),
+        cmocka_unit_test(test_tokens_that_nobody_told_are_as_many_as_may_be),
+        cmocka_unit_test(test_the_days_calls_of_former_lives_count),
+        cmocka_unit_test(test_an_operator_tries_within_a_block_and_not_beyond_a_limit),
         cmocka_unit_test(test_a_canary_that_did_not_go_out_lets_the_next_one_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
