@@ -85,7 +85,7 @@ static void take_summary(struct engine *engine, struct run_entry *run, const str
 void engine_on_commit(const struct store_commit *commit, void *arg)
 {
     struct engine *engine = arg;
-    notices_flush(engine); /* of the commit before: its operations have been told */
+    events_tell(engine->events); /* of the commit before: all of its operations have come back */
     engine->registry.seq = max_i64(engine->registry.seq, commit->seq);
     events_set_seq(engine->events, commit->seq);
     for (size_t i = 0; i < commit->run_count; i++) {

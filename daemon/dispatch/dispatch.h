@@ -42,7 +42,6 @@ struct engine {
     struct loop_timer drain_timer;
     void (*drain_done)(void *arg);
     void *drain_arg;
-    struct run_notice *notices, **notices_end; /* owned: events of runs that wait for those of their commit's operations */
     struct attempt *flying;     /* whose call is under way */
     int64_t in_flight;          /* slots of all endpoints */
     int64_t calls;              /* under way, or their end is not stored yet: attempts' and test requests' */

@@ -44,7 +44,7 @@ static void on_turn(void *arg)
 {
     struct engine *engine = arg;
     engine->ticks++;
-    notices_flush(engine);
+    events_tell(engine->events);
     if (engine->store == NULL)
         return;
     if (engine->health == STORE_WELL)
@@ -109,7 +109,6 @@ struct engine *engine_new(const struct engine_config *config)
     engine->net = config->net;
     engine->config = config->config;
     engine->events = events_new(EVENTS_KEPT);
-    engine->notices_end = &engine->notices;
     outside_init(engine);
     loop_timer_init(&engine->turn, engine->loop, on_turn, engine);
     loop_timer_init(&engine->second, engine->loop, on_second, engine);
@@ -120,7 +119,6 @@ void engine_free(struct engine *engine)
 {
     if (engine == NULL)
         return;
-    notices_flush(engine);
     outside_clear(engine);
     registry_clear(&engine->registry);
     events_free(engine->events);

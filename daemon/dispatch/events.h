@@ -22,8 +22,10 @@ struct event {
 
 struct events *events_new(size_t cap_count);
 void events_free(struct events *events);
-/* Adds one; takes json over. */
+/* Adds one; takes json over. It waits for events_tell(), which comes when all of a commit's are there: an operation is answered before or after others whose
+ * numbers are lower, and what readers get only rises. */
 void events_add(struct events *events, enum event_kind kind, const char *type, int64_t run, const char *run_id, int64_t seq, char *json);
+void events_tell(struct events *events);
 int64_t events_last_seq(const struct events *events);
 void events_set_seq(struct events *events, int64_t seq); /* at start: what was before is gone */
 

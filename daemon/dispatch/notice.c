@@ -19,33 +19,13 @@ static struct json_out begin(struct buf *buf, int64_t seq, const char *type, con
     return out;
 }
 
-/* A run's event is told after those of the operations that the same commit ended: numbers never fall. */
 void notice_run(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq)
-{
-    struct run_notice *notice = xmalloc(sizeof *notice);
-    *notice = (struct run_notice){.run = run, .type = type, .seq = seq};
-    *engine->notices_end = notice;
-    engine->notices_end = &notice->next;
-    engine_turn(engine);
-}
-
-static void add_run_event(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq)
 {
     struct buf buf = BUF_EMPTY;
     struct json_out out = begin(&buf, seq, type, run->info.run_id);
     json_out_end(&out, '}');
     events_add(engine->events, EVENT_RUN, type, run->info.id, run->info.run_id, seq, buf_take(&buf));
-}
-
-void notices_flush(struct engine *engine)
-{
-    for (struct run_notice *notice = engine->notices, *next; notice != NULL; notice = next) {
-        next = notice->next;
-        add_run_event(engine, notice->run, notice->type, notice->seq);
-        free(notice);
-    }
-    engine->notices = NULL;
-    engine->notices_end = &engine->notices;
+    engine_turn(engine);
 }
 
 static void member_or_null(struct json_out *out, const char *name, int64_t value, bool is_known)
@@ -118,4 +98,5 @@ void notice_endpoint(struct engine *engine, const struct endpoint *endpoint, con
     json_out_member_str(&out, "text", text);
     json_out_end(&out, '}');
     events_add(engine->events, EVENT_ENDPOINT, "endpoint", 0, NULL, seq, buf_take(&buf));
+    engine_turn(engine);
 }

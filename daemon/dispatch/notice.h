@@ -4,14 +4,6 @@
 
 #include "dispatch/engine.h"
 
-/* An event of a run that waits for those of its commit's operations. */
-struct run_notice {
-    struct run_notice *next;
-    const struct run_entry *run; /* borrowed */
-    const char *type;            /* static */
-    int64_t seq;
-};
-
 /* The end of an attempt. All is borrowed. */
 struct attempt_notice {
     const struct run_entry *run;
@@ -42,7 +34,6 @@ struct lease_notice {
     int64_t seq, lease, row_count, poisoned_count;
 };
 
-void notices_flush(struct engine *engine);
 void notice_run(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq);
 void notice_attempt(struct engine *engine, const struct attempt_notice *notice);
 void notice_assignment(struct engine *engine, const struct assignment_notice *notice);

@@ -1,5 +1,5 @@
 /* The facade: hands operations to the writer or to a reader, and their answers back to the loop's thread, in the order in which they were made.
- * Answers of a commit wait in one list and cost the loop one note. The functions here are the loop's thread's, but for the report_ ones, which the
+ * Answers of a commit come to the loop together, behind what the commit changed, and cost it one note. The functions here are the loop's thread's, but for the report_ ones, which the
  * store's own threads call. */
 #include "store/reader.h"
 #include "store/writer.h"
@@ -39,24 +39,28 @@ struct store {
     struct reader *reader, *doctor;
     struct gate gate; /* readers pass it at each turn; the writer closes it to empty the log */
     struct wake *wake;
+    struct loop_note *told, **told_last; /* the writer's: of the turn that it is in, oldest first */
     pthread_mutex_t lock; /* over all that follows */
     struct loop_note *first, **last; /* answers on their way, oldest first */
     bool is_posted;                  /* the wake is in the loop's list */
 };
 
 /* ---- the way back ---- */
-static void answers_add(struct store *store, struct loop_note *note)
+static void told_add(struct store *store, struct loop_note *note)
 {
     note->next = NULL;
-    pthread_mutex_lock(&store->lock);
-    *store->last = note;
-    store->last = &note->next;
-    pthread_mutex_unlock(&store->lock);
+    *store->told_last = note;
+    store->told_last = &note->next;
 }
 
-static void answers_post(struct store *store)
+/* Gives a chain of notes to the loop; `last` is the address of the last one's `next`. */
+static void answers_post(struct store *store, struct loop_note *first, struct loop_note **last)
 {
     pthread_mutex_lock(&store->lock);
+    if (first != NULL) {
+        *store->last = first;
+        store->last = last;
+    }
     bool posts = store->first != NULL && !store->is_posted;
     store->is_posted = store->is_posted || posts;
     pthread_mutex_unlock(&store->lock);
@@ -121,18 +125,22 @@ static void health_run(struct loop_note *note)
 static void report_answer(struct store_op *op, void *arg)
 {
     op->note.run = op_run;
-    answers_add(arg, &op->note);
+    told_add(arg, &op->note);
 }
 
 static void report_turn(void *arg)
 {
-    answers_post(arg);
+    struct store *store = arg;
+    answers_post(store, store->told, store->told_last);
+    store->told = NULL;
+    store->told_last = &store->told;
 }
 
 static void report_read(struct store_op *op, void *arg)
 {
-    report_answer(op, arg);
-    answers_post(arg);
+    op->note.run = op_run;
+    op->note.next = NULL;
+    answers_post(arg, &op->note, &op->note.next);
 }
 
 static void report_commit(const struct store_commit *commit, void *arg)
@@ -142,7 +150,7 @@ static void report_commit(const struct store_commit *commit, void *arg)
     told->store = arg;
     memcpy(told->runs, commit->runs, commit->run_count * sizeof told->runs[0]);
     told->commit = (struct store_commit){.runs = told->runs, .run_count = commit->run_count, .seq = commit->seq};
-    answers_add(arg, &told->note);
+    told_add(arg, &told->note);
 }
 
 static void report_health(enum store_health health, const char *text, void *arg)
@@ -152,7 +160,7 @@ static void report_health(enum store_health health, const char *text, void *arg)
     told->store = arg;
     told->health = health;
     told->text = xstrdup(text);
-    answers_add(arg, &told->note);
+    told_add(arg, &told->note);
 }
 
 /* ---- opening and closing ---- */
@@ -208,6 +216,7 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
     store->engine = engine;
     pthread_mutex_init(&store->lock, NULL);
     store->last = &store->first;
+    store->told_last = &store->told;
     store->wake = xcalloc(1, sizeof *store->wake);
     store->wake->note.run = wake_run;
     store->wake->store = store;
@@ -231,6 +240,7 @@ void store_close(struct store *store)
     reader_free(store->doctor);
     reader_free(store->reader);
     writer_free(store->writer);
+    report_turn(store);
     store->reader = store->doctor = NULL;
     store->writer = NULL;
     while (answers_give(store))

@@ -177,6 +177,7 @@ static void add(struct events *events, int64_t run, enum event_kind kind, int64_
 {
     events_set_seq(events, seq); /* as a commit does, before its events are told */
     events_add(events, kind, "test", run, NULL, seq, xstrdup("{}"));
+    events_tell(events);
 }
 
 static int64_t next_seq(struct events_reader *reader) /* -1: none, -2: reset */
@@ -217,6 +218,30 @@ static void test_events(void **state)
     events_free(events);
 }
 
+/* The operations of a commit come back in any order, and the runs that they changed before them. */
+static void test_events_of_a_commit_are_told_by_their_numbers(void **state)
+{
+    (void)state;
+    static const int64_t added[] = {14, 11, 15, 12, 15}, told[] = {11, 12, 14, 15, 15};
+    struct events *events = events_new(16);
+    int woken = 0;
+    events_set_seq(events, 10);
+    struct events_reader *all = events_reader_new(events, 10, 0, true, wake, &woken);
+    for (size_t i = 0; i < ARRAY_COUNT(added); i++)
+        events_add(events, EVENT_RUN, "test", 1, NULL, added[i], xstrdup("{}"));
+    assert_int_equal(next_seq(all), -1); /* until all are there */
+    events_set_seq(events, 15);
+    struct events_reader *has_them = events_reader_new(events, 15, 0, true, wake, &woken); /* saw a snapshot of the commit */
+    events_tell(events);
+    for (size_t i = 0; i < ARRAY_COUNT(added); i++)
+        assert_int_equal(next_seq(all), told[i]);
+    assert_int_equal(next_seq(all), -1);
+    assert_int_equal(next_seq(has_them), -1);
+    events_reader_free(all);
+    events_reader_free(has_them);
+    events_free(events);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_nobody_may_be_named),
         cmocka_unit_test(test_roster_and_loads), cmocka_unit_test(test_system_text_is_quoted_once),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_events_of_a_commit_are_told_by_their_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
