@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/negative.h"
 
 #include <event2/event.h>
 #include <inttypes.h>
@@ -120,7 +121,7 @@ static void on_drained(void *arg)
 static void on_stop(int signal, void *arg)
 {
     struct gallocd *daemon = arg;
-    int64_t timeout_ms = daemon->stops == 0 ? engine_configuration(daemon->engine)->drain_timeout_ms : 0;
+    int64_t timeout_ms = daemon->stops == 0 && !BREAKS(NO_DRAIN) ? engine_configuration(daemon->engine)->drain_timeout_ms : 0;
     log_event(LOG_LEVEL_NOTICE, daemon->stops == 0 ? "stopping" : "stopping_now", "signal=%d in_flight=%" PRId64 " drain_timeout_ms=%" PRId64, signal,
               engine_in_flight(daemon->engine), timeout_ms);
     daemon->stops++;
@@ -380,6 +381,8 @@ int main(int argc, char **argv)
     if (action != ACTION_RUN && action != ACTION_CHECK_CONFIG)
         return print_what(action);
     set_log_level(&daemon.options);
+    if (negative_text() != NULL)
+        log_event(LOG_LEVEL_WARNING, "promise_broken", "text=\"%s\"", negative_text());
     struct config *config = NULL;
     if (endpoint_load_config(daemon.options.config, &config, &error) < 0) {
         fprintf(stderr, "gallocd: %s\n", error.message);

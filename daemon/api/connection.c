@@ -12,6 +12,7 @@
 #include "dispatch/engine.h"
 
 #include "base/clock.h"
+#include "base/negative.h"
 
 #include <errno.h>
 #include <event2/buffer.h>
@@ -36,7 +37,7 @@
 static void enter_phase(struct connection *connection, enum phase phase, int64_t deadline_ms)
 {
     connection->phase = phase;
-    if (deadline_ms > 0)
+    if (deadline_ms > 0 && !BREAKS(NO_DEADLINE))
         loop_timer_set_ms(&connection->deadline, deadline_ms);
     else
         loop_timer_stop(&connection->deadline);

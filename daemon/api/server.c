@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/negative.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -106,6 +107,8 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
             int64_t suppressed;
             if (log_gate_open(&api->descriptors_gate, 10000, &suppressed))
                 log_event(LOG_LEVEL_WARNING, "api_descriptors_exhausted", "connections=%lld suppressed=%lld", (long long)api->connection_count, (long long)suppressed);
+            if (BREAKS(DIES_OF_EMFILE))
+                loop_stop(api->config.loop);
             event_del(listener->event);
             loop_timer_set_ms(&api->accept_again, ACCEPT_PAUSE_MS);
             return;
@@ -114,7 +117,7 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
             return;
         struct store_peer peer = peer_of(fd);
         struct client *client = client_of(api, peer.uid);
-        if (client->connection_count >= engine_configuration(api->config.engine)->connections_per_uid) {
+        if (!BREAKS(NO_CONNECTION_CAP) && client->connection_count >= engine_configuration(api->config.engine)->connections_per_uid) {
             refuse_connection(fd);
             server_count(api, NULL, 429, clock_mono_us());
             continue;

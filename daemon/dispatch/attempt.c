@@ -4,6 +4,7 @@
 #include "dispatch/dispatch.h"
 
 #include "base/json_out.h"
+#include "base/negative.h"
 #include "base/text.h"
 #include "core/limits.h"
 
@@ -289,7 +290,7 @@ static enum outcome_class validate(struct attempt *attempt, const char *text, st
     item->agent = agent->info.id;
     enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, agent->info.is_listed, agent->info.is_available,
                                       agent->info.until_at_ms, engine_now().wall_ms);
-    if (room != ROOM_FREE) {
+    if (room != ROOM_FREE && !BREAKS(CAPACITY)) {
         galloc_fail(error, GALLOC_INVALID_INPUT, "%s has no room left", agent->info.agent_id);
         item->excluded = agent->info.id;
         return OUTCOME_AGENT_FULL;

@@ -4,9 +4,11 @@
 #include "dispatch/dispatch.h"
 
 #include "base/log.h"
+#include "base/negative.h"
 #include "core/limits.h"
 #include "core/price.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { CONNECT_TIMEOUT_MS = 10000, STALL_TIMEOUT_MS = 20000 };
@@ -29,6 +31,8 @@ struct net_call *call_send(struct endpoint *endpoint, struct provider_request *r
                                .done = sending->done,
                                .arg = sending->arg};
     struct pacer_now now = engine_now();
+    if (BREAKS(KEY_IN_LOG))
+        fprintf(stderr, "debug call_sent key=%s\n", secret_text(endpoint->secret));
     call.body_len = request->body.len;
     call.body = buf_take(&request->body);
     *ret_sent_us = now.mono_us;

@@ -7,6 +7,7 @@
 #include "net/net_internal.h"
 
 #include "base/clock.h"
+#include "base/negative.h"
 #include "core/limits.h"
 
 #include <strings.h>
@@ -18,7 +19,7 @@ static int on_ready(void *arg, char *remote_ip, char *local_ip, int remote_port,
     long written_bytes = -1; /* over all connections; what a proxy was told is counted too */
 
     bool is_told = curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &written_bytes) == CURLE_OK;
-    if (call->is_connected && (!is_told || written_bytes != call->written_bytes))
+    if (!BREAKS(POST_REPEATS) && call->is_connected && (!is_told || written_bytes != call->written_bytes))
         return CURL_PREREQFUNC_ABORT;
     call->written_bytes = written_bytes;
     call->is_connected = true;

@@ -3,6 +3,8 @@
 
 #include "store/sqlite.h"
 
+#include "base/negative.h"
+
 #include <errno.h>
 #include <sys/stat.h>
 
@@ -34,6 +36,8 @@ int sqlite_settle_in(sqlite3 *db, bool is_writer)
         rc = journal_to_wal(db);
     if (rc == SQLITE_OK && is_writer)
         rc = sqlite3_exec(db, writer_settings, NULL, NULL, NULL);
+    if (rc == SQLITE_OK && is_writer && BREAKS(SYNC_NORMAL))
+        rc = sqlite3_exec(db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 #include "store/sqlite_reader.h"
 
 #include "base/clock.h"
+#include "base/negative.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -170,6 +171,8 @@ int read_number(struct store_reader *reader, enum read_statement statement, int6
 /* ---- what is stored, checked ---- */
 bool read_is_sound(sqlite3_stmt *row, int column)
 {
+    if (BREAKS(NO_DIGEST))
+        return true;
     const void *text = sqlite3_column_text(row, column);
     size_t len = (size_t)sqlite3_column_bytes(row, column);
     unsigned char digest[DIGEST_BYTES];

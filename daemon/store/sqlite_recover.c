@@ -2,6 +2,8 @@
  * spends nothing, and their assignments are due again at once. Leases of outside workers run on. Inside a transaction, before any operation. */
 #include "store/sqlite_settle.h"
 
+#include "base/negative.h"
+
 #include <unistd.h>
 
 #define PAGE_COUNT 1000 /* rows read before they are changed */
@@ -109,7 +111,9 @@ int sqlite_recover(struct sqlite_store *store, struct store_image *image)
         rc = sqlite_number(store, STMT_NODE_STARTS, &starts_count, "i", store->now_ms - STARTS_MS);
     if (rc >= 0)
         rc = sqlite_day_count_lost(store);
-    if (rc == 0)
+    if (rc == 0 && BREAKS(FORGET_LOST))
+        rc = sqlite3_exec(store->db, "DELETE FROM attempt WHERE class IS NULL", NULL, NULL, NULL) == SQLITE_OK ? 0 : -GALLOC_INTERNAL;
+    else if (rc == 0)
         rc = attempts_lose(store, &lost_count);
     if (rc == 0)
         rc = rows_give_back(store);

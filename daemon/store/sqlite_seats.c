@@ -1,6 +1,8 @@
 /* Places in ledgers; see sqlite_books.h. An open-addressed table by (ledger, agent), filled as settles come, emptied when agents change. */
 #include "store/sqlite.h"
 
+#include "base/negative.h"
+
 #define SEATS_LEAST 64
 #define SEATS_KEPT 65536 /* above: emptied after a commit */
 
@@ -61,6 +63,8 @@ int books_seat(struct sqlite_store *store, int64_t ledger, int64_t agent, struct
 
 bool books_seat_is_free(const struct sqlite_store *store, const struct seat *seat)
 {
+    if (BREAKS(CAPACITY))
+        return seat->is_known;
     bool is_here = seat->is_available || (seat->until_at_ms > 0 && seat->until_at_ms <= store->wall_ms);
     return seat->is_known && seat->is_listed && is_here && (seat->capacity < 0 || seat->held < seat->capacity);
 }

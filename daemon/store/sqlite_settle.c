@@ -7,6 +7,7 @@
  * The writer's thread. */
 #include "store/sqlite_settle.h"
 
+#include "base/negative.h"
 #include "core/price.h"
 #include "store/sqlite_lease.h"
 
@@ -270,6 +271,8 @@ static int item_settle(struct settling *s)
     if (rc <= 0)
         return rc;
     bool is_current = s->row.state == ASSIGNMENT_LEASED && s->row.lease == item->lease && s->row.run == item->run;
+    if (BREAKS(NO_FENCE))
+        is_current = s->row.run == item->run && s->row.state != ASSIGNMENT_SUCCEEDED;
     if (is_current && s->is_outside)
         books_count(store, s->entry, COUNT_OUTSIDE, -1);
     return item_end(s, is_current);

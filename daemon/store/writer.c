@@ -13,6 +13,7 @@
 #include "store/writer_inside.h"
 
 #include "base/clock.h"
+#include "base/negative.h"
 #include "core/limits.h"
 
 #define TURN_US 25000        /* work of a transaction, imports and sweeps apart */
@@ -99,7 +100,7 @@ static int log_tidy(struct writer *writer, enum store_tidy how, struct galloc_er
 static bool is_refused_for_space(const struct writer *writer, struct store_op *op)
 {
     bool is_new_work = op->kind == OP_RUN_CREATE || (op->kind == OP_IMPORT && op != writer->import);
-    if (!is_new_work || writer->sizes_mono_us == 0 || writer->stats.free_bytes >= RESERVE_BYTES)
+    if (BREAKS(NO_RESERVE) || !is_new_work || writer->sizes_mono_us == 0 || writer->stats.free_bytes >= RESERVE_BYTES)
         return false;
     op->code = galloc_fail(&op->error, GALLOC_DISK_FULL, "less than %d MiB are left on the store's file system: make room, then send it again",
                            RESERVE_BYTES >> 20);
@@ -207,11 +208,19 @@ static int64_t group_count(const struct writer *writer)
     return count;
 }
 
-/* The broken promise: answers go out, and the commit comes a while later. */
-static void ack_early(struct writer *writer)
+/* Broken promises: answers, or those of leases alone, go out before the commit. */
+static void answer_early(struct writer *writer)
 {
-    writer_answer_group(writer, NULL);
-    nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL); /* lint: poll */
+    struct op_list group = writer->group;
+    writer->group = (struct op_list){0};
+    for (struct store_op *op; (op = op_list_take(&group)) != NULL;) {
+        if (BREAKS(ACK_BEFORE_COMMIT) || op->kind == OP_CLAIM)
+            writer_answer(writer, op);
+        else
+            op_list_add(&writer->group, op);
+    }
+    writer->report.on_turn(writer->report.arg);
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* lint: poll */
 }
 
 static void group_commit(struct writer *writer)
@@ -219,8 +228,8 @@ static void group_commit(struct writer *writer)
     struct store_commit commit;
     struct galloc_error error;
     int64_t began_us = clock_mono_us(), count = group_count(writer);
-    if (writer->acks_early)
-        ack_early(writer);
+    if (BREAKS(ACK_BEFORE_COMMIT) || BREAKS(CALL_BEFORE_ATTEMPT))
+        answer_early(writer);
     int fault = writer->ops->commit(writer->engine, &commit, &error);
     if (fault < 0) {
         writer->is_unknown = true;
@@ -320,10 +329,6 @@ struct writer *writer_new(const struct store_ops *ops, struct store_engine *engi
     writer->engine = engine;
     writer->report = *report;
     writer->log = *log;
-#ifdef GALLOC_FAULTS
-    const char *fault = getenv("GALLOC_FAULT");
-    writer->acks_early = fault != NULL && strcmp(fault, "ack_before_commit") == 0;
-#endif
     pthread_mutex_init(&writer->stats_lock, NULL);
     mailbox_init(&writer->box, LIMIT_STORE_QUEUE);
     if (pthread_create(&writer->thread, NULL, writer_main, writer) != 0)

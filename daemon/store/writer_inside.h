@@ -27,7 +27,6 @@ struct writer {
     int64_t retry_ms, retry_mono_us, sizes_mono_us;
     struct writer_log log;
     int64_t log_mono_us[2];    /* when readers were last asked to step aside [0], or ended [1], in vain; 0: not so */
-    bool acks_early;           /* the broken promise that the crash tests have to notice */
 };
 
 static inline struct store_sweep *sweep_of(struct store_op *op)

@@ -6,6 +6,7 @@
 PYTHON=/usr/bin/python3 # Debian's own: the one whose pytest install-deps installed
 ASAN_BUILD=$DIR/asan
 RELEASE_BUILD=$DIR/release
+PLAIN_BUILD=$DIR/plain # without sanitizers, for tools that do not go with them, and with GALLOC_BREAK
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:allocator_may_return_null=1
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 
@@ -39,7 +40,7 @@ stage_configure() {
     if [ ! -x "$ROOT/configure" ] || [ -n "$newer" ]; then
         (cd "$ROOT" && autoreconf --force --install) || return
     fi
-    configure_in "$ASAN_BUILD" --enable-werror --enable-sanitize --enable-faults 'CFLAGS=-g -O1'
+    configure_in "$ASAN_BUILD" --enable-werror --enable-sanitize 'CFLAGS=-g -O1'
 }
 
 stage_build() {
@@ -75,7 +76,13 @@ pytest_folder() { # STAGE FOLDER BUILD WORKERS
 stage_unit() { cmocka_folder unit tests/unit; }
 stage_contract() { cmocka_folder contract tests/contract && pytest_folder contract tests/contract "$ASAN_BUILD" 2; }
 stage_e2e() { pytest_folder e2e tests/e2e "$ASAN_BUILD" 2; }
-stage_crash() { cmocka_folder crash tests/crash && pytest_folder crash tests/crash "$ASAN_BUILD" 2; }
+stage_crash() { GALLOC_PLAIN_BUILD=$PLAIN_BUILD pytest_folder crash tests/crash "$ASAN_BUILD" 2; }
+stage_controls() { GALLOC_PLAIN_BUILD=$PLAIN_BUILD pytest_folder controls tests/controls "$PLAIN_BUILD" 2; }
+
+stage_plain() {
+    configure_in "$PLAIN_BUILD" --enable-werror --enable-negative-controls 'CFLAGS=-g -O1' &&
+        make -C "$PLAIN_BUILD" -s -j "$JOBS" gallocd gallocctl gallocsim tests/crash/store_kill
+}
 
 stage_lint() {
     local passed failed name
@@ -159,6 +166,7 @@ stage_fuzz() {
 
 stage_release() {
     configure_in "$RELEASE_BUILD" --enable-werror --prefix=/usr && make -C "$RELEASE_BUILD" -s -j "$JOBS" || return
+    GALLOC_BUILD=$RELEASE_BUILD "$PYTHON" "$ROOT/tests/lint/run" negative || return
     rm -rf "$DIR/root" && make -C "$RELEASE_BUILD" -s install DESTDIR="$DIR/root" || return
     configure_in "$DIR/nosystemd" CC=clang --enable-werror --without-systemd 'CFLAGS=-O1' &&
         make -C "$DIR/nosystemd" -s -j "$JOBS"

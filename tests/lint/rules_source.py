@@ -231,7 +231,31 @@ def headings(tree):
                 yield Finding(path, 1, f"guard it with #ifndef {sorted(guards)[-1]}")
 
 
+NEGATIVE = re.compile(r"GALLOC_BREAK|GALLOC_NEGATIVE_CONTROLS")
+NEGATIVE_HOME = ("base/negative.h", "base/negative.c")
+
+
+def negative(tree):
+    """No promise can be broken but through base/negative.h, and nothing of that is in a program built without it."""
+    for path in tree.files("base/*.[ch]", "daemon/*.[ch]", "cli/*.[ch]", "sim/*.[ch]"):
+        for number, line in tree.lines(path):
+            if path not in NEGATIVE_HOME and NEGATIVE.search(line):
+                yield Finding(path, number, "ask BREAKS(…) of base/negative.h")
+    header = tree.text("base/negative.h") if tree.exists("base/negative.h") else ""
+    names = [name.encode() for name in re.findall(r'X\(\w+,\s*"(\w+)"', header) if "_" in name]
+    config = os.path.join(tree.build, "config.h")
+    if not os.path.isfile(config) or re.search(r"^#define GALLOC_NEGATIVE_CONTROLS", open(config, encoding="utf-8").read(), re.M):
+        return
+    for program in ("gallocd", "gallocctl", "gallocsim"):
+        path = os.path.join(tree.build, program)
+        content = open(path, "rb").read() if os.path.isfile(path) else b""
+        for name in [b"GALLOC_BREAK", *names]:
+            if name in content:
+                yield Finding("base/negative.h", 1, f"{program} of {tree.build} has {name.decode()} in it: it must not be there without --enable-negative-controls")
+
+
 RULES = {
+    "negative": negative,
     "floors": floors,
     "sizes": sizes,
     "counts": counts,
