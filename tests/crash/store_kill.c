@@ -3,7 +3,7 @@
  *   try part RUN PART | try settle ASSIGNMENT            what was asked for
  *   run RUN INDEX | part RUN PART | commit RUN | attempt ASSIGNMENT N LEASE | settle ASSIGNMENT AGENT      what was promised
  * A later start goes on with what stands. test_store_kill.py compares LOG with the database.
- *   store_kill DB LOG RUNS        exit 0: all done; 74: the store failed; store_kill --faults: exit 0 when fault points are built in */
+ *   store_kill DB LOG RUNS        exit 0: all done; 74: the store failed */
 #include "tests/contract/store_front.h"
 
 #include <fcntl.h>
@@ -291,10 +291,6 @@ static void go_on(void)
 
 int main(int argc, char **argv)
 {
-#ifdef GALLOC_FAULTS
-    if (argc == 2 && strcmp(argv[1], "--faults") == 0)
-        return 0;
-#endif
     if (argc != 4) {
         fprintf(stderr, "usage: store_kill DB LOG RUNS\n");
         return 2;

@@ -1,5 +1,5 @@
 """The store under kill -9 at random moments and at every Nth system call, and under system calls that fail: 0 lost, 0 unexpected, 0 duplicated.
-The negative control answers before it commits, and has to be noticed. GALLOC_KILL_ROUNDS asks for more than the short form."""
+GALLOC_KILL_ROUNDS asks for more than the short form."""
 import os
 import random
 import signal
@@ -122,17 +122,3 @@ def test_call_fails_once(tmp_path, call, error):
         done = store.run(1)
         assert done.returncode == 0, f"{call} {error} {nth}: {done.stderr}"
         assert store.check().is_clean
-
-
-def test_control_answers_before_commit(store):
-    """The negative control: a store that answers before it commits loses what it answered, and the checker sees it."""
-    if subprocess.run([str(PROGRAM), "--faults"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("built without --enable-faults")
-    random_source = random.Random(SEED)
-    for _ in range(60):
-        process = store.start(runs=RUNS * 100, GALLOC_FAULT="ack_before_commit")
-        kill_after_answers(store, process, random_source.randrange(1, 60))
-        history = store.check()
-        if history.lost:
-            return
-    pytest.fail("a store that answers before it commits lost nothing in 60 kills: the harness does not see")

@@ -1,0 +1,321 @@
+"""The one checker of every fault harness: a History against a store. Its words are those of the total-queue checker.
+
+  lost        promised and not there          duplicated  there, or counted, more than once
+  unexpected  there and never asked for       recovered   in doubt when the client lost its answer, and found: allowed, and counted
+  broken      what no history allows: books that differ from a recount, a file that is not sound, calls that nobody recorded …
+
+check_store() reads the files of a daemon that is not running, read-only, so that whatever recovery there is stays the daemon's to do.
+check_live() asks a daemon that runs through its API. The invariants' numbers are those of docs/reliability.md.
+"""
+import collections
+import hashlib
+import sqlite3
+
+PENDING, LEASED, SUCCEEDED, FAILED, CANCELLED = range(5)
+STATES = ("pending", "leased", "succeeded", "failed", "cancelled")
+CALL_RELEASED = 3
+
+
+class Verdict:
+    WORDS = ("lost", "unexpected", "duplicated", "broken")
+
+    def __init__(self):
+        self.lost, self.unexpected, self.duplicated, self.broken = [], [], [], []
+        self.recovered = set()
+
+    def add(self, word, text):
+        found = getattr(self, word)
+        if text not in found:
+            found.append(text)
+
+    @property
+    def is_clean(self):
+        return not any(getattr(self, word) for word in self.WORDS)
+
+    def merge(self, other):
+        for word in self.WORDS:
+            for text in getattr(other, word):
+                self.add(word, text)
+        self.recovered |= other.recovered
+
+    def __str__(self):
+        return "\n".join(f"{word} {len(getattr(self, word))}: " + "; ".join(getattr(self, word)[:5]) for word in self.WORDS if getattr(self, word))
+
+
+def open_readonly(path):
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def table(db, sql, *values):
+    """A query's rows as a dictionary: the last column by the one before it, or by the tuple of those before it."""
+    return {row[0] if len(row) == 2 else tuple(row)[:-1]: row[len(row) - 1] for row in db.execute(sql, values)}
+
+
+class Store:
+    """What stands, read once for all checks."""
+
+    def __init__(self, db):
+        self.db = db
+        self.runs = {row["run_id"]: row for row in db.execute("SELECT * FROM run")}
+        self.run_names = {row["id"]: name for name, row in self.runs.items()}
+        self.keys = {(self.run_names[row["run"]], row["key"]): row for row in db.execute("SELECT * FROM assignment")}
+        self.agents = table(db, "SELECT id, agent_id FROM agent")
+
+
+# ---- what was promised ----
+def check_creates(history, store, verdict):
+    """I-1, I-2, I-3, I-4 of runs: by their Idempotency-Keys."""
+    by_key = collections.defaultdict(list)
+    for op in history.of("create"):
+        by_key[op.about["idem"]].append(op)
+    stands = {row["key"]: store.run_names.get(row["run"]) for row in store.db.execute("SELECT key, run FROM idempotency")}
+    for key, ops in by_key.items():
+        told = {op.answer["id"] for op in ops if op.is_ok}
+        if len(told) > 1:
+            verdict.add("duplicated", f"the key {key} made {sorted(told)}")
+        for run in told:
+            if run not in store.runs:
+                verdict.add("lost", f"run {run}")
+            elif stands.get(key) != run:
+                verdict.add("lost", f"the Idempotency-Key of run {run}")
+        if not told and key in stands:
+            if any(op.is_in_doubt for op in ops):
+                verdict.recovered.add(f"run {key}")
+            else:
+                verdict.add("unexpected", f"run {stands[key]}: every request of {key} was refused")
+    asked = {stands[key] for key in by_key if key in stands}
+    for run in store.runs.keys() - asked:
+        verdict.add("unexpected", f"run {run} was never asked for")
+
+
+def sent_parts(history):
+    """(run, n): the operations that sent it."""
+    parts = collections.defaultdict(list)
+    for op in history.of("part", "append"):
+        parts[op.about["run"], op.about["n"]].append(op)
+    return parts
+
+
+def check_parts(history, store, verdict):
+    """I-1, I-2, I-4, I-6: the rows of parts, with their content."""
+    digests = {row["assignment"]: bytes(row["sha256"]) for row in store.db.execute("SELECT assignment, sha256 FROM payload")}
+    answered = {(store.run_names.get(row["run"]), row["part"]) for row in store.db.execute("SELECT run, part FROM import_part")}
+    asked = {}
+    for (run, n), ops in sent_parts(history).items():
+        rows = {}
+        for op in ops:
+            rows.update(op.about["rows"])
+        is_promised, in_doubt = any(op.is_ok for op in ops), any(op.is_in_doubt for op in ops)
+        standing = sum((run, key) in store.keys for key in rows)
+        if is_promised and ((run, n) not in answered or standing < len(rows)):
+            verdict.add("lost", f"part {n} of {run}: {standing} of {len(rows)} rows")
+        if not is_promised and standing and in_doubt:
+            verdict.recovered.add(f"part {n} of {run}")
+        if not is_promised and standing and not in_doubt:
+            verdict.add("unexpected", f"part {n} of {run}: every request was refused, and {standing} rows stand")
+        for key, digest in rows.items():
+            row = store.keys.get((run, key))
+            if row is not None and digests.get(row["id"]) != digest:
+                verdict.add("broken", f"{key} of {run}: its input is not what was sent")
+        asked.update({(run, key): True for key in rows})
+    for run, key in store.keys.keys() - asked.keys():
+        verdict.add("unexpected", f"{key} of {run} was never sent")
+
+
+def check_commits(history, store, verdict):
+    """I-1 of what starts and ends a run; I-10: a run never comes back from where nobody may bring it."""
+    for op in history.of("commit"):
+        run = store.runs.get(op.about["run"])
+        if op.is_ok and (run is None or run["state"] not in (1, 2, 3)):
+            verdict.add("lost", f"the commit of {op.about['run']}")
+        if op.is_in_doubt and run is not None and run["state"] in (1, 2):
+            verdict.recovered.add(f"commit of {op.about['run']}")
+    last = {}
+    for op in history.of("pause", "resume"):
+        last.setdefault(op.about["run"], []).append(op)
+    for run, ops in last.items():
+        stands = store.runs[run]["pauses"] & 1 if run in store.runs else None
+        acked = [op for op in ops if op.is_ok]
+        if not acked or stands is None or any(op.is_in_doubt and op.number > acked[-1].number for op in ops):
+            continue
+        if stands != (acked[-1].kind == "pause"):
+            verdict.add("lost", f"the {acked[-1].kind} of {run}")
+
+
+def check_moves(history, store, verdict):
+    """I-5, I-10: what people moved by key stays so until people move it again; what was shown as decided stays decided."""
+    moves = collections.defaultdict(list)
+    for op in history.of("cancel", "retry"):
+        for key in op.about["keys"]:
+            moves[op.about["run"], key].append(op)
+    for (run, key), ops in moves.items():
+        row, last = store.keys.get((run, key)), ops[-1]
+        if row is None or not last.is_ok or last.answer["changed"] != len(last.about["keys"]):
+            continue
+        if last.kind == "cancel" and row["state"] != CANCELLED:
+            verdict.add("lost", f"the cancelling of {key} of {run}: it is {STATES[row['state']]}")
+        if last.kind == "retry" and row["state"] == CANCELLED:
+            verdict.add("lost", f"the retry of {key} of {run}: it is cancelled")
+    for number, run, key, agent, state in list(history.seen):
+        row = store.keys.get((run, key))
+        if row is None:
+            verdict.add("lost", f"{key} of {run}, which was shown as {state}")
+        elif state == "succeeded" and (row["state"] != SUCCEEDED or store.agents.get(row["agent"]) != agent):
+            verdict.add("lost", f"the decision of {key} of {run}: shown as {agent}'s, is {STATES[row['state']]} {store.agents.get(row['agent'])}")
+        elif state in ("failed", "cancelled") and row["state"] != STATES.index(state):
+            if not any(op.kind == "retry" and (op.end_number or number) >= number for op in moves[run, key]):
+                verdict.add("broken", f"{key} of {run} was shown as {state} and is {STATES[row['state']]}, though nobody moved it")
+
+
+# ---- what no history allows ----
+def check_file(db, verdict):
+    """I-18, and I-17 by our own digests."""
+    found = [row[0] for row in db.execute("PRAGMA quick_check")]
+    if found != ["ok"]:
+        verdict.add("broken", f"quick_check: {found[:3]}")
+    foreign = db.execute("PRAGMA foreign_key_check").fetchall()
+    if foreign:
+        verdict.add("broken", f"foreign_key_check: {[tuple(row) for row in foreign[:3]]}")
+    for name, column in (("payload", "fields"), ("result", "body")):
+        for row in db.execute(f"SELECT assignment, {column}, sha256 FROM {name}"):
+            if hashlib.sha256(row[1].encode()).digest() != bytes(row[2]):
+                verdict.add("broken", f"the {name} of assignment {row[0]} does not match its digest")
+
+
+def check_books(db, verdict):
+    """I-16, I-10 and the ledgers: every counter equals a recount, no agent holds more than its capacity."""
+    there = table(db, "SELECT run, state, count(*) FROM assignment GROUP BY run, state")
+    calls = table(db, "SELECT a.run, count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment WHERE c.state IN (1, 2) GROUP BY a.run")
+    held = table(db, "SELECT l.ledger, l.agent, l.held - l.base FROM ledger_agent l WHERE l.held <> l.base")
+    taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2")
+    for name, books, rows in (("state", table(db, "SELECT run, kind, value FROM run_count WHERE kind < 5 AND value <> 0"), there),
+                              ("calls", table(db, "SELECT run, value FROM run_count WHERE kind = 92 AND value <> 0"), calls), ("held", held, taken)):
+        for key in books.keys() | rows.keys():
+            if books.get(key) != rows.get(key):
+                verdict.add("broken", f"{name} {key}: {books.get(key)} in the books, {rows.get(key)} there")
+    for row in db.execute("SELECT l.agent, l.held, a.capacity FROM ledger_agent l JOIN agent a ON a.id = l.agent WHERE a.capacity IS NOT NULL AND l.held > a.capacity"):
+        verdict.add("broken", f"agent {row[0]} holds {row[1]} of {row[2]} places")
+
+
+def check_attempts(db, verdict, at_rest):
+    """I-5, I-8, I-10, I-11, I-12: the record of an assignment's way. At rest nothing is leased and no attempt is open."""
+    for row in db.execute("SELECT assignment FROM attempt WHERE class = 0 GROUP BY assignment HAVING count(*) > 1"):
+        verdict.add("duplicated", f"two decisions of assignment {row[0]}")
+    for row in db.execute("SELECT assignment, lease FROM attempt GROUP BY assignment, lease HAVING count(*) > 1"):
+        verdict.add("duplicated", f"lease {row[1]} was given twice for assignment {row[0]}")
+    for row in db.execute("SELECT a.id, a.attempts, count(t.n), coalesce(max(t.n), 0) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id "
+                          "GROUP BY a.id HAVING count(t.n) <> a.attempts OR coalesce(max(t.n), 0) <> a.attempts"):
+        verdict.add("broken", f"assignment {row[0]} counts {row[1]} attempts, {row[2]} stand, the last is {row[3]}")
+    for row in db.execute("SELECT t.assignment, t.n FROM attempt t JOIN attempt b ON b.assignment = t.assignment AND b.n = t.n - 1 WHERE t.lease <= b.lease"):
+        verdict.add("broken", f"attempt {row[1]} of assignment {row[0]} has no larger lease than the one before")
+    for row in db.execute("SELECT assignment, n FROM attempt WHERE class IS NULL") if at_rest else ():
+        verdict.add("broken", f"attempt {row[1]} of assignment {row[0]} was never told to have ended")
+    for row in db.execute("SELECT id FROM assignment a WHERE state = 1 AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.assignment = a.id AND t.lease = a.lease AND t.class IS NULL)"):
+        verdict.add("broken", f"assignment {row[0]} is leased without an open attempt")
+    for row in db.execute("SELECT id FROM assignment WHERE state = 1") if at_rest else ():
+        verdict.add("broken", f"assignment {row[0]} is leased, and nobody works")
+    number = table(db, "SELECT name, value FROM meta").get("lease_number", 0)
+    for row in db.execute("SELECT max(lease) FROM attempt HAVING max(lease) > ?", (number,)):
+        verdict.add("broken", f"lease {row[0]} was given, and the last number kept is {number}")
+
+
+def check_decided(db, verdict):
+    """I-5: exactly one stored result for what is decided, and none for what is not."""
+    for row in db.execute("SELECT id FROM assignment a WHERE state IN (2, 3) AND NOT EXISTS (SELECT 1 FROM result r WHERE r.assignment = a.id)"):
+        verdict.add("lost", f"the result of assignment {row[0]}")
+    for row in db.execute("SELECT id FROM assignment WHERE state = 2 AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.assignment = assignment.id AND t.class = 0)"):
+        verdict.add("unexpected", f"assignment {row[0]} is decided, and no attempt of it succeeded")
+
+
+def check_calls(db, calls_by_key, verdict):
+    """I-9: the stand-in never got more calls for a key than there are attempts on record. `calls_by_key` is its own count."""
+    recorded = table(db, "SELECT a.key, count(*) FROM attempt t JOIN assignment a ON a.id = t.assignment LEFT JOIN call c ON c.id = t.call "
+                         "WHERE t.call IS NOT NULL AND c.state <> ? GROUP BY a.key", CALL_RELEASED)
+    for key, calls in calls_by_key.items():
+        if calls > recorded.get(key, 0):
+            verdict.add("broken", f"{key}: {calls} calls arrived, {recorded.get(key, 0)} attempts are recorded")
+
+
+def check_store(history, path, calls_by_key=None, at_rest=False):
+    """All of it, on the files of a daemon that is not running. `calls_by_key` where the stand-in is quiet, too; `at_rest`: all work had come to its end."""
+    verdict = Verdict()
+    try:
+        db = open_readonly(path)
+    except sqlite3.Error as error:
+        verdict.add("lost", f"{path}: {error}")
+        return verdict
+    try:
+        store = Store(db)
+        for check in (check_creates, check_parts, check_commits, check_moves):
+            check(history, store, verdict)
+        for check in (check_file, check_books, check_decided):
+            check(db, verdict)
+        check_attempts(db, verdict, at_rest)
+        if calls_by_key is not None:
+            check_calls(db, calls_by_key, verdict)
+    except sqlite3.DatabaseError as error:
+        verdict.add("broken", f"{path}: {error}")
+    finally:
+        db.close()
+    for text in history.complaints:
+        verdict.add("broken", text)
+    return verdict
+
+
+# ---- through the API ----
+def check_live(history, daemon, full=True):
+    """I-1, I-12, I-16, I-17 as a client sees them, on a daemon at rest: what the log promises is shown, and the doctor is content."""
+    verdict = Verdict()
+    doctor = daemon.api("POST", "/v1/doctor", {"full": full}).json
+    if not doctor["ok"]:
+        verdict.add("broken", "doctor: " + "; ".join(f"{check['name']}: {check['text']}" for check in doctor["checks"] if not check["ok"]))
+    totals = dict.fromkeys(STATES, 0)
+    shown = {run["id"]: run for run in all_runs(daemon)}
+    for run in {op.answer["id"] for op in history.of("create") if op.is_ok} - shown.keys():
+        verdict.add("lost", f"run {run} is not shown")
+    for run, object_ in shown.items():
+        counts = object_["counts"]
+        if counts["total"] != sum(counts[state] for state in STATES):
+            verdict.add("broken", f"the counts of {run} do not add up: {counts}")
+        for state in STATES:
+            totals[state] += counts[state]
+        if object_["state"] in ("done", "cancelled"):
+            check_results(daemon, run, counts, verdict)
+    for state, found in metric_states(daemon).items():
+        if found != totals.get(state, 0):
+            verdict.add("broken", f"the metric of {state} says {found}, the runs say {totals.get(state)}")
+    return verdict
+
+
+def all_runs(daemon):
+    runs, cursor = [], ""
+    while cursor is not None:
+        page = daemon.api("GET", f"/v1/runs?limit=1000{cursor and '&cursor=' + cursor}").json
+        runs += page["items"]
+        cursor = page["next"]
+    return runs
+
+
+def check_results(daemon, run, counts, verdict):
+    answer = daemon.api("GET", f"/v1/runs/{run}/results")
+    if answer.status != 200:
+        verdict.add("lost", f"the results of {run}: {answer}")
+        return
+    keys = collections.Counter(row["key"] for row in answer.lines)
+    for key, count in keys.items():
+        if count > 1:
+            verdict.add("duplicated", f"{key} stands {count} times in the results of {run}")
+    wanted = counts["succeeded"] + counts["failed"] + counts["cancelled"]
+    if len(keys) != wanted:
+        verdict.add("lost" if len(keys) < wanted else "unexpected", f"{len(keys)} results of {run}, {wanted} by its counts")
+
+
+def metric_states(daemon):
+    """galloc_assignments, summed over the runs' states."""
+    states = collections.Counter()
+    for line in daemon.api("GET", "/metrics").body.splitlines():
+        if line.startswith("galloc_assignments{"):
+            states[line.split('state="')[-1].split('"')[0]] += int(float(line.split()[-1]))
+    return states
