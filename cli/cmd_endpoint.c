@@ -135,6 +135,10 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
               reason ? reason : "", reason ? ")" : "", json_get_bool(endpoint, "is_default", false) ? ", the default" : "");
     if (next != NULL)
         out_line("  %s", next);
+    if (json_get_bool(endpoint, "is_built_in", false)) {
+        out_line("  %-18s %" PRId64, "in workers' hands", json_get_i64(endpoint, "in_flight", 0));
+        return;
+    }
     out_line("  %-18s %s, model %s, %s", "provider", json_get_str(endpoint, "provider", "?"), json_get_str(endpoint, "model", "?"),
              json_get_str(endpoint, "base_url", "?"));
     print_pacer(json_get(endpoint, "pacer"));

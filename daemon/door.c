@@ -1,4 +1,5 @@
-/* See door.h. The manager, where there is one, keeps a socket through our restarts, and then its name stays too. */
+/* See door.h. The manager, where there is one, keeps the main door's socket through our restarts, and then its name stays too. A second door follows the
+ * configuration at every start: one that was taken out of it must not stay open. */
 #include "door.h"
 
 #include "notify.h"
@@ -13,13 +14,13 @@ static int make(struct door *door, int *ret_fd, struct galloc_error *error)
     if (rc == 0)
         rc = listener_open(place, ret_fd, error);
     if (rc == 0)
-        door->is_owned = !notify_keep_socket(*ret_fd, door->name);
+        door->is_owned = !door->is_main || !notify_keep_socket(*ret_fd, door->name);
     return rc;
 }
 
 int door_open(struct door *door, struct api *api, struct galloc_error *error)
 {
-    int fd = notify_take_socket(door->name), rc = 0;
+    int fd = notify_take_socket(door->name, door->is_main), rc = 0;
     if (fd >= 0)
         rc = listener_adopt(fd, error);
     if (rc == 0 && fd >= 0 && !listener_is_reachable(fd)) {

@@ -9,6 +9,7 @@ struct door {
     const char *name;            /* under which the manager hands it over; static */
     enum api_role role;
     struct listener_place place; /* path "": there is none, unless the manager hands one over */
+    bool is_main;                /* it is the one that a manager hands over without a name, and that it keeps for us when we made it */
     bool is_owned;               /* made by us, so taken away by us */
 };
 

@@ -206,7 +206,7 @@ static char *absolute(const char *path)
 static void set_doors(struct gallocd *daemon, const struct config *config)
 {
     daemon->doors[DOOR_OPERATORS] = (struct door){
-        .name = "gallocd.sock", .role = ROLE_OPERATOR,
+        .name = "gallocd.sock", .role = ROLE_OPERATOR, .is_main = true,
         .place = {daemon->socket_path, config->socket_mode, config->socket_group, "--socket", "socket_group"}};
     daemon->doors[DOOR_WORKERS] = (struct door){
         .name = "worker.sock", .role = ROLE_WORKER,

@@ -8,13 +8,13 @@
 #ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 
-int notify_take_socket(const char *name)
+int notify_take_socket(const char *name, bool or_unnamed)
 {
     char **names = NULL;
     int count = sd_listen_fds_with_names(0, &names), found = -1;
     for (int i = 0; i < count; i++) {
         int fd = SD_LISTEN_FDS_START + i;
-        bool is_it = found < 0 && (strcmp(names[i], name) == 0 || (count == 1 && strcmp(names[i], "unknown") == 0));
+        bool is_it = found < 0 && (strcmp(names[i], name) == 0 || (or_unnamed && count == 1 && strcmp(names[i], "unknown") == 0));
         if (is_it)
             found = fd;
         free(names[i]);
@@ -64,9 +64,10 @@ int64_t notify_watchdog_ms(void)
 
 #else
 
-int notify_take_socket(const char *name)
+int notify_take_socket(const char *name, bool or_unnamed)
 {
     (void)name;
+    (void)or_unnamed;
     return -1;
 }
 

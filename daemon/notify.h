@@ -4,8 +4,8 @@
 
 #include "base/util.h"
 
-/* The listening socket handed over under the name; -1: none. Once, at start. */
-int notify_take_socket(const char *name);
+/* The listening socket handed over under the name (`or_unnamed`: or the only one, without a name); -1: none. Once, at start. */
+int notify_take_socket(const char *name, bool or_unnamed);
 /* Leaves a listening socket with the manager, so that neither a crash nor a restart loses it. True: the manager has it now. */
 bool notify_keep_socket(int fd, const char *name);
 

@@ -2,6 +2,7 @@
 #include "api/handler.h"
 
 #include "base/clock.h"
+#include "dispatch/outside.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -106,7 +107,14 @@ static void write_oldest(struct scrape *scrape)
 
 static void write_leases(struct scrape *scrape)
 {
-    sample(scrape, "worker_kind", "builtin", NULL, NULL, (double)sum_of(scrape, COUNT_STATE + ASSIGNMENT_LEASED));
+    int64_t all = sum_of(scrape, COUNT_STATE + ASSIGNMENT_LEASED), outside = sum_of(scrape, COUNT_OUTSIDE);
+    sample(scrape, "worker_kind", "builtin", NULL, NULL, (double)(all - outside));
+    sample(scrape, "worker_kind", "outside", NULL, NULL, (double)outside);
+}
+
+static void write_expired(struct scrape *scrape)
+{
+    plain(scrape, (double)outside_expired_count(scrape->api->config.engine));
 }
 
 /* ---- endpoints ---- */
@@ -309,6 +317,7 @@ static const struct metric metrics[] = {
     {"galloc_assignments_enqueued_total", "counter", "assignments accepted", write_enqueued},
     {"galloc_oldest_pending_age_seconds", "gauge", "age of the oldest running run that has pending assignments", write_oldest},
     {"galloc_leases", "gauge", "assignments in a worker's hands", write_leases},
+    {"galloc_leases_expired_total", "counter", "leases of outside workers that ran out, since the start", write_expired},
     {"galloc_attempts_total", "counter", "attempts that ended, by class, since the start", write_attempts},
     {"galloc_calls_total", "counter", "requests sent to the endpoint since the start", write_calls},
     {"galloc_requests_in_flight", "gauge", "calls under way", write_in_flight},

@@ -150,6 +150,35 @@ void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint 
     json_out_end(out, '}');
 }
 
+/* The built-in endpoint, which calls nothing: an Endpoint object like the others, with what it does not have empty. */
+static void workers_json(struct json_out *out, struct engine *engine)
+{
+    static const char text[] = "built in: runs on it are left to outside workers (gallocctl work); it has no key, no limits and no costs of its own";
+    static const char rest[] = "\"pacer\":{\"mode\":\"workers\",\"rate_per_min\":null,\"window\":null,\"concurrency\":null,\"limited_by\":\"workers\",\"breaker\":\"closed\","
+                               "\"next_at\":null,\"text\":\"as fast as workers lease and decide\"},\"counts\":{\"calls\":0},"
+                               "\"tokens\":{\"in\":0,\"cached\":0,\"out\":0,\"thinking\":0,\"tool\":0},\"cost\":{\"currency\":null,\"micros\":null,\"unknown_calls\":0}";
+    int64_t in_hands = 0;
+    for (const struct run_entry *run = engine_registry(engine)->runs; run != NULL; run = run->next)
+        in_hands += run->info.counts[COUNT_OUTSIDE];
+    json_out_begin(out, '{');
+    json_out_member_str(out, "name", PLAN_WORKERS);
+    json_out_member_bool(out, "is_built_in", true);
+    json_out_member_str(out, "provider", PLAN_WORKERS);
+    json_out_member_str(out, "model", "");
+    json_out_member_str(out, "base_url", "");
+    json_out_member_bool(out, "is_default", plan_is_workers(engine_configuration(engine)->default_endpoint));
+    json_out_member_str(out, "state", "up");
+    json_out_member_null(out, "reason");
+    json_out_member_str(out, "text", text);
+    json_out_member_null(out, "since");
+    json_out_name(out, "settings");
+    json_out_raw(out, "[]", 2);
+    json_out_member_int(out, "in_flight", in_hands);
+    buf_add_char(out->buf, ',');
+    buf_add_str(out->buf, rest);
+    json_out_end(out, '}');
+}
+
 void handle_endpoint_list(struct request *request)
 {
     struct engine *engine = request->api->config.engine;
@@ -159,6 +188,7 @@ void handle_endpoint_list(struct request *request)
     json_out_begin(&out, '[');
     for (struct endpoint *endpoint = engine_registry(engine)->endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_json(&out, engine, endpoint);
+    workers_json(&out, engine);
     json_out_end(&out, ']');
     json_out_member_null(&out, "next");
     json_out_end(&out, '}');
@@ -167,12 +197,16 @@ void handle_endpoint_list(struct request *request)
 
 struct endpoint *endpoint_of_path(struct request *request)
 {
+    if (plan_is_workers(request->params[0])) {
+        request_fail_fmt(request, GALLOC_CONFLICT, "the endpoint \"" PLAN_WORKERS "\" is built in and calls nothing: there is nothing to set, to test or to resume");
+        return NULL;
+    }
     struct registry *registry = engine_registry(request->api->config.engine);
     struct endpoint *found = registry_endpoint(registry, request->params[0]);
     if (found != NULL)
         return found;
-    const char *names[64];
-    size_t count = 0;
+    const char *names[64] = {PLAN_WORKERS};
+    size_t count = 1;
     for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL && count < ARRAY_COUNT(names); endpoint = endpoint->next)
         names[count++] = endpoint->config->name;
     const char *nearest = text_nearest(request->params[0], names, count);
@@ -196,6 +230,12 @@ void endpoint_reply(struct request *request, const char *name)
 
 void handle_endpoint_show(struct request *request)
 {
+    if (plan_is_workers(request->params[0])) {
+        struct json_out out = JSON_OUT(&request->out);
+        workers_json(&out, request->api->config.engine);
+        request_reply(request, 200);
+        return;
+    }
     if (endpoint_of_path(request) != NULL)
         endpoint_reply(request, request->params[0]);
 }

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -259,6 +260,19 @@ class Sim:
             self.process.terminate()
             self.process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def faketime_library():
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return str(found[0]) if found else None
+
+
+def faketime(offset):
+    """The environment in which gallocd's wall clock is off by what stands in the file. The sanitizer's own library, where gallocd has one, has to come first."""
+    linked = subprocess.run(["ldd", program("gallocd")], capture_output=True, text=True, check=True).stdout
+    sanitizer = re.search(r"libasan\S* => (\S+)", linked)
+    preload = " ".join(([sanitizer.group(1)] if sanitizer else []) + [faketime_library()])
+    return {"LD_PRELOAD": preload, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def write_csv(path, rows):

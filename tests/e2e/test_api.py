@@ -94,7 +94,7 @@ GETS = ["/healthz", "/readyz", "/metrics", "/openapi.yaml", "/v1/status", "/v1/p
         "/v1/runs/{run}/assignments/K001", "/v1/runs/{run}/assignments/K001?prompt=1", "/v1/runs/{run}/assignments/LAN%2F2026%20%C3%BC", "/v1/runs/{run}/assignments/K001/attempts",
         "/v1/runs/{run}/assignments/K001/attempts?raw=1", "/v1/runs/{run}/failures", "/v1/runs/{run}/load", "/v1/runs/{run}/results", "/v1/runs/{run}/results?format=csv",
         "/v1/events?follow=0", "/v1/events?follow=0&since=0&assignments=1", "/v1/events?follow=0&run={run}", "/v1/pools", "/v1/pools/{run}", "/v1/endpoints", "/v1/endpoints/gemini",
-        "/v1/audit", "/v1/audit?run={run}&limit=2"]
+        "/v1/endpoints/workers", "/v1/leases", "/v1/audit", "/v1/audit?run={run}&limit=2"]
 
 
 @pytest.mark.parametrize("path", GETS)

@@ -1,14 +1,12 @@
 """What tries to lose money, work or secrets: faults that meet each other, clocks that jump, pools that change, clients that go."""
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
-from harness import make_agents, make_loans, program, wait_until
+from harness import faketime, faketime_library, make_agents, make_loans, program, wait_until
 
 
 def rows_of(daemon, query):
@@ -36,26 +34,13 @@ def test_a_held_failure_and_a_quota_cost_no_flood_of_test_requests(make_sim, mak
     assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 20
 
 
-def faketime_library():
-    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    return str(found[0]) if found else None
-
-
-def preload():
-    """The fake clock, behind the sanitizer's own library where gallocd has one: that has to come first."""
-    linked = subprocess.run(["ldd", program("gallocd")], capture_output=True, text=True, check=True).stdout
-    sanitizer = re.search(r"libasan\S* => (\S+)", linked)
-    return " ".join(([sanitizer.group(1)] if sanitizer else []) + [faketime_library()])
-
-
 @pytest.mark.skipif(faketime_library() is None, reason="libfaketime is not installed")
 def test_a_clock_that_jumps_expires_nothing_and_holds_nothing_up(make_sim, make_daemon, tmp_path):
     sim = make_sim("--latency_ms", "200")
     offset = tmp_path / "offset"
     offset.write_text("+0\n")
     daemon = make_daemon(sim.url, endpoint="  max_in_flight = 2",
-                         environment={"LD_PRELOAD": preload(), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1",
-                                      "FAKETIME_DONT_FAKE_MONOTONIC": "1"}).start()
+                         environment=faketime(offset)).start()
     run = daemon.create(loans(40), make_agents(4, 200), options={"max_age_ms": 3600000})
     for jump in ("+86400", "-86400", "+400000000", "-1700000000"):
         offset.write_text(jump + "\n")
