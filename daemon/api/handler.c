@@ -43,71 +43,60 @@ void handler_audit(struct request *request, const char *verb, const char *target
     handler_submit(request, &audit->op);
 }
 
-struct run_entry *handler_run(struct request *request, struct galloc_error *error)
-{
-    return registry_find_run(engine_registry(request->api->config.engine), request->params[0], error);
-}
+/* ---- runs ---- */
 
-/* What waits for a look into the store. */
+/* What waits for a run. */
 struct lookup {
     struct request *request;
-    void (*then)(struct request *request, const struct run_ref *run);
+    handler_then *then; /* NULL: the run is the answer */
+    int status;         /* of that */
 };
 
-static void on_run_found(struct store_op *op)
+static void on_found(struct run_entry *run, const struct galloc_error *error, void *arg)
 {
-    struct store_read *read = (struct store_read *)op;
-    struct lookup lookup = *(struct lookup *)op->arg;
-    free(op->arg);
-    if (op->code < 0 || read->ret_row_count == 0) {
-        if (op->code == 0)
-            request_fail_fmt(lookup.request, GALLOC_NOT_FOUND, "there is no such run (gallocctl runs lists them)");
-        else
-            request_fail_op(lookup.request, op);
-        store_op_free(op);
-        return;
+    struct lookup lookup = *(struct lookup *)arg;
+    free(arg);
+    if (run == NULL) {
+        request_fail(lookup.request, error);
+    } else if (lookup.then != NULL) {
+        lookup.then(lookup.request, run);
+    } else {
+        struct json_out out = JSON_OUT(&lookup.request->out);
+        run_json(&out, run);
+        request_reply(lookup.request, lookup.status);
     }
-    const struct store_run *found = &read->ret_runs[0];
-    struct run_ref run = {.id = found->id, .pool = found->pool};
-    memcpy(run.run_id, found->run_id, sizeof run.run_id);
-    run.entry = registry_run_by_id(engine_registry(lookup.request->api->config.engine), found->id);
-    store_op_free(op);
-    lookup.then(lookup.request, &run);
 }
 
-void handler_with_run(struct request *request, const char *reference, void (*then)(struct request *request, const struct run_ref *run))
+static void find_run(struct lookup wanted, const char *reference, bool with_plan)
 {
-    struct galloc_error error;
-    struct run_entry *entry = registry_find_run(engine_registry(request->api->config.engine), reference, &error);
-    if (entry != NULL) {
-        struct run_ref run = {.id = entry->info.id, .pool = entry->info.pool, .entry = entry};
-        memcpy(run.run_id, entry->info.run_id, sizeof run.run_id);
-        then(request, &run);
+    struct engine *engine = wanted.request->api->config.engine;
+    struct lookup *lookup = xmalloc(sizeof *lookup);
+    *lookup = wanted;
+    if (!wanted.request->api->is_closing) {
+        engine_find_run(engine, reference, with_plan, on_found, lookup);
         return;
     }
-    if (error.code != GALLOC_NOT_FOUND || strcmp(reference, "@last") == 0) {
-        request_fail(request, &error);
-        return;
-    }
-    struct lookup *lookup = xcalloc(1, sizeof *lookup);
-    *lookup = (struct lookup){.request = request, .then = then};
-    struct store_read *read = store_op_new(OP_READ, on_run_found, lookup);
-    read->query = QUERY_RUN;
-    read->key = xstrdup(reference);
-    read->limit = 1;
-    submit(request->api, &read->op);
+    struct galloc_error error; /* the store takes nothing more: what memory has of it has to do */
+    bool is_sure;
+    struct run_entry *run = registry_find_run(engine_registry(engine), reference, &is_sure, &error);
+    if (run == NULL)
+        galloc_fail(&error, GALLOC_DRAINING, "the daemon is stopping");
+    on_found(run, &error, lookup);
 }
 
-void handler_reply_run(struct request *request, int64_t run, int status)
+void handler_with_run(struct request *request, const char *reference, handler_then *then)
 {
-    struct run_entry *entry = registry_run_by_id(engine_registry(request->api->config.engine), run);
-    if (entry == NULL) {
-        request_fail_fmt(request, GALLOC_NOT_FOUND, "the run is gone");
-        return;
-    }
-    struct json_out out = JSON_OUT(&request->out);
-    run_json(&out, entry);
-    request_reply(request, status);
+    find_run((struct lookup){request, then, 0}, reference ? reference : request->params[0], false);
+}
+
+void handler_with_plan(struct request *request, handler_then *then)
+{
+    find_run((struct lookup){request, then, 0}, request->params[0], true);
+}
+
+void handler_reply_run(struct request *request, const char *run_id, int status)
+{
+    find_run((struct lookup){request, NULL, status}, run_id, false);
 }
 
 /* ---- agents ---- */

@@ -15,23 +15,15 @@ void handler_submit(struct request *request, struct store_op *op);
 void handler_audit(struct request *request, const char *verb, const char *target, const char *detail);
 
 /* ---- runs ---- */
-/* The run of params[0] in memory; NULL with the error filled. */
-struct run_entry *handler_run(struct request *request, struct galloc_error *error);
-
-struct run_ref {
-    int64_t id, pool;
-    char run_id[RUN_ID_BYTES];
-    struct run_entry *entry; /* NULL: it ended long ago and is not in memory */
-};
-/* Calls `then` with the run that `reference` tells, at once or after a look into the store; or fails the request. Streams that wait for it may find their client
- * gone. */
-void handler_with_run(struct request *request, const char *reference, void (*then)(struct request *request, const struct run_ref *run));
-/* The answer of most changes: the run object, as memory has it after the commit. */
-void handler_reply_run(struct request *request, int64_t run, int status);
+/* Calls `then` with the run that `reference` tells (NULL: params[0] of the path), at once or after a look into the store; or fails the request. The run is
+ * borrowed until `then` returns: what comes later finds it by its id. Streams that wait for it may find their client gone. */
+typedef void handler_then(struct request *request, struct run_entry *run);
+void handler_with_run(struct request *request, const char *reference, handler_then *then);
+void handler_with_plan(struct request *request, handler_then *then); /* of params[0]; info.plan is there too */
+/* The answer of most changes: the run object, as it is after the commit. */
+void handler_reply_run(struct request *request, const char *run_id, int status);
 
 void run_json(struct json_out *out, const struct run_entry *run);
-/* One that is not in memory. `run` is borrowed. */
-void store_run_json(struct json_out *out, struct store_run *run);
 
 /* ---- lists ---- */
 struct page {

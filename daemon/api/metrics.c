@@ -67,20 +67,17 @@ static void sum_and_count(struct scrape *scrape, double sum, int64_t count)
 
 static void write_assignments(struct scrape *scrape)
 {
-    int64_t counts[RUN_STATE_COUNT][ASSIGNMENT_STATE_COUNT] = {{0}};
-    for (const struct run_entry *run = scrape->registry->runs; run != NULL; run = run->next)
-        for (int state = 0; state < ASSIGNMENT_STATE_COUNT; state++)
-            counts[run->info.state][state] += run->info.counts[COUNT_STATE + state];
     for (int run = 0; run < RUN_STATE_COUNT; run++)
         for (int state = 0; state < ASSIGNMENT_STATE_COUNT; state++)
-            sample(scrape, "run_state", run_state_name((enum run_state)run), "state", assignment_state_name((enum assignment_state)state), (double)counts[run][state]);
+            sample(scrape, "run_state", run_state_name((enum run_state)run), "state", assignment_state_name((enum assignment_state)state),
+                   (double)registry_count(scrape->registry, (enum run_state)run, COUNT_STATE + state));
 }
 
 static int64_t sum_of(struct scrape *scrape, int kind)
 {
     int64_t sum = 0;
-    for (const struct run_entry *run = scrape->registry->runs; run != NULL; run = run->next)
-        sum += run->info.counts[kind];
+    for (int state = 0; state < RUN_STATE_COUNT; state++)
+        sum += registry_count(scrape->registry, (enum run_state)state, kind);
     return sum;
 }
 
@@ -103,6 +100,14 @@ static void write_oldest(struct scrape *scrape)
         if (run->info.state == RUN_RUNNING && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0)
             oldest_ms = min_i64(oldest_ms, run->info.created_at_ms);
     plain(scrape, (double)(now_ms - oldest_ms) / 1000);
+}
+
+static void write_runs(struct scrape *scrape)
+{
+    int64_t count = 0;
+    for (const struct run_entry *run = scrape->registry->runs; run != NULL; run = run->next)
+        count++;
+    plain(scrape, (double)count);
 }
 
 static void write_leases(struct scrape *scrape)
@@ -318,6 +323,7 @@ static const struct metric metrics[] = {
     {"galloc_oldest_pending_age_seconds", "gauge", "age of the oldest running run that has pending assignments", write_oldest},
     {"galloc_leases", "gauge", "assignments in a worker's hands", write_leases},
     {"galloc_leases_expired_total", "counter", "leases of outside workers that ran out, since the start", write_expired},
+    {"galloc_runs_in_memory", "gauge", "runs that are open, and the latest that ended", write_runs},
     {"galloc_attempts_total", "counter", "attempts that ended, by class, since the start", write_attempts},
     {"galloc_calls_total", "counter", "requests sent to the endpoint since the start", write_calls},
     {"galloc_requests_in_flight", "gauge", "calls under way", write_in_flight},

@@ -56,20 +56,16 @@ int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry *
 }
 
 /* 422 with `errors` needs nothing more than the problem; 409 already_enqueued carries the run. */
-static void fail_already_enqueued(struct request *request, const struct store_run_create *create)
+static void fail_already_enqueued(struct request *request, struct run_entry *run)
 {
-    struct run_entry *run = registry_find_run(engine_registry(request->api->config.engine), create->ret_existing, NULL);
+    struct galloc_error error;
     struct buf members = BUF_EMPTY;
     struct json_out out = JSON_OUT(&members);
+    galloc_fail(&error, GALLOC_ALREADY_ENQUEUED, "this input is run %s (%s); nothing enqueued; to run it again: --again", run->info.run_id,
+                run_state_name(run->info.state));
     json_out_name(&out, "run");
-    if (run != NULL) {
-        run_json(&out, run);
-    } else {
-        json_out_begin(&out, '{');
-        json_out_member_str(&out, "id", create->ret_existing);
-        json_out_end(&out, '}');
-    }
-    request_fail_with(request, &create->op.error, members.data);
+    run_json(&out, run);
+    request_fail_with(request, &error, members.data);
     buf_clear(&members);
 }
 
@@ -78,13 +74,11 @@ static void on_created(struct store_op *op)
     struct store_run_create *create = (struct store_run_create *)op;
     struct request *request = op->arg;
     if (op->code == -GALLOC_ALREADY_ENQUEUED) {
-        if (op->error.code != GALLOC_ALREADY_ENQUEUED)
-            galloc_fail(&op->error, GALLOC_ALREADY_ENQUEUED, "this file is run %s; nothing enqueued; to run it again: --again", create->ret_existing);
-        fail_already_enqueued(request, create);
+        handler_with_run(request, create->ret_existing, fail_already_enqueued);
     } else if (op->code < 0) {
         request_fail_op(request, op);
     } else {
-        handler_reply_run(request, create->ret_run.id, create->ret_how == RUN_NEW ? 201 : 200);
+        handler_reply_run(request, create->ret_run.run_id, create->ret_how == RUN_NEW ? 201 : 200);
     }
     store_op_free(op);
 }

@@ -211,11 +211,11 @@ static void begin(struct request *request)
     loop_timer_set_ms(&stream->tick, PROGRESS_MS);
 }
 
-static void on_run(struct request *request, const struct run_ref *run)
+static void on_run(struct request *request, struct run_entry *run)
 {
     struct stream *stream = request->state;
-    stream->run = run->id;
-    memcpy(stream->run_id, run->run_id, sizeof stream->run_id);
+    stream->run = run->info.id;
+    memcpy(stream->run_id, run->info.run_id, sizeof stream->run_id);
     if (request->connection == NULL)
         request_reply(request, 200); /* gone while it was looked up */
     else

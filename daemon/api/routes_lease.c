@@ -81,19 +81,15 @@ static void on_gone(struct request *request)
     outside_cancel(request->state);
 }
 
-static void on_run(struct request *request, const struct run_ref *run)
+static void on_run(struct request *request, struct run_entry *run)
 {
     struct outside_ask *ask = request->state;
     struct galloc_error error;
-    if (run->entry == NULL) {
-        request_fail_fmt(request, GALLOC_WRONG_STATE, "the run %s ended long ago: nothing is left in it", run->run_id);
-        return;
-    }
-    if (outside_check_run(run->entry, &error) < 0) {
+    if (outside_check_run(run, &error) < 0) {
         request_fail(request, &error);
         return;
     }
-    ask->run = run->id;
+    ask->run = run->info.id;
     request->on_gone = on_gone;
     outside_ask(request->api->config.engine, ask);
 }

@@ -108,15 +108,14 @@ static void on_checked(struct ingest_part *part)
     handler_submit(request, &import->op);
 }
 
-void handle_part_put(struct request *request)
+static void take_part(struct request *request, struct run_entry *run)
 {
     struct galloc_error error;
     int64_t n = 0;
-    struct run_entry *run = handler_run(request, &error);
-    int rc = run ? parse_i64(request->params[1], 1, INT64_MAX, &n, &error) : -error.code;
-    if (rc < 0 && run != NULL)
+    int rc = parse_i64(request->params[1], 1, INT64_MAX, &n, &error);
+    if (rc < 0)
         galloc_prefix(&error, "the part's number");
-    if (rc == 0 && run->info.state != RUN_IMPORTING)
+    else if (run->info.state != RUN_IMPORTING)
         rc = galloc_fail(&error, GALLOC_WRONG_STATE, "run %s is %s: it takes no more parts", run->info.run_id, run_state_name(run->info.state));
     if (rc < 0) {
         request_fail(request, &error);
@@ -137,6 +136,11 @@ void handle_part_put(struct request *request)
     request_fail_fmt(request, GALLOC_BUSY, "other parts are being checked; send it again");
 }
 
+void handle_part_put(struct request *request)
+{
+    handler_with_run(request, NULL, take_part);
+}
+
 static bool part_row(struct request *request, struct json_out *out, const struct store_read *read, size_t row)
 {
     (void)request;
@@ -149,10 +153,10 @@ static bool part_row(struct request *request, struct json_out *out, const struct
     return true;
 }
 
-static void list_parts(struct request *request, const struct run_ref *run)
+static void list_parts(struct request *request, struct run_entry *run)
 {
     struct page *page = request->state;
-    page->run = run->id;
+    page->run = run->info.id;
     page_start(request);
 }
 
@@ -164,5 +168,5 @@ void handle_part_list(struct request *request)
     if (page_parameters(request, page, &error) < 0)
         request_fail(request, &error);
     else
-        handler_with_run(request, request->params[0], list_parts);
+        handler_with_run(request, NULL, list_parts);
 }

@@ -173,13 +173,18 @@ static void read_loads(struct request *request)
     handler_submit(request, &read->op);
 }
 
-static void on_run_pool(struct request *request, const struct run_ref *run)
+static void fail_no_agents(struct request *request, const struct run_entry *run)
 {
-    if (run->pool == 0) {
-        request_fail_fmt(request, GALLOC_NOT_FOUND, "run %s has no agents", run->run_id);
+    request_fail_fmt(request, GALLOC_NOT_FOUND, "run %s has no agents", run->info.run_id);
+}
+
+static void on_run_pool(struct request *request, struct run_entry *run)
+{
+    if (run->info.pool == 0) {
+        fail_no_agents(request, run);
         return;
     }
-    target_new(request, run->pool, run->run_id, 200);
+    target_new(request, run->info.pool, run->info.run_id, 200);
     read_loads(request);
 }
 
@@ -190,7 +195,7 @@ void handle_pool_show(struct request *request)
         target_new(request, pool->id, pool->name, 200);
         read_loads(request);
     } else if (strncmp(request->params[0], "r-", 2) == 0) {
-        handler_with_run(request, request->params[0], on_run_pool);
+        handler_with_run(request, NULL, on_run_pool);
     } else {
         request_fail_fmt(request, GALLOC_NOT_FOUND, "there is no pool \"%.128s\" (gallocctl pool list)", request->params[0]);
     }
@@ -314,6 +319,14 @@ static void set_agent(struct request *request, int64_t pool, const char *name)
     handler_submit(request, &set->op);
 }
 
+static void set_agent_of_run(struct request *request, struct run_entry *run)
+{
+    if (run->info.pool == 0)
+        fail_no_agents(request, run);
+    else
+        set_agent(request, run->info.pool, run->info.run_id);
+}
+
 void handle_agent_set(struct request *request)
 {
     struct registry *registry = engine_registry(request->api->config.engine);
@@ -322,10 +335,8 @@ void handle_agent_set(struct request *request)
         set_agent(request, pool->id, pool->name);
         return;
     }
-    struct galloc_error error;
-    struct run_entry *run = strncmp(request->params[0], "r-", 2) == 0 ? registry_find_run(registry, request->params[0], &error) : NULL;
-    if (run != NULL && run->info.pool != 0)
-        set_agent(request, run->info.pool, run->info.run_id);
+    if (strncmp(request->params[0], "r-", 2) == 0)
+        handler_with_run(request, NULL, set_agent_of_run);
     else
         request_fail_fmt(request, GALLOC_NOT_FOUND, "there is no pool \"%.128s\" (gallocctl pool list; a run's own is told by the run's id)", request->params[0]);
 }

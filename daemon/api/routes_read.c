@@ -57,10 +57,10 @@ static bool assignment_row(struct request *request, struct json_out *out, const 
     return true;
 }
 
-static void list_of_run(struct request *request, const struct run_ref *run)
+static void list_of_run(struct request *request, struct run_entry *run)
 {
     struct page *page = request->state;
-    page->run = run->id;
+    page->run = run->info.id;
     page_start(request);
 }
 
@@ -77,7 +77,7 @@ void handle_assignment_list(struct request *request)
     if (rc < 0)
         request_fail(request, &error);
     else
-        handler_with_run(request, request->params[0], list_of_run);
+        handler_with_run(request, NULL, list_of_run);
 }
 
 /* ---- one assignment ---- */
@@ -139,10 +139,10 @@ static void on_assignment(struct store_op *op)
     store_op_free(op);
 }
 
-static void read_assignment(struct request *request, const struct run_ref *run)
+static void read_assignment(struct request *request, struct run_entry *run)
 {
     struct page *page = request->state;
-    page->run = run->id;
+    page->run = run->info.id;
     handler_submit(request, &page_read(request, page, on_assignment)->op);
 }
 
@@ -152,7 +152,7 @@ void handle_assignment_show(struct request *request)
     page->key = xstrdup(request->params[1]);
     page->with_fields = true;
     page->limit = 1;
-    handler_with_run(request, request->params[0], read_assignment);
+    handler_with_run(request, NULL, read_assignment);
 }
 
 /* ---- attempts ---- */
@@ -229,7 +229,7 @@ void handle_attempt_list(struct request *request)
     page->row = attempt_row;
     page->limit = LIMIT_PAGE_ROWS;
     page->is_single = true;
-    handler_with_run(request, request->params[0], list_of_run);
+    handler_with_run(request, NULL, list_of_run);
 }
 
 /* ---- failures ---- */
@@ -255,11 +255,11 @@ static bool failure_row(struct request *request, struct json_out *out, const str
     return true;
 }
 
-static void list_failures(struct request *request, const struct run_ref *run)
+static void list_failures(struct request *request, struct run_entry *run)
 {
     struct page *page = request->state;
-    page->run = run->id;
-    page->key = xstrdup(run->run_id);
+    page->run = run->info.id;
+    page->key = xstrdup(run->info.run_id);
     request->params[0] = page->key; /* the command names the id, however the run was told */
     page_start(request);
 }
@@ -270,7 +270,7 @@ void handle_failures(struct request *request)
     page->row = failure_row;
     page->limit = LIMIT_PAGE_ROWS;
     page->is_single = true;
-    handler_with_run(request, request->params[0], list_failures);
+    handler_with_run(request, NULL, list_failures);
 }
 
 /* ---- loads ---- */
@@ -306,13 +306,13 @@ static bool load_row(struct request *request, struct json_out *out, const struct
     return true;
 }
 
-static void list_loads(struct request *request, const struct run_ref *run)
+static void list_loads(struct request *request, struct run_entry *run)
 {
     struct page *page = request->state;
     struct json_out head = JSON_OUT(&page->head_text);
-    page->run = run->id;
-    json_out_member_str(&head, "run", run->run_id);
-    json_out_member_str(&head, "pool", run->entry ? run->entry->info.pool_name : NULL);
+    page->run = run->info.id;
+    json_out_member_str(&head, "run", run->info.run_id);
+    json_out_member_str(&head, "pool", run->info.pool_name);
     page_start(request);
 }
 
@@ -322,5 +322,5 @@ void handle_run_load(struct request *request)
     page->row = load_row;
     page->limit = LIMIT_PAGE_ROWS;
     page->is_single = true;
-    handler_with_run(request, request->params[0], list_loads);
+    handler_with_run(request, NULL, list_loads);
 }

@@ -222,10 +222,10 @@ static void on_rows(struct store_op *op)
         read_on(request);
 }
 
-static void start(struct request *request, const struct run_ref *run)
+static void start(struct request *request, struct run_entry *run)
 {
     struct results *results = request->state;
-    results->page->run = run->id;
+    results->page->run = run->info.id;
     read_on(request);
 }
 
@@ -256,5 +256,5 @@ void handle_results(struct request *request)
         request_fail(request, &error);
         return;
     }
-    handler_with_run(request, request->params[0], start);
+    handler_with_run(request, NULL, start);
 }

@@ -88,72 +88,44 @@ void handle_run_list(struct request *request)
         page_start(request);
 }
 
-static void on_run_read(struct store_op *op)
+static void show(struct request *request, struct run_entry *run)
 {
-    struct store_read *read = (struct store_read *)op;
-    struct request *request = op->arg;
-    if (op->code < 0) {
-        request_fail_op(request, op);
-    } else if (read->ret_row_count == 0) {
-        request_fail_fmt(request, GALLOC_NOT_FOUND, "there is no run \"%.128s\" (gallocctl runs lists them)", request->params[0]);
-    } else {
-        struct json_out out = JSON_OUT(&request->out);
-        store_run_json(&out, &read->ret_runs[0]);
-        request_reply(request, 200);
-    }
-    store_op_free(op);
+    struct json_out out = JSON_OUT(&request->out);
+    run_json(&out, run);
+    request_reply(request, 200);
 }
 
 void handle_run_show(struct request *request)
 {
-    struct galloc_error error;
-    struct run_entry *run = handler_run(request, &error);
-    if (run != NULL) {
-        handler_reply_run(request, run->info.id, 200);
-        return;
-    }
-    if (error.code != GALLOC_NOT_FOUND || strcmp(request->params[0], "@last") == 0) {
-        request_fail(request, &error);
-        return;
-    }
-    struct store_read *read = handler_op(request, OP_READ, on_run_read); /* one that ended long ago */
-    read->query = QUERY_RUN;
-    read->key = xstrdup(request->params[0]);
-    read->limit = 1;
-    handler_submit(request, &read->op);
+    handler_with_plan(request, show);
 }
 
 /* ---- changes: the operation, then the run as it is now ---- */
 
 /* The run that a request's operation is about: kept beside the operation, whose own struct is the store's. */
 struct target {
-    int64_t run;
+    char run_id[RUN_ID_BYTES];
 };
 
 static void on_changed(struct store_op *op)
 {
     struct request *request = op->arg;
-    int64_t run = ((struct target *)request->state)->run;
+    const struct target *target = request->state;
     if (op->code < 0)
         request_fail_op(request, op);
     else
-        handler_reply_run(request, run, 200);
+        handler_reply_run(request, target->run_id, 200);
     store_op_free(op);
 }
 
-static struct run_entry *find_target(struct request *request)
+/* An operation on a run whose answer is the run as it is after it. */
+static void *op_on(struct request *request, const struct run_entry *run, enum store_op_kind kind)
 {
-    struct galloc_error error;
-    struct run_entry *run = handler_run(request, &error);
-    if (run == NULL) {
-        request_fail(request, &error);
-        return NULL;
-    }
     struct target *target = xcalloc(1, sizeof *target);
-    target->run = run->info.id;
+    memcpy(target->run_id, run->info.run_id, sizeof target->run_id);
     request->state = target;
     request->state_free = free;
-    return run;
+    return handler_op(request, kind, on_changed);
 }
 
 static bool is_ended(const struct run_entry *run)
@@ -161,34 +133,33 @@ static bool is_ended(const struct run_entry *run)
     return run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED;
 }
 
-void handle_run_commit(struct request *request)
+static void commit_run(struct request *request, struct run_entry *run)
 {
-    struct run_entry *run = find_target(request);
-    if (run == NULL)
-        return;
     int64_t parts = json_get_i64(request->json, "parts", 0);
     if (run->info.state != RUN_IMPORTING && run->info.started_at_ms != 0 && run->info.parts == parts) { /* the same commit again */
-        handler_reply_run(request, run->info.id, 200);
+        show(request, run);
         return;
     }
-    struct store_run_commit *commit = handler_op(request, OP_RUN_COMMIT, on_changed);
+    struct store_run_commit *commit = op_on(request, run, OP_RUN_COMMIT);
     commit->peer = request->peer;
     commit->run = run->info.id;
     commit->parts = parts;
     handler_submit(request, &commit->op);
 }
 
-static void change_pauses(struct request *request, unsigned set, unsigned clear)
+void handle_run_commit(struct request *request)
 {
-    struct run_entry *run = find_target(request);
-    if (run == NULL)
-        return;
+    handler_with_run(request, NULL, commit_run);
+}
+
+static void change_pauses(struct request *request, const struct run_entry *run, unsigned set, unsigned clear)
+{
     if (is_ended(run)) {
         request_fail_fmt(request, GALLOC_WRONG_STATE, "run %s is %s: there is nothing to pause or resume (gallocctl retry makes assignments pending again)",
                          run->info.run_id, run_state_name(run->info.state));
         return;
     }
-    struct store_run_pause *pause = handler_op(request, OP_RUN_PAUSE, on_changed);
+    struct store_run_pause *pause = op_on(request, run, OP_RUN_PAUSE);
     pause->peer = request->peer;
     pause->is_by_person = true;
     pause->run = run->info.id;
@@ -197,14 +168,24 @@ static void change_pauses(struct request *request, unsigned set, unsigned clear)
     handler_submit(request, &pause->op);
 }
 
+static void pause_run(struct request *request, struct run_entry *run)
+{
+    change_pauses(request, run, PAUSE_BIT(PAUSE_OPERATOR), 0);
+}
+
+static void resume_run(struct request *request, struct run_entry *run)
+{
+    change_pauses(request, run, 0, PAUSE_BIT(PAUSE_CAUSE_COUNT) - 1);
+}
+
 void handle_run_pause(struct request *request)
 {
-    change_pauses(request, PAUSE_BIT(PAUSE_OPERATOR), 0);
+    handler_with_run(request, NULL, pause_run);
 }
 
 void handle_run_resume(struct request *request)
 {
-    change_pauses(request, 0, PAUSE_BIT(PAUSE_CAUSE_COUNT) - 1);
+    handler_with_run(request, NULL, resume_run);
 }
 
 /* ---- cancel and retry ---- */
@@ -224,13 +205,11 @@ static void on_swept(struct store_op *op)
     store_op_free(op);
 }
 
-static void sweep(struct request *request, enum store_sweep_verb verb)
+static void sweep(struct request *request, const struct run_entry *run, enum store_sweep_verb verb)
 {
     struct galloc_error error;
     struct store_selector selector;
-    struct run_entry *run = handler_run(request, &error);
-    int rc = run ? selector_from_json(request->json, &selector, &error) : -error.code;
-    if (rc < 0) {
+    if (selector_from_json(request->json, &selector, &error) < 0) {
         request_fail(request, &error);
         return;
     }
@@ -243,14 +222,24 @@ static void sweep(struct request *request, enum store_sweep_verb verb)
     handler_submit(request, &op->op);
 }
 
+static void cancel_run(struct request *request, struct run_entry *run)
+{
+    sweep(request, run, SWEEP_CANCEL);
+}
+
+static void retry_run(struct request *request, struct run_entry *run)
+{
+    sweep(request, run, SWEEP_RETRY);
+}
+
 void handle_run_cancel(struct request *request)
 {
-    sweep(request, SWEEP_CANCEL);
+    handler_with_run(request, NULL, cancel_run);
 }
 
 void handle_run_retry(struct request *request)
 {
-    sweep(request, SWEEP_RETRY);
+    handler_with_run(request, NULL, retry_run);
 }
 
 /* ---- set ---- */
@@ -260,8 +249,10 @@ static int changed_plan(const struct run_entry *run, struct json_object *body, c
 {
     const char *endpoint = json_get_str(body, "endpoint", NULL), *profile = json_get_str(body, "profile", NULL);
     *ret_plan = NULL;
-    if (run->info.plan == NULL || (endpoint == NULL && profile == NULL && json_get(body, "priority") == NULL))
+    if (endpoint == NULL && profile == NULL && json_get(body, "priority") == NULL)
         return 0;
+    if (run->info.plan == NULL)
+        return galloc_fail(error, GALLOC_BUSY, "the plan of run %s cannot be read just now; try again", run->info.run_id);
     struct plan plan;
     int rc = plan_parse(run->info.plan, strlen(run->info.plan), &plan, error);
     if (rc < 0)
@@ -303,11 +294,8 @@ static int check_set(struct request *request, const struct run_entry *run, struc
     return 0;
 }
 
-void handle_run_set(struct request *request)
+static void set_run(struct request *request, struct run_entry *run)
 {
-    struct run_entry *run = find_target(request);
-    if (run == NULL)
-        return;
     struct galloc_error error;
     char *plan = NULL;
     int rc = check_set(request, run, &error);
@@ -317,7 +305,7 @@ void handle_run_set(struct request *request)
         request_fail(request, &error);
         return;
     }
-    struct store_run_set *set = handler_op(request, OP_RUN_SET, on_changed);
+    struct store_run_set *set = op_on(request, run, OP_RUN_SET);
     set->peer = request->peer;
     set->run = run->info.id;
     set->priority = json_get_i64(request->json, "priority", INT64_MIN);
@@ -326,4 +314,9 @@ void handle_run_set(struct request *request)
     set->name = xstrdup(json_get_str(request->json, "name", NULL));
     set->plan = plan;
     handler_submit(request, &set->op);
+}
+
+void handle_run_set(struct request *request)
+{
+    handler_with_plan(request, set_run);
 }

@@ -425,10 +425,10 @@ static bool audit_row(struct request *request, struct json_out *out, const struc
     return true;
 }
 
-static void list_audit(struct request *request, const struct run_ref *run)
+static void list_audit(struct request *request, struct run_entry *run)
 {
     struct page *page = request->state;
-    page->run = run->id;
+    page->run = run->info.id;
     page_start(request);
 }
 

@@ -180,9 +180,3 @@ void run_json(struct json_out *out, const struct run_entry *run)
     json_out_member_int(out, "seq", info->seq);
     json_out_end(out, '}');
 }
-
-void store_run_json(struct json_out *out, struct store_run *run)
-{
-    struct run_entry entry = {.info = *run};
-    run_json(out, &entry);
-}

@@ -9,6 +9,11 @@
 
 /* ---- runs ---- */
 
+static bool is_ended(const struct store_run *run)
+{
+    return run->state == RUN_DONE || run->state == RUN_CANCELLED;
+}
+
 static int64_t at_rest(const int64_t *counts)
 {
     return counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] + counts[COUNT_STATE + ASSIGNMENT_FAILED];
@@ -49,7 +54,7 @@ static void take_outside(struct run_entry *run, int64_t change)
 }
 
 /* The summary carries no strings: ours stay. */
-static void take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary)
+void run_take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary)
 {
     enum run_state state = run->info.state;
     unsigned pauses = run->info.pauses;
@@ -91,7 +96,9 @@ void engine_on_commit(const struct store_commit *commit, void *arg)
     for (size_t i = 0; i < commit->run_count; i++) {
         struct run_entry *run = registry_run_by_id(&engine->registry, commit->runs[i].id);
         if (run != NULL)
-            take_summary(engine, run, &commit->runs[i]);
+            run_take_summary(engine, run, &commit->runs[i]);
+        else if (commit->runs[i].id <= engine->registry.last_run && !is_ended(&commit->runs[i]))
+            memory_load_run(engine, commit->runs[i].id); /* left memory while an operation on it waited; a new one comes with its operation */
     }
     engine_turn(engine);
 }

@@ -10,6 +10,7 @@
  *   away.c      rows that wait for an agent who is away until a date
  *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
+ *   memory.c    which runs are in memory, with registry.c, run.c, commit.c (runs.h)
  *   log_size.c  what is told while the store's log is too long
  *   notice.c    events (notice.h)
  *   outside*.c  outside workers: asks, leases, results (outside_inside.h)
@@ -22,6 +23,7 @@
 #include "dispatch/notice.h"
 #include "dispatch/outside_inside.h"
 #include "dispatch/prompt.h"
+#include "dispatch/runs.h"
 #include "dispatch/work.h"
 
 struct engine {
@@ -57,21 +59,6 @@ struct pacer_now engine_now(void);
 bool engine_holds_calls(const struct engine *engine);
 void engine_call_settled(struct engine *engine); /* the end of a call is stored */
 
-/* registry.c */
-void registry_load(struct registry *registry, struct store_image *image);
-struct run_entry *registry_add_run(struct registry *registry, struct store_run *run); /* takes its content */
-struct pool_entry *registry_put_pool(struct registry *registry, struct store_pool *pool); /* takes its content */
-void registry_clear(struct registry *registry);
-struct agent_entry *pool_agent(struct pool_entry *pool, int64_t id);
-struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agent_id);
-void pool_changed(struct pool_entry *pool);
-/* So many places of the ledger are spoken for no more: runs that wait for places look again in the next turn. */
-void pool_give_places(struct pool_entry *pool, int64_t count);
-/* Attempts under way in the ledger, the built-in worker's and those in outside workers' hands. */
-int64_t pool_under_way(const struct pool_entry *pool);
-/* Free places, attempts under way not looked at; INT64_MAX with an agent without limit. */
-int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms);
-
 /* endpoint.c */
 struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_config *config);
 void endpoint_free(struct endpoint *endpoint);
@@ -86,14 +73,6 @@ void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const ch
 void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms); /* the currency of its costs */
 /* What a call costs that `model` has answered now, in micros of ret_currency; -1: unknown, as no price or no count of tokens is known. */
 int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
-
-/* run.c */
-bool run_is_runnable(const struct engine *engine, const struct run_entry *run);
-void run_begin(struct engine *engine, struct run_entry *run); /* gets what the dispatcher needs, once it runs */
-void run_end(struct run_entry *run); /* gives that back, unless something of it is still on its way */
-void run_clear(struct run_entry *run); /* whatever is on its way */
-void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause cause, const char *text);
-void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_verb verb);
 
 /* pump.c */
 void pump(struct engine *engine);

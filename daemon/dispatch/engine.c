@@ -88,6 +88,8 @@ static void on_second(void *arg)
         struct run_dispatch *d = run->dispatch;
         if (run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED)
             run_end(run); /* once the last that is on its way has come back */
+        else if (d == NULL)
+            run_begin(engine, run); /* what it lacked could not be read */
         if (d == NULL || run->info.state != RUN_RUNNING)
             continue;
         d->rate_s = eta_rate_per_second(&run->eta, clock_mono_ms());
@@ -95,6 +97,7 @@ static void on_second(void *arg)
         if (is_old && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->health == STORE_WELL)
             run_sweep(engine, run, SWEEP_EXPIRE);
     }
+    memory_tidy(engine);
     engine_turn(engine);
 }
 

@@ -38,6 +38,11 @@ enum store_health engine_health(const struct engine *engine, const char **ret_te
 /* What is wrong with the store's log, in words with the next step; "": nothing. */
 void engine_log_text(struct engine *engine, char *ret_text, size_t size);
 
+/* Finds a run by its id, a name that it alone has, or "@last", in memory or in the store; with_plan: info.plan is there too, unless it cannot be read. `then` is called at once or
+ * later: the run is in memory and may be used until it returns, or NULL and why (-NOT_FOUND, -CONFLICT, or the store's). */
+typedef void engine_run_found(struct run_entry *run, const struct galloc_error *error, void *arg);
+void engine_find_run(struct engine *engine, const char *reference, bool with_plan, engine_run_found *then, void *arg);
+
 /* Submits an operation of the operator or import lane, or a read: the registry is brought up to date before op->done is called. While draining, operations that
  * take new work in (OP_RUN_CREATE) are refused with -GALLOC_DRAINING. */
 void engine_submit(struct engine *engine, struct store_op *op);

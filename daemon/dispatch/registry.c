@@ -22,14 +22,21 @@ static struct run_entry *newest_run(struct registry *registry)
     return newest;
 }
 
-struct run_entry *registry_find_run(struct registry *registry, const char *reference, struct galloc_error *error)
+static struct run_entry *find_last(struct registry *registry, struct galloc_error *error)
+{
+    struct run_entry *run = newest_run(registry); /* is here always: it is open, or among the latest that ended */
+    if (run == NULL)
+        galloc_fail(error, GALLOC_NOT_FOUND, "there is no run yet; make one: gallocctl enqueue FILE --agents FILE");
+    return run;
+}
+
+struct run_entry *registry_find_run(struct registry *registry, const char *reference, bool *ret_is_sure, struct galloc_error *error)
 {
     struct run_entry *named = NULL;
     int count = 0;
-    if (strcmp(reference, "@last") == 0) {
-        named = newest_run(registry);
-        count = named != NULL;
-    }
+    *ret_is_sure = true;
+    if (strcmp(reference, "@last") == 0)
+        return find_last(registry, error);
     for (struct run_entry *run = registry->runs; run != NULL; run = run->next) {
         if (strcmp(run->info.run_id, reference) == 0)
             return run;
@@ -38,13 +45,20 @@ struct run_entry *registry_find_run(struct registry *registry, const char *refer
             count++;
         }
     }
+    *ret_is_sure = count > 1 || !registry->is_partial;
     if (count > 1)
         galloc_fail(error, GALLOC_CONFLICT, "%d runs are named \"%s\": use the id (gallocctl runs)", count, reference);
-    else if (count == 0 && strcmp(reference, "@last") == 0)
-        galloc_fail(error, GALLOC_NOT_FOUND, "there is no run yet; make one: gallocctl enqueue FILE --agents FILE");
     else if (count == 0)
         galloc_fail(error, GALLOC_NOT_FOUND, "there is no run \"%s\" (gallocctl runs lists them)", reference);
     return count == 1 ? named : NULL;
+}
+
+int64_t registry_count(const struct registry *registry, enum run_state state, int kind)
+{
+    int64_t count = registry->forgotten_counts[state][kind];
+    for (const struct run_entry *run = registry->runs; run != NULL; run = run->next)
+        count += run->info.state == state ? run->info.counts[kind] : 0;
+    return count;
 }
 
 struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name)
@@ -205,16 +219,40 @@ struct run_entry *registry_add_run(struct registry *registry, struct store_run *
     entry->info = *run;
     *run = (struct store_run){0};
     entry->born_mono_ms = clock_mono_ms() - max_i64(clock_wall_ms() - entry->info.created_at_ms, 0);
-    if (registry->runs_end == NULL)
-        registry->runs_end = &registry->runs;
-    *registry->runs_end = entry;
-    registry->runs_end = &entry->next;
+    struct run_entry **at = &registry->runs;
+    while (*at != NULL && (*at)->info.id < entry->info.id)
+        at = &(*at)->next;
+    entry->next = *at;
+    *at = entry;
+    registry->last_run = max_i64(registry->last_run, entry->info.id);
     return entry;
+}
+
+void registry_forget_run(struct registry *registry, struct run_entry *run)
+{
+    struct run_entry **at = &registry->runs;
+    while (*at != run)
+        at = &(*at)->next;
+    *at = run->next;
+    registry->is_partial = true;
+    run_clear(run);
+    store_run_clear(&run->info);
+    free(run);
+}
+
+void registry_forget_pool(struct registry *registry, struct pool_entry *pool)
+{
+    struct pool_entry **at = &registry->pools;
+    while (*at != pool)
+        at = &(*at)->next;
+    *at = pool->next;
+    pool_entry_free(pool);
 }
 
 void registry_load(struct registry *registry, struct store_image *image)
 {
     registry->seq = image->seq;
+    registry->is_partial = image->has_more_runs;
     for (size_t i = 0; i < image->pool_count; i++)
         registry_put_pool(registry, &image->pools[i]);
     for (size_t i = 0; i < image->run_count; i++)
@@ -252,16 +290,10 @@ void pool_entry_free(struct pool_entry *pool)
 
 void registry_clear(struct registry *registry)
 {
-    for (struct run_entry *run = registry->runs, *next; run != NULL; run = next) {
-        next = run->next;
-        run_clear(run);
-        store_run_clear(&run->info);
-        free(run);
-    }
-    for (struct pool_entry *pool = registry->pools, *next; pool != NULL; pool = next) {
-        next = pool->next;
-        pool_entry_free(pool);
-    }
+    while (registry->runs != NULL)
+        registry_forget_run(registry, registry->runs);
+    while (registry->pools != NULL)
+        registry_forget_pool(registry, registry->pools);
     for (struct endpoint *endpoint = registry->endpoints, *next; endpoint != NULL; endpoint = next) {
         next = endpoint->next;
         endpoint_free(endpoint);

@@ -39,8 +39,9 @@ struct run_entry {
     struct store_run info;        /* counts and state as of the last commit */
     struct plan plan;             /* frozen; empty once the run ended */
     bool has_plan;
+    bool is_loading;              /* what memory lacks of it is being read */
     struct profile profile;       /* effective: the plan's numbers over the profile's; strings borrowed */
-    struct pool_entry *pool;      /* NULL: none */
+    struct pool_entry *pool;      /* NULL: none, or not in memory, as the own one of a run that ended */
     struct endpoint *endpoint;    /* NULL: is_on_workers, or the name is not configured (any more) */
     bool is_on_workers;           /* left to outside workers */
     struct eta eta;
@@ -49,14 +50,20 @@ struct run_entry {
 };
 
 struct registry {
-    struct run_entry *runs, **runs_end;
+    struct run_entry *runs;     /* in order of id: open ones, and the latest that ended */
+    bool is_partial;            /* the store holds runs that are not here */
+    int64_t last_run;           /* the highest id that was here */
+    int64_t forgotten_counts[RUN_STATE_COUNT][COUNT_KIND_END]; /* of runs that left memory, less those that came: for figures that never fall */
     struct pool_entry *pools;
     struct endpoint *endpoints; /* a list, in the configuration's order */
     int64_t seq;                /* of the last event */
 };
 
-/* A run by its id, its unique name, or "@last" (the newest). NULL with -NOT_FOUND or -CONFLICT (a name of several) in `error`. */
-struct run_entry *registry_find_run(struct registry *registry, const char *reference, struct galloc_error *error);
+/* A run in memory by its id, its unique name, or "@last" (the newest). NULL with -NOT_FOUND or -CONFLICT (a name of several) in `error`. Not sure: the
+ * store has to be asked, whatever was found here (engine_find_run). */
+struct run_entry *registry_find_run(struct registry *registry, const char *reference, bool *ret_is_sure, struct galloc_error *error);
+/* Of all runs, those that left memory since the start included. */
+int64_t registry_count(const struct registry *registry, enum run_state state, int kind);
 struct run_entry *registry_run_by_id(struct registry *registry, int64_t id);
 struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name); /* standing ones; NULL when there is none */
 struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id);

@@ -25,6 +25,11 @@ static void take_profile(struct engine *engine, struct run_entry *run)
     run->profile.max_retries = plan_max_retries(&run->plan, profile);
 }
 
+bool run_is_whole(const struct run_entry *run)
+{
+    return run->info.plan != NULL && (run->info.pool == 0 || run->pool != NULL);
+}
+
 static struct template *parse_template(const struct plan *plan)
 {
     const char *text = plan->template != NULL ? plan->template : template_builtin();
@@ -42,6 +47,10 @@ void run_begin(struct engine *engine, struct run_entry *run)
         run->pool->outside += run->info.counts[COUNT_OUTSIDE];
     if (run->info.state != RUN_IMPORTING && run->info.state != RUN_RUNNING)
         return;
+    if (!run_is_whole(run)) { /* it had ended, and is open again */
+        memory_load_run(engine, run->info.id);
+        return;
+    }
     if (!run->has_plan && run->info.plan != NULL) {
         if (plan_parse(run->info.plan, strlen(run->info.plan), &run->plan, &error) < 0) {
             log_event(LOG_LEVEL_ERROR, "plan_unreadable", "run=%s text=\"%s\"", run->info.run_id, error.message);

@@ -162,6 +162,9 @@ static void read_clear(struct store_op *op)
         store_run_clear(&read->ret_runs[i]);
     free(read->ret_runs);
     free(read->ret_cells);
+    if (read->ret_pool != NULL)
+        store_pool_clear(read->ret_pool);
+    free(read->ret_pool);
     buf_clear(&read->ret_text);
     selector_clear(&read->selector);
     free(read->key);

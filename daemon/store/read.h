@@ -25,6 +25,7 @@ struct store_read {
     int64_t after;         /* the cursor: rows behind it; 0: from the start (QUERY_RUNS and QUERY_AUDIT go backwards: rows before it, 0: the newest) */
     int32_t limit;         /* 1 to LIMIT_PAGE_ROWS */
     bool with_fields;      /* assignments and results: also the input */
+    bool with_pool;        /* of QUERY_RUN: also its pool */
     /* out */
     const char *const *ret_columns; /* static */
     size_t ret_column_count, ret_row_count;
@@ -32,6 +33,7 @@ struct store_read {
     struct buf ret_text;            /* owned */
     int64_t ret_next;               /* the cursor of the next page; 0: the end */
     struct store_run *ret_runs;     /* owned; of QUERY_RUNS and QUERY_RUN, instead of cells */
+    struct store_pool *ret_pool;    /* owned; of with_pool; NULL: the run has none */
     int beginnings;                 /* the store's: it begins anew when it was ended for the log's sake */
 };
 

@@ -25,6 +25,10 @@ int sqlite_run_load(struct sqlite_store *store, int64_t run, bool with_plan, str
 /* A row of SQLITE_RUN_COLUMNS (sqlite_columns.h) as a run. Any connection's thread. */
 void sqlite_run_row(sqlite3_stmt *row, bool with_plan, struct store_run *ret_run);
 
+/* A row of SQLITE_POOL as a pool without its agents, and one of SQLITE_AGENTS_OF_POOL added to them. Any connection's thread. */
+void sqlite_pool_row(sqlite3_stmt *row, struct store_pool *ret_pool);
+void sqlite_agents_row(sqlite3_stmt *row, struct store_agents *agents);
+
 /* The names of the causes in `pauses` as a JSON array. */
 void sqlite_pauses_out(struct json_out *out, const char *name, unsigned pauses);
 

@@ -8,4 +8,11 @@
     "coalesce(l.pool, 0), coalesce(r.ledger, 0), r.priority, r.parts, r.created_at_ms, coalesce(r.started_at_ms, 0), "                     \
     "coalesce(r.finished_at_ms, 0), r.event_seq, r.plan FROM run r LEFT JOIN ledger l ON l.id = r.ledger LEFT JOIN pool p ON p.id = l.pool "
 
+/* A pool with its ledger (?1 the pool), and its agents with what they hold in a ledger (?1 the pool, ?2 the ledger), as sqlite_pool_row() and
+ * sqlite_agents_row() take them. */
+#define SQLITE_POOL "SELECT id, name, created_at_ms, coalesce((SELECT min(id) FROM ledger WHERE pool = ?1), 0) FROM pool WHERE id = ?1"
+#define SQLITE_AGENTS_OF_POOL                                                                                                               \
+    "SELECT a.id, a.agent_id, a.attributes, a.capacity, coalesce(l.held, 0), a.is_available, a.is_listed, a.until_at_ms "                  \
+    "FROM agent a LEFT JOIN ledger_agent l ON l.ledger = ?2 AND l.agent = a.id WHERE a.pool = ?1 ORDER BY a.agent_id"
+
 #endif

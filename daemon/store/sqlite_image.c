@@ -34,7 +34,7 @@ static int runs_load(struct sqlite_store *store, struct store_image *image)
 {
     struct ids ids = {0};
     sqlite3_stmt *row = NULL;
-    int rc = sqlite_find(store, STMT_IMAGE_RUNS, &row, "i", (int64_t)LIMIT_PAGE_ROWS);
+    int rc = sqlite_find(store, STMT_IMAGE_RUNS, &row, "i", (int64_t)LIMIT_RUNS_KEPT);
     rc = ids_load(store, row, rc, true, &ids);
     for (size_t i = 0; i < ids.count && rc >= 0; i++) {
         image->runs = room_for_one(image->runs, image->run_count, sizeof(*image->runs));
@@ -44,6 +44,10 @@ static int runs_load(struct sqlite_store *store, struct store_image *image)
             image->run_count++;
     }
     free(ids.items);
+    int64_t stored = 0;
+    if (rc >= 0)
+        rc = sqlite_number(store, STMT_RUNS_COUNT, &stored, "");
+    image->has_more_runs = stored > (int64_t)image->run_count;
     return rc < 0 ? rc : 0;
 }
 

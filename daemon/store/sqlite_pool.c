@@ -9,9 +9,12 @@
 #include <stdlib.h>
 
 /* ---- reading a pool as a whole ---- */
-static void agent_row(sqlite3_stmt *row, struct store_agent *ret_agent)
+void sqlite_agents_row(sqlite3_stmt *row, struct store_agents *agents)
 {
-    *ret_agent = (struct store_agent){
+    bool is_full = agents->count == 0 || (agents->count >= 32 && (agents->count & (agents->count - 1)) == 0);
+    if (is_full) /* in steps of doubling */
+        agents->items = xreallocarray(agents->items, agents->count ? agents->count * 2 : 32, sizeof(*agents->items));
+    agents->items[agents->count++] = (struct store_agent){
         .id = sqlite3_column_int64(row, 0),
         .agent_id = sqlite_text_copy(row, 1),
         .attributes = sqlite_text_copy(row, 2),
@@ -23,33 +26,28 @@ static void agent_row(sqlite3_stmt *row, struct store_agent *ret_agent)
     };
 }
 
-static int agents_load(struct sqlite_store *store, int64_t pool, int64_t ledger, struct store_agents *ret_agents)
+void sqlite_pool_row(sqlite3_stmt *row, struct store_pool *ret_pool)
 {
-    size_t cap = 0;
-    sqlite3_stmt *row = NULL;
-    int rc = sqlite_find(store, STMT_AGENTS_OF_POOL, &row, "ii", pool, ledger);
-    for (; rc > 0; rc = sqlite_next(store, row)) {
-        if (ret_agents->count == cap) {
-            cap = cap ? cap * 2 : 32;
-            ret_agents->items = xreallocarray(ret_agents->items, cap, sizeof(*ret_agents->items));
-        }
-        agent_row(row, &ret_agents->items[ret_agents->count++]);
-    }
-    return rc;
+    *ret_pool = (struct store_pool){
+        .id = sqlite3_column_int64(row, 0),
+        .name = sqlite_text_copy(row, 1),
+        .created_at_ms = sqlite3_column_int64(row, 2),
+        .ledger = sqlite3_column_int64(row, 3),
+    };
 }
 
 int sqlite_pool_load(struct sqlite_store *store, int64_t pool, struct store_pool *ret_pool)
 {
-    struct store_pool loaded = {.id = pool};
+    struct store_pool loaded;
     sqlite3_stmt *row = NULL;
     int rc = sqlite_find(store, STMT_POOL_GET, &row, "i", pool);
     if (rc <= 0)
         return rc;
-    loaded.name = sqlite_text_copy(row, 1);
-    loaded.created_at_ms = sqlite3_column_int64(row, 2);
-    loaded.ledger = sqlite3_column_int64(row, 3);
+    sqlite_pool_row(row, &loaded);
     sqlite_end(row);
-    rc = agents_load(store, pool, loaded.ledger, &loaded.agents);
+    rc = sqlite_find(store, STMT_AGENTS_OF_POOL, &row, "ii", pool, loaded.ledger);
+    for (; rc > 0; rc = sqlite_next(store, row))
+        sqlite_agents_row(row, &loaded.agents);
     if (rc < 0) {
         store_pool_clear(&loaded);
         return rc;

@@ -79,6 +79,22 @@ static int run_meant(struct store_reader *reader, const struct store_read *read,
     return rc < 0 ? rc : 0;
 }
 
+/* The run's pool with its agents. 0, or the operation's negative code. */
+static int pool_of(struct store_reader *reader, int64_t id, struct store_pool **ret_pool)
+{
+    sqlite3_stmt *row = NULL;
+    int rc = read_find(reader, READ_POOL, &row, "i", id);
+    if (rc <= 0)
+        return rc;
+    *ret_pool = xcalloc(1, sizeof(**ret_pool));
+    sqlite_pool_row(row, *ret_pool);
+    sqlite3_reset(row);
+    rc = read_find(reader, READ_AGENTS, &row, "ii", id, (*ret_pool)->ledger);
+    for (; rc > 0; rc = read_next(reader, row))
+        sqlite_agents_row(row, &(*ret_pool)->agents);
+    return rc;
+}
+
 static int read_run(struct store_reader *reader, struct page *page)
 {
     struct store_read *read = page->read;
@@ -95,7 +111,8 @@ static int read_run(struct store_reader *reader, struct page *page)
     read->ret_row_count = 1;
     sqlite_run_row(row, true, &read->ret_runs[0]);
     sqlite3_reset(row);
-    return counts_of(reader, &read->ret_runs[0]);
+    rc = counts_of(reader, &read->ret_runs[0]);
+    return rc < 0 || !read->with_pool ? rc : pool_of(reader, read->ret_runs[0].pool, &read->ret_pool);
 }
 
 /* ---- rows as they come ---- */
@@ -203,6 +220,10 @@ static void page_drop(struct store_read *read)
 {
     for (size_t i = 0; read->ret_runs && i < read->ret_row_count; i++)
         store_run_clear(&read->ret_runs[i]);
+    if (read->ret_pool)
+        store_pool_clear(read->ret_pool);
+    free(read->ret_pool);
+    read->ret_pool = NULL;
     free(read->ret_runs);
     free(read->ret_cells);
     read->ret_runs = NULL;

@@ -20,6 +20,8 @@
     X(READ_RUN_BY_ID, "SELECT id FROM run WHERE run_id = ?1")                                                                                  \
     X(READ_RUN_BY_NAME, "SELECT max(id), count(*) FROM run WHERE name = ?1")                                                                   \
     X(READ_RUN_LAST, "SELECT max(id) FROM run")                                                                                                \
+    X(READ_POOL, SQLITE_POOL)                                                                                                                  \
+    X(READ_AGENTS, SQLITE_AGENTS_OF_POOL)                                                                                                      \
     X(READ_COUNTS, "SELECT kind, value FROM run_count WHERE run = ?1")                                                                         \
     X(READ_PARTS, "SELECT part, sha256, row_count, answer FROM import_part WHERE run = ?1 AND part > ?2 ORDER BY part")                        \
     X(READ_KEY, "SELECT id FROM assignment WHERE run = ?1 AND key = ?2")                                                                       \

@@ -10,11 +10,10 @@
     X(STMT_AUDIT_ADD, "INSERT INTO audit(at_ms, uid, pid, verb, target, detail, seq) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                         \
     /* pools */                                                                                                                                   \
     X(STMT_POOL_ADD, "INSERT INTO pool(name, created_at_ms) VALUES(?1, ?2)")                                                                      \
-    X(STMT_POOL_GET, "SELECT id, name, created_at_ms, coalesce((SELECT min(id) FROM ledger WHERE pool = ?1), 0) FROM pool WHERE id = ?1")         \
+    X(STMT_POOL_GET, SQLITE_POOL)                                                                                                                     \
     X(STMT_POOL_BY_NAME, "SELECT id FROM pool WHERE name = ?1")                                                                                   \
     X(STMT_LEDGER_ADD, "INSERT INTO ledger(pool) VALUES(?1)")                                                                                     \
-    X(STMT_AGENTS_OF_POOL, "SELECT a.id, a.agent_id, a.attributes, a.capacity, coalesce(l.held, 0), a.is_available, a.is_listed, a.until_at_ms "  \
-                           "FROM agent a LEFT JOIN ledger_agent l ON l.ledger = ?2 AND l.agent = a.id WHERE a.pool = ?1 ORDER BY a.agent_id")     \
+    X(STMT_AGENTS_OF_POOL, SQLITE_AGENTS_OF_POOL)                                                                                                     \
     X(STMT_AGENTS_UNLIST, "UPDATE agent SET is_listed = 0 WHERE pool = ?1 AND is_listed = 1")                                                     \
     X(STMT_AGENT_PUT, "INSERT INTO agent(pool, agent_id, capacity, is_available, until_at_ms, attributes) VALUES(?1, ?2, ?3, ?4, ?5, ?6) "        \
                       "ON CONFLICT(pool, agent_id) DO UPDATE SET is_listed = 1, capacity = excluded.capacity, "                                   \
@@ -69,6 +68,7 @@
     /* the image */                                                                                                                               \
     X(STMT_IMAGE_RUNS, "SELECT * FROM (SELECT id, 1 AS is_live FROM run WHERE state < 2 UNION ALL "                                               \
                        "SELECT * FROM (SELECT id, 0 FROM run WHERE state >= 2 ORDER BY id DESC LIMIT ?1)) ORDER BY id")                           \
+    X(STMT_RUNS_COUNT, "SELECT count(*) FROM run")                                                                                              \
     X(STMT_IMAGE_POOLS, "SELECT id FROM pool WHERE name IS NOT NULL UNION SELECT l.pool FROM run r JOIN ledger l ON l.id = r.ledger "             \
                         "WHERE r.state < 2 ORDER BY 1")                                                                                           \
     X(STMT_IMAGE_SETTINGS, "SELECT endpoint, name, value, set_at_ms, set_by, coalesce(until_at_ms, 0) FROM endpoint_setting ORDER BY 1, 2")       \

@@ -54,8 +54,9 @@ struct store_sends {
 
 /* What the store holds when it opens: the loop's memory starts from it. */
 struct store_image {
-    struct store_run *runs;   /* open ones with their plan, and the last LIMIT_PAGE_ROWS ended ones without; in order of id */
+    struct store_run *runs;   /* open ones with their plan, and the last LIMIT_RUNS_KEPT ended ones without; in order of id */
     size_t run_count;
+    bool has_more_runs;       /* ended ones that are not among them */
     struct store_pool *pools; /* all standing ones, and the own ones of open runs */
     size_t pool_count;
     struct store_setting *settings;

@@ -73,6 +73,7 @@ CREATE TABLE run (
   created_by     INTEGER NOT NULL,                                        -- uid
   event_seq      INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX run_name   ON run(name) WHERE name IS NOT NULL;               -- a run is told by its name too
 CREATE INDEX run_source ON run(source_sha256) WHERE source_sha256 IS NOT NULL;
 
 CREATE TABLE run_count (            -- counters of a run; moved in the transaction that moves its rows

@@ -1,0 +1,42 @@
+/* Runs and pools inside the dispatcher: the registry's lists, which runs are in memory, and what a run gets while it runs. Not for other rooms. */
+#ifndef GALLOC_DISPATCH_RUNS_H
+#define GALLOC_DISPATCH_RUNS_H
+
+#include "dispatch/engine.h"
+
+/* ---- registry.c ---- */
+void registry_load(struct registry *registry, struct store_image *image);
+struct run_entry *registry_add_run(struct registry *registry, struct store_run *run); /* takes its content; in its place by id */
+void registry_forget_run(struct registry *registry, struct run_entry *run); /* frees it; nothing of it is on its way */
+struct pool_entry *registry_put_pool(struct registry *registry, struct store_pool *pool); /* takes its content */
+void registry_forget_pool(struct registry *registry, struct pool_entry *pool); /* frees it; no run has it */
+void registry_clear(struct registry *registry);
+struct agent_entry *pool_agent(struct pool_entry *pool, int64_t id);
+struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agent_id);
+void pool_changed(struct pool_entry *pool);
+/* So many places of the ledger are spoken for no more: runs that wait for places look again in the next turn. */
+void pool_give_places(struct pool_entry *pool, int64_t count);
+/* Attempts under way in the ledger, the built-in worker's and those in outside workers' hands. */
+int64_t pool_under_way(const struct pool_entry *pool);
+/* Free places, attempts under way not looked at; INT64_MAX with an agent without limit. */
+int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms);
+
+/* ---- memory.c ---- */
+/* Brings a run to memory with its plan and its pool, or what of it is missing there, and begins it where it is open. */
+void memory_load_run(struct engine *engine, int64_t id);
+/* Lets go of what no open run needs: pools of ended runs, their plans, and the ended runs beyond the latest LIMIT_RUNS_KEPT. */
+void memory_tidy(struct engine *engine);
+
+/* ---- run.c ---- */
+bool run_is_whole(const struct run_entry *run); /* is all in memory that it needs to run? */
+bool run_is_runnable(const struct engine *engine, const struct run_entry *run);
+void run_begin(struct engine *engine, struct run_entry *run); /* gets what the dispatcher needs, once it runs */
+void run_end(struct run_entry *run); /* gives that back, unless something of it is still on its way */
+void run_clear(struct run_entry *run); /* whatever is on its way */
+void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause cause, const char *text);
+void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_verb verb);
+
+/* ---- commit.c ---- */
+void run_take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary); /* as a commit told it */
+
+#endif
