@@ -314,7 +314,7 @@ static bool charge(struct connection *connection, int64_t bytes)
 /* One step; false when nothing more can be done with what is there. */
 static bool advance(struct connection *connection)
 {
-    const char *data = connection->in.data + connection->in_at;
+    const char *data = buf_text(&connection->in) + connection->in_at; /* never NULL, so that what is counted on it stands */
     size_t len = connection->in.len - connection->in_at;
     struct request *request = connection->request;
     struct galloc_error error;

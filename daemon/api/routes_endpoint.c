@@ -287,7 +287,7 @@ void handle_endpoint_resume(struct request *request)
     json_out_member_str(&out, "text", endpoint->state.down_text);
     json_out_end(&out, '}');
     json_out_end(&out, '}');
-    if (engine_endpoint_resume(request->api->config.engine, endpoint, &request->peer, &error) < 0) {
+    if (engine_endpoint_resume(request->api->config.engine, endpoint, &error) < 0) {
         request_fail(request, &error);
     } else {
         handler_audit(request, "endpoint_resume", endpoint->config->name, detail.data);

@@ -241,9 +241,8 @@ void engine_start(struct engine *engine, struct store *store, struct store_image
     engine_turn(engine);
 }
 
-int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, const struct store_peer *peer, struct galloc_error *error)
+int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, struct galloc_error *error)
 {
-    (void)peer;
     struct secret *secret = NULL;
     int rc = secret_read(endpoint->config, &secret, error);
     if (rc < 0)

@@ -66,7 +66,7 @@ struct endpoint_test_result {
 };
 void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void (*done)(const struct endpoint_test_result *result, void *arg), void *arg);
 /* Clears "down", reads the key again, and tries. 0, or a code when there still is no key. */
-int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, const struct store_peer *peer, struct galloc_error *error);
+int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, struct galloc_error *error);
 
 /* Whom a prompt would name. */
 struct prompt_choice {
