@@ -13,7 +13,7 @@
 static const struct column endpoint_columns[] = {
     {"ENDPOINT", "name", CELL_TEXT, false},        {"STATE", "state", CELL_TEXT, false},      {"REASON", "reason", CELL_TEXT, false},
     {"PROVIDER", "provider", CELL_TEXT, false},    {"MODEL", "model", CELL_TEXT, true},       {"URL", "base_url", CELL_TEXT, true},
-    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS SINCE START", "counts.calls", CELL_COUNT, false}, {"COST SINCE START", "cost", CELL_MONEY, false},
+    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS", "counts.calls", CELL_COUNT, false}, {"COST", "cost", CELL_MONEY, false},
 };
 #define AMOUNT_MAX_MICROS INT64_C(1000000000000)
 
@@ -126,10 +126,23 @@ static void print_pacer(struct json_object *pacer)
     buf_clear(&text);
 }
 
+static void print_sums(struct json_object *sums)
+{
+    struct buf text = BUF_EMPTY;
+    json_each(json_get(sums, "counts"), print_count, &text);
+    out_line("  %-18s %s", "calls", buf_text(&text));
+    buf_reset(&text);
+    json_each(json_get(sums, "tokens"), print_count, &text);
+    out_line("  %-18s %s", "tokens", buf_text(&text));
+    buf_reset(&text);
+    show_cost(&text, json_get(sums, "cost"));
+    out_line("  %-18s %s", "cost", buf_text(&text));
+    buf_clear(&text);
+}
+
 static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
 {
-    struct json_object *settings = json_get(endpoint, "settings"), *tokens = json_get(endpoint, "tokens");
-    struct buf text = BUF_EMPTY;
+    struct json_object *settings = json_get(endpoint, "settings");
     const char *reason = json_get_str(endpoint, "reason", NULL), *next = json_get_str(endpoint, "text", NULL);
     out_title(cli, "endpoint %s is %s%s%s%s%s", json_get_str(endpoint, "name", "?"), json_get_str(endpoint, "state", "?"), reason ? " (" : "",
               reason ? reason : "", reason ? ")" : "", json_get_bool(endpoint, "is_default", false) ? ", the default" : "");
@@ -143,16 +156,10 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
              json_get_str(endpoint, "base_url", "?"));
     print_pacer(json_get(endpoint, "pacer"));
     out_line("  %-18s %s", "in flight", text_count(json_get_i64(endpoint, "in_flight", 0)).text);
+    out_line("  ever");
+    print_sums(endpoint);
     out_line("  since the daemon's start");
-    json_each(json_get(endpoint, "counts"), print_count, &text);
-    out_line("  %-18s %s", "calls", buf_text(&text));
-    buf_reset(&text);
-    json_each(tokens, print_count, &text);
-    out_line("  %-18s %s", "tokens", buf_text(&text));
-    buf_reset(&text);
-    show_cost(&text, json_get(endpoint, "cost"));
-    out_line("  %-18s %s", "cost", buf_text(&text));
-    buf_clear(&text);
+    print_sums(json_get(endpoint, "since_start"));
     out_line("  settings");
     for (size_t i = 0; i < json_array_len(settings); i++)
         print_setting(json_array_at(settings, i));

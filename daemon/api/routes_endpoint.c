@@ -98,29 +98,31 @@ static void pacer_json(struct json_out *out, struct endpoint *endpoint)
     json_out_end(out, '}');
 }
 
-static void sums_json(struct json_out *out, const struct endpoint *endpoint)
+static void sums_json(struct json_out *out, const struct endpoint *endpoint, bool ever)
 {
     static const char *const names[TOKEN_COUNT] = {
         [TOKEN_IN] = "in", [TOKEN_CACHED] = "cached", [TOKEN_OUT] = "out", [TOKEN_THOUGHT] = "thinking", [TOKEN_TOOL] = "tool"};
+    int64_t sums[COUNT_KIND_END];
+    endpoint_sums(endpoint, ever, sums);
     json_out_name(out, "counts");
     json_out_begin(out, '{');
-    json_out_member_int(out, "calls", endpoint->calls);
-    json_out_member_int(out, "test_calls", endpoint->test_calls);
+    json_out_member_int(out, "calls", sums[COUNT_CALLS]);
+    json_out_member_int(out, "test_calls", sums[COUNT_TEST_CALLS]);
     for (int i = 0; i < OUTCOME_CLASS_COUNT; i++)
-        if (endpoint->counts[i] > 0)
-            json_out_member_int(out, outcome_row((enum outcome_class)i)->name, endpoint->counts[i]);
+        if (sums[COUNT_CLASS + i] > 0)
+            json_out_member_int(out, outcome_row((enum outcome_class)i)->name, sums[COUNT_CLASS + i]);
     json_out_end(out, '}');
     json_out_name(out, "tokens");
     json_out_begin(out, '{');
     for (int i = 0; i < TOKEN_COUNT; i++)
-        json_out_member_int(out, names[i], endpoint->tokens[i]);
+        json_out_member_int(out, names[i], sums[COUNT_TOKEN + i]);
     json_out_end(out, '}');
     json_out_name(out, "cost");
     json_out_begin(out, '{');
     member_text_or_null(out, "currency", endpoint->currency);
-    bool is_unknown = endpoint->currency[0] == '\0' || (endpoint->cost_unknown_calls > 0 && endpoint->cost_micros == 0);
-    member_int_or_null(out, "micros", is_unknown ? -1 : endpoint->cost_micros);
-    json_out_member_int(out, "unknown_calls", endpoint->cost_unknown_calls);
+    bool is_unknown = endpoint->currency[0] == '\0' || (sums[COUNT_COST_UNKNOWN] > 0 && sums[COUNT_COST_MICROS] == 0);
+    member_int_or_null(out, "micros", is_unknown ? -1 : sums[COUNT_COST_MICROS]);
+    json_out_member_int(out, "unknown_calls", sums[COUNT_COST_UNKNOWN]);
     json_out_end(out, '}');
 }
 
@@ -146,7 +148,11 @@ void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint 
     settings_json(out, endpoint);
     json_out_member_int(out, "in_flight", endpoint->in_flight);
     pacer_json(out, endpoint);
-    sums_json(out, endpoint);
+    sums_json(out, endpoint, true);
+    json_out_name(out, "since_start");
+    json_out_begin(out, '{');
+    sums_json(out, endpoint, false);
+    json_out_end(out, '}');
     json_out_end(out, '}');
 }
 

@@ -123,7 +123,7 @@ static int add_setting(const char *name, struct json_object *value, void *arg)
 /* Costs are one sum an endpoint and a run, so they have one currency. */
 static int check_currency(const struct request *request, const struct endpoint *endpoint, const struct setting_changes *changes, struct galloc_error *error)
 {
-    int64_t counted = endpoint->cost_micros;
+    int64_t counted = endpoint->cost_micros + endpoint->sums_before[COUNT_COST_MICROS];
     const struct price_config *listed = endpoint_file_price(endpoint, clock_wall_ms());
     for (const struct run_entry *run = engine_registry(request->api->config.engine)->runs; run != NULL; run = run->next)
         counted += run->endpoint == endpoint ? run->info.counts[COUNT_COST_MICROS] : 0;

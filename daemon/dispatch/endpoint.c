@@ -90,6 +90,21 @@ void endpoint_free(struct endpoint *endpoint)
     free(endpoint);
 }
 
+void endpoint_sums(const struct endpoint *endpoint, bool ever, int64_t ret_sums[COUNT_KIND_END])
+{
+    memset(ret_sums, 0, COUNT_KIND_END * sizeof *ret_sums);
+    if (ever)
+        memcpy(ret_sums, endpoint->sums_before, sizeof endpoint->sums_before);
+    ret_sums[COUNT_CALLS] += endpoint->calls;
+    ret_sums[COUNT_TEST_CALLS] += endpoint->test_calls;
+    for (int class = 0; class < OUTCOME_CLASS_COUNT; class++)
+        ret_sums[COUNT_CLASS + class] += endpoint->counts[class];
+    for (int token = 0; token < TOKEN_COUNT; token++)
+        ret_sums[COUNT_TOKEN + token] += endpoint->tokens[token];
+    ret_sums[COUNT_COST_MICROS] += endpoint->cost_micros;
+    ret_sums[COUNT_COST_UNKNOWN] += endpoint->cost_unknown_calls;
+}
+
 /* Connections that calls may hold: half of the process's descriptors, so that the store and people at the socket always find some. */
 static int64_t connections_most(void)
 {

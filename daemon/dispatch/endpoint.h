@@ -38,7 +38,8 @@ struct endpoint {
     struct store_endpoint_state state;            /* down or up, why */
     /* counters since start, for metrics and `endpoint show` */
     int64_t calls, test_calls, counts[OUTCOME_CLASS_COUNT], tokens[TOKEN_COUNT], cost_micros, cost_unknown_calls;
-    char currency[4];                             /* of cost_micros; "": no price is known */
+    int64_t sums_before[COUNT_KIND_END];          /* the same of former lives, as the store has them: COUNT_CALLS, COUNT_TEST_CALLS, COUNT_CLASS, … */
+    char currency[4];                             /* of the costs; "": no price is known, and none was */
     int64_t in_flight;
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
 };
@@ -50,6 +51,8 @@ int endpoint_load_config(const char *path, struct config **ret_config, struct ga
 const struct price *endpoint_set_price(const struct endpoint *endpoint, int64_t wall_ms);
 const struct price_config *endpoint_file_price(const struct endpoint *endpoint, int64_t wall_ms);
 const struct price *endpoint_price(const struct endpoint *endpoint, int64_t wall_ms);
+/* What its calls came to, by kind (those of struct store_endpoint_sums): ever, or since the daemon's start. */
+void endpoint_sums(const struct endpoint *endpoint, bool ever, int64_t ret_sums[COUNT_KIND_END]);
 bool endpoint_is_down(const struct endpoint *endpoint);
 /* In words: what limits or what it waits for; until when is told beside them (wall; 0: not known), so that whoever shows it does so in his own time zone. */
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);

@@ -31,7 +31,7 @@ void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms)
     const struct price *price = endpoint_price(endpoint, wall_ms);
     if (price != NULL)
         memcpy(endpoint->currency, price->currency, sizeof endpoint->currency);
-    else if (endpoint->cost_micros == 0)
+    else if (endpoint->cost_micros + endpoint->sums_before[COUNT_COST_MICROS] == 0)
         endpoint->currency[0] = '\0';
 }
 

@@ -212,6 +212,14 @@ static void load_endpoints(struct engine *engine, struct store_image *image)
         endpoint->state = image->endpoints[i];
         image->endpoints[i] = (struct store_endpoint_state){0};
     }
+    for (size_t i = 0; i < image->sums_count; i++) {
+        struct endpoint *endpoint = registry_endpoint(&engine->registry, image->sums[i].endpoint);
+        if (endpoint == NULL)
+            continue;
+        memcpy(endpoint->sums_before, image->sums[i].counts, sizeof endpoint->sums_before);
+        if (endpoint->currency[0] == '\0')
+            memcpy(endpoint->currency, image->sums[i].currency, sizeof endpoint->currency);
+    }
     for (size_t i = 0; i < image->sends_count; i++) {
         struct endpoint *endpoint = registry_endpoint(&engine->registry, image->sends[i].endpoint);
         if (endpoint != NULL)

@@ -29,6 +29,7 @@ enum store_count_kind { /* stored numbers of run_count.kind */
     COUNT_REJECTED = 95,   /* rows refused at import */
     COUNT_RETRIES = 96,    /* retries spent (confirmed transient failures) */
     COUNT_OUTSIDE = 97,    /* of the leased rows, those in outside workers' hands, now */
+    COUNT_TEST_CALLS = 98, /* of an endpoint alone */
     COUNT_KIND_END = 100
 };
 

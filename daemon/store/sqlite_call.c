@@ -4,7 +4,7 @@
  * A row is made when the call is let through, a little before it is sent, and its end is written a little after the answer: end less latency is at or
  * just after the send. A call whose answer never came counts as sent when that was found out. So what is read back is never too early, and a limit is kept.
  * The writer's thread. */
-#include "store/sqlite.h"
+#include "store/sqlite_call.h"
 
 #include "base/clock.h"
 #include "core/limits.h"
@@ -26,6 +26,23 @@ static bool is_of_day(const struct sqlite_store *store, int64_t latency_ms, int6
     return clock_next_pacific_midnight_ms(store->wall_ms - max_i64(latency_ms, 0)) == day_ends_at_ms;
 }
 
+/* A test request that ends just now, into the sums of its endpoint. */
+static int test_count(struct sqlite_store *store, const struct store_call_end *end)
+{
+    struct call_sums sums = {0};
+    sqlite3_stmt *row = NULL;
+    int rc = sqlite_find(store, STMT_CALL_ENDPOINT, &row, "i", end->call);
+    if (rc <= 0)
+        return rc;
+    char *endpoint = sqlite_text_copy(row, 0);
+    sqlite_end(row);
+    call_sums_add_call(&sums, true, end->class);
+    call_sums_add_usage(&sums, end->http_status, end->tokens, end->cost_micros, end->currency);
+    rc = sqlite_call_sums_write(store, endpoint, &sums);
+    free(endpoint);
+    return rc;
+}
+
 int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool *ret_has_more)
 {
     (void)ret_has_more;
@@ -33,6 +50,9 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
     const int64_t *tokens = end->tokens;
     int64_t day_ends_at_ms = clock_next_pacific_midnight_ms(store->wall_ms);
     int rc = is_of_day(store, end->latency_ms, day_ends_at_ms) ? sqlite_do(store, STMT_DAY_COUNT_TEST, "ii", end->call, day_ends_at_ms) : 0;
+    if (rc < 0)
+        return rc;
+    rc = test_count(store, end);
     if (rc < 0)
         return rc;
     return sqlite_do(store, STMT_CALL_END, "iiiizmmmmmmtmz", end->call, (int64_t)(end->is_lost ? CALL_LOST : CALL_DONE), store->wall_ms,

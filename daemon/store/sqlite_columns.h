@@ -8,6 +8,11 @@
     "coalesce(l.pool, 0), coalesce(r.ledger, 0), r.priority, r.parts, r.created_at_ms, coalesce(r.started_at_ms, 0), "                     \
     "coalesce(r.finished_at_ms, 0), r.event_seq, r.plan FROM run r LEFT JOIN ledger l ON l.id = r.ledger LEFT JOIN pool p ON p.id = l.pool "
 
+/* The sums of a row of endpoint_sum, each after its kind (enum store_count_kind). */
+#define SQLITE_ENDPOINT_SUMS                                                                                                                 \
+    "92, calls, 98, test_calls, 80, tokens_in, 81, tokens_cached, 82, tokens_out, 83, tokens_thought, 84, tokens_tool, 90, cost_micros, "  \
+    "91, cost_unknown_calls"
+
 /* A pool with its ledger (?1 the pool), and its agents with what they hold in a ledger (?1 the pool, ?2 the ledger), as sqlite_pool_row() and
  * sqlite_agents_row() take them. */
 #define SQLITE_POOL "SELECT id, name, created_at_ms, coalesce((SELECT min(id) FROM ledger WHERE pool = ?1), 0) FROM pool WHERE id = ?1"

@@ -2,7 +2,7 @@
  * whole file and every digest. It only tells; it mends nothing. Each recount is of one snapshot, as counters move in
  * the transaction that moves the rows; what is slow (digests) goes in pages, so that the log can be emptied meanwhile.
  * A reader on a thread of its own. */
-#include "store/sqlite_reader.h"
+#include "store/sqlite_doctor.h"
 
 #include "base/json_out.h"
 
@@ -12,15 +12,7 @@
 #define TOLD_MOST 5      /* findings named in a detail; the rest is counted */
 #define DIGEST_ROWS 2000 /* a page */
 
-/* A check on its way: what it found, in words. */
-struct check {
-    struct store_reader *reader;
-    struct buf detail;
-    int64_t found_count, looked_count;
-};
-
-static void found(struct check *check, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void found(struct check *check, const char *fmt, ...)
+void doctor_found(struct check *check, const char *fmt, ...)
 {
     if (check->found_count++ >= TOLD_MOST)
         return;
@@ -34,8 +26,7 @@ static void found(struct check *check, const char *fmt, ...)
     buf_add_str(&check->detail, text);
 }
 
-/* Prepares SQL with up to two numbers bound. NULL: the operation has failed, or has to end. */
-static sqlite3_stmt *ask(struct check *check, const char *sql, int64_t first, int64_t second)
+sqlite3_stmt *doctor_ask(struct check *check, const char *sql, int64_t first, int64_t second)
 {
     sqlite3_stmt *row = NULL;
     if (read_check_ending(check->reader) < 0)
@@ -53,86 +44,13 @@ static sqlite3_stmt *ask(struct check *check, const char *sql, int64_t first, in
     return row;
 }
 
-/* ---- counters of runs ---- */
-static const struct {
-    const char *sql; /* ?1 the run; gives kind and value */
-} recounts[] = {
-    {"SELECT state, count(*) FROM assignment INDEXED BY assignment_run WHERE run = ?1 GROUP BY 1"},
-    {"SELECT 40 + class, count(*) FROM assignment INDEXED BY assignment_failed "
-     "WHERE run = ?1 AND state = 3 GROUP BY class"},
-    {"SELECT 97, count(*) FROM lease l INDEXED BY lease_deadline JOIN assignment a INDEXED BY assignment_leased "
-     "ON a.lease = l.number AND a.state = 1 WHERE l.worker IS NOT NULL AND l.ended_at_ms IS NULL AND a.run = ?1"},
-    {"SELECT 10 + t.class, count(*) FROM assignment a INDEXED BY assignment_run "
-     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.class IS NOT NULL GROUP BY t.class"},
-};
-_Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10 && COUNT_OUTSIDE == 97,
-               "the numbers that stand in the SQL above");
-
-static bool is_recounted(int kind)
-{
-    return (kind >= COUNT_STATE && kind < COUNT_STATE + ASSIGNMENT_STATE_COUNT) ||
-           (kind >= COUNT_FAILED && kind < COUNT_FAILED + OUTCOME_CLASS_COUNT) ||
-           (kind >= COUNT_CLASS && kind < COUNT_CLASS + OUTCOME_CLASS_COUNT) || kind == COUNT_OUTSIDE;
-}
-
-/* Adds kind and value of each row to counts. 0 or negative. */
-static int counts_add(struct check *check, const char *sql, int64_t run, int64_t counts[COUNT_KIND_END])
-{
-    sqlite3_stmt *row = ask(check, sql, run, 0);
-    int rc = row ? read_next(check->reader, row) : check->reader->op->code;
-    for (; rc > 0; rc = read_next(check->reader, row)) {
-        int kind = sqlite3_column_int(row, 0);
-        if (kind >= 0 && kind < COUNT_KIND_END)
-            counts[kind] += sqlite3_column_int64(row, 1);
-    }
-    sqlite3_finalize(row);
-    return rc;
-}
-
-static int run_recount(struct check *check, int64_t run, const char *run_id)
-{
-    int64_t kept[COUNT_KIND_END] = {0}, counted[COUNT_KIND_END] = {0};
-    sqlite3_exec(check->reader->db, "BEGIN", NULL, NULL, NULL);
-    int rc = counts_add(check, "SELECT kind, value FROM run_count WHERE run = ?1", run, kept);
-    for (size_t i = 0; i < ARRAY_COUNT(recounts) && rc == 0; i++)
-        rc = counts_add(check, recounts[i].sql, run, counted);
-    sqlite3_exec(check->reader->db, "ROLLBACK", NULL, NULL, NULL);
-    for (int kind = 0; kind < COUNT_KIND_END && rc == 0; kind++)
-        if (is_recounted(kind) && kept[kind] != counted[kind])
-            found(check, "run %s: counter %d says %lld, the rows say %lld", run_id, kind, (long long)kept[kind],
-                  (long long)counted[kind]);
-    return rc;
-}
-
-/* The runs are asked for one by one: recounting holds a snapshot of its own for each. */
-static int check_runs(struct check *check)
-{
-    int64_t run = 0;
-    for (;;) {
-        sqlite3_stmt *row = ask(check, "SELECT id, run_id FROM run WHERE id > ?1 ORDER BY id LIMIT 1", run, 0);
-        int rc = row ? read_next(check->reader, row) : check->reader->op->code;
-        char run_id[RUN_ID_BYTES] = "";
-        if (rc > 0) {
-            run = sqlite3_column_int64(row, 0);
-            snprintf(run_id, sizeof run_id, "%s", (const char *)sqlite3_column_text(row, 1));
-        }
-        sqlite3_finalize(row);
-        if (rc <= 0)
-            return rc;
-        check->looked_count++;
-        rc = run_recount(check, run, run_id);
-        if (rc < 0)
-            return rc;
-    }
-}
-
 /* ---- findings by SQL: each row is one, as words in its first column ---- */
 static int found_by(struct check *check, const char *sql)
 {
-    sqlite3_stmt *row = ask(check, sql, 0, 0);
+    sqlite3_stmt *row = doctor_ask(check, sql, 0, 0);
     int rc = row ? read_next(check->reader, row) : check->reader->op->code;
     for (; rc > 0; rc = read_next(check->reader, row))
-        found(check, "%s", (const char *)sqlite3_column_text(row, 0));
+        doctor_found(check, "%s", (const char *)sqlite3_column_text(row, 0));
     sqlite3_finalize(row);
     return rc;
 }
@@ -200,12 +118,12 @@ static int check_orphans(struct check *check)
 /* ---- in full ---- */
 static int check_file(struct check *check)
 {
-    sqlite3_stmt *row = ask(check, "PRAGMA quick_check(20)", 0, 0);
+    sqlite3_stmt *row = doctor_ask(check, "PRAGMA quick_check(20)", 0, 0);
     int rc = row ? read_next(check->reader, row) : check->reader->op->code;
     for (; rc > 0; rc = read_next(check->reader, row)) {
         const char *words = (const char *)sqlite3_column_text(row, 0);
         if (words && strcmp(words, "ok") != 0)
-            found(check, "%s", words);
+            doctor_found(check, "%s", words);
     }
     sqlite3_finalize(row);
     return rc;
@@ -220,7 +138,7 @@ static int check_foreign_keys(struct check *check)
 /* Every digest of a table, page by page. The statement gives id, text, digest, and the key for people. */
 static int digests_of(struct check *check, const char *what, const char *sql)
 {
-    sqlite3_stmt *row = ask(check, sql, 0, DIGEST_ROWS);
+    sqlite3_stmt *row = doctor_ask(check, sql, 0, DIGEST_ROWS);
     if (row == NULL)
         return check->reader->op->code;
     int64_t after = 0, before = -1;
@@ -230,9 +148,8 @@ static int digests_of(struct check *check, const char *what, const char *sql)
         sqlite3_bind_int64(row, 1, after);
         for (rc = read_next(check->reader, row); rc > 0; rc = read_next(check->reader, row)) {
             after = sqlite3_column_int64(row, 0);
-            check->looked_count++;
             if (!read_is_sound(row, 1))
-                found(check, "the %s of '%.100s' (run %s) is not what was stored", what,
+                doctor_found(check, "the %s of '%.100s' (run %s) is not what was stored", what,
                       (const char *)sqlite3_column_text(row, 3), (const char *)sqlite3_column_text(row, 4));
         }
         sqlite3_reset(row);
@@ -259,7 +176,8 @@ static const struct {
     int (*run)(struct check *check);
     const char *well;
 } checks[] = {
-    {"run_counters", false, check_runs, "the counters of every run agree with its rows"},
+    {"run_counters", false, doctor_check_runs, "the counters of every run agree with its rows and calls"},
+    {"endpoint_sums", false, doctor_check_endpoints, "calls, tokens and cost of every endpoint agree with its calls"},
     {"ledgers", false, check_ledgers, "places kept and places counted agree"},
     {"leases", false, check_leases, "every lease has its rows, every leased row its lease"},
     {"orphans", false, check_orphans, "every assignment has its input, and its result where it is at rest"},
@@ -273,6 +191,7 @@ static void check_out(struct json_out *out, const struct check *check, const cha
     json_out_begin(out, '{');
     json_out_member_str(out, "name", name);
     json_out_member_bool(out, "ok", check->found_count == 0);
+    json_out_member_int(out, "found", check->found_count);
     if (check->found_count == 0)
         json_out_member_str(out, "detail", well);
     else if (check->found_count <= TOLD_MOST)

@@ -1,6 +1,7 @@
 /* What the store holds when it opens, in one struct: the loop's memory starts from it. Inside the first transaction,
  * after recovery. */
 #include "store/sqlite_admin.h"
+#include "store/sqlite_call.h"
 
 #include "core/limits.h"
 
@@ -137,6 +138,8 @@ int sqlite_image_load(struct sqlite_store *store, struct store_image *image)
         rc = leases_load(store, image);
     if (rc == 0)
         rc = sqlite_sends_load(store, image);
+    if (rc == 0)
+        rc = sqlite_call_sums_load(store, image);
     image->seq = store->seq;
     return rc;
 }

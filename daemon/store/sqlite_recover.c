@@ -1,5 +1,6 @@
 /* What former lives left, put in order at the start of a new one: attempts in flight are told as lost (maybe sent, no answer: maybe billed), which
  * spends nothing, and their assignments are due again at once. Leases of outside workers run on. Inside a transaction, before any operation. */
+#include "store/sqlite_call.h"
 #include "store/sqlite_settle.h"
 
 #include "base/negative.h"
@@ -111,6 +112,8 @@ int sqlite_recover(struct sqlite_store *store, struct store_image *image)
         rc = sqlite_number(store, STMT_NODE_STARTS, &starts_count, "i", store->now_ms - STARTS_MS);
     if (rc >= 0)
         rc = sqlite_day_count_lost(store);
+    if (rc == 0)
+        rc = sqlite_call_sums_lost(store);
     if (rc == 0 && BREAKS(FORGET_LOST))
         rc = sqlite3_exec(store->db, "DELETE FROM attempt WHERE class IS NULL", NULL, NULL, NULL) == SQLITE_OK ? 0 : -GALLOC_INTERNAL;
     else if (rc == 0)

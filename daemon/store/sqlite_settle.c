@@ -9,6 +9,7 @@
 
 #include "base/negative.h"
 #include "core/price.h"
+#include "store/sqlite_call.h"
 #include "store/sqlite_lease.h"
 
 #define LEASES_MEMORABLE 8 /* of an operation; most name one */
@@ -19,6 +20,7 @@ struct settling {
     struct settle_item *item;
     struct run_entry *entry;
     const char *endpoint;
+    struct call_sums *sums; /* of the operation */
     bool is_outside;
     struct settle_row row;
     enum outcome_class class; /* as it is recorded */
@@ -82,6 +84,7 @@ static void tokens_count(struct settling *s)
         books_count(s->store, s->entry, COUNT_COST_MICROS, item->cost_micros);
     else if (price_is_unknown(item->http_status, item->tokens[TOKEN_IN], item->cost_micros))
         books_count(s->store, s->entry, COUNT_COST_UNKNOWN, 1);
+    call_sums_add_usage(s->sums, item->http_status, item->tokens, item->cost_micros, item->currency);
 }
 
 /* The call's own row. It ends once; what comes later is passed over. A call of which there is nothing to tell was never sent. */
@@ -105,6 +108,8 @@ static int call_end(struct settling *s)
         return rc;
     if (state != CALL_RELEASED)
         books_count(store, s->entry, COUNT_CALLS, 1);
+    if (state != CALL_RELEASED)
+        call_sums_add_call(s->sums, false, item->class);
     if (item->has_call_result)
         tokens_count(s);
     return 0;
@@ -323,11 +328,12 @@ int sqlite_apply_settle(struct sqlite_store *store, struct store_op *op, bool *r
     (void)ret_has_more;
     struct store_settle *settle = CONTAINER_OF(op, struct store_settle, op);
     struct leases leases = {.count = 0};
+    struct call_sums sums = {0};
     int64_t ignored;
     op->seq_first = store->seq + 1;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < settle->count; i++) {
-        struct settling s = {.store = store, .item = &settle->items[i], .endpoint = settle->endpoint, .is_outside = settle->is_outside};
+        struct settling s = {.store = store, .item = &settle->items[i], .endpoint = settle->endpoint, .sums = &sums, .is_outside = settle->is_outside};
         rc = item_settle(&s);
         if (rc == 0)
             rc = leases_note(store, &leases, s.item->lease);
@@ -336,6 +342,8 @@ int sqlite_apply_settle(struct sqlite_store *store, struct store_op *op, bool *r
         rc = leases_flush(store, &leases);
     if (rc == 0)
         rc = sqlite_day_count(store, settle);
+    if (rc == 0 && settle->endpoint != NULL)
+        rc = sqlite_call_sums_write(store, settle->endpoint, &sums);
     if (rc == 0 && settle->is_outside && settle->count > 0)
         rc = lease_end_if_empty(store, settle->items[0].lease, &ignored);
     for (size_t i = 0; rc == 0 && i < settle->count; i++)

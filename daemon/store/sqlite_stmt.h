@@ -8,6 +8,10 @@
 
 /* clang-format off */
 #define ADD_TO_DAY "ON CONFLICT(endpoint) DO UPDATE SET calls = iif(ends_at_ms = excluded.ends_at_ms, calls, 0) + excluded.calls, ends_at_ms = excluded.ends_at_ms"
+#define ADD_TO_CLASS "ON CONFLICT(endpoint, class) DO UPDATE SET calls = calls + excluded.calls"
+#define OPEN_CALLS                                                                                                                              \
+    "SELECT c.endpoint, 0 AS is_test FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 " \
+    "UNION ALL SELECT endpoint, 1 FROM call INDEXED BY call_open_test WHERE state = 0 AND is_test = 1"
 #define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256, a.goes_alone"
 
 #define SQLITE_HOT_STATEMENTS(X)                                        \
@@ -76,10 +80,23 @@
     X(STMT_DAY_COUNT, "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) VALUES(?1, ?2, ?3) " ADD_TO_DAY)                                              \
     X(STMT_DAY_COUNT_TEST,                                                                                                                                 \
       "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?2, 1 FROM call WHERE id = ?1 AND state = 0 " ADD_TO_DAY)                    \
-    X(STMT_DAY_COUNT_LOST,                                                                                                                                 \
-      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?1, count(*) FROM ("                                                         \
-      "SELECT c.endpoint FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 "                       \
-      "UNION ALL SELECT endpoint FROM call INDEXED BY call_open_test WHERE state = 0 AND is_test = 1) WHERE true GROUP BY endpoint " ADD_TO_DAY)           \
+    X(STMT_DAY_COUNT_LOST,                                                                                                                             \
+      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?1, count(*) FROM (" OPEN_CALLS ") WHERE true GROUP BY endpoint " ADD_TO_DAY)\
+    X(STMT_CALL_ENDPOINT, "SELECT endpoint FROM call WHERE id = ?1 AND state = 0")                                                                     \
+    X(STMT_ENDPOINT_SUM_ADD,                                                                                                                           \
+      "INSERT INTO endpoint_sum(endpoint, currency, calls, test_calls, tokens_in, tokens_cached, tokens_out, tokens_thought, tokens_tool, cost_micros, "\
+      "cost_unknown_calls) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(endpoint) DO UPDATE SET "                                  \
+      "currency = coalesce(excluded.currency, currency), calls = calls + excluded.calls, test_calls = test_calls + excluded.test_calls, "              \
+      "tokens_in = tokens_in + excluded.tokens_in, tokens_cached = tokens_cached + excluded.tokens_cached, tokens_out = tokens_out + excluded.tokens_out, "\
+      "tokens_thought = tokens_thought + excluded.tokens_thought, tokens_tool = tokens_tool + excluded.tokens_tool, "                                  \
+      "cost_micros = cost_micros + excluded.cost_micros, cost_unknown_calls = cost_unknown_calls + excluded.cost_unknown_calls")                       \
+    X(STMT_ENDPOINT_CLASS_ADD, "INSERT INTO endpoint_class(endpoint, class, calls) VALUES(?1, ?2, ?3) " ADD_TO_CLASS)                                  \
+    X(STMT_ENDPOINT_SUM_LOST,                                                                                                                          \
+      "INSERT INTO endpoint_sum(endpoint, calls, test_calls) SELECT endpoint, sum(is_test = 0), sum(is_test = 1) FROM (" OPEN_CALLS ") WHERE true "    \
+      "GROUP BY endpoint ON CONFLICT(endpoint) DO UPDATE SET calls = calls + excluded.calls, test_calls = test_calls + excluded.test_calls")           \
+    X(STMT_ENDPOINT_CLASS_LOST,                                                                                                                        \
+      "INSERT INTO endpoint_class(endpoint, class, calls) SELECT endpoint, ?1, count(*) FROM (" OPEN_CALLS ") WHERE is_test = 0 GROUP BY endpoint "    \
+      ADD_TO_CLASS)                                                                                                                                    \
     X(STMT_RESULT_PUT,                                                                                                                                     \
       "INSERT INTO result(assignment, body, sha256, finished_at_ms) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(assignment) DO UPDATE SET "                         \
       "body = excluded.body, sha256 = excluded.sha256, finished_at_ms = excluded.finished_at_ms")                                                          \

@@ -72,6 +72,8 @@
     X(STMT_IMAGE_POOLS, "SELECT id FROM pool WHERE name IS NOT NULL UNION SELECT l.pool FROM run r JOIN ledger l ON l.id = r.ledger "             \
                         "WHERE r.state < 2 ORDER BY 1")                                                                                           \
     X(STMT_IMAGE_SETTINGS, "SELECT endpoint, name, value, set_at_ms, set_by, coalesce(until_at_ms, 0) FROM endpoint_setting ORDER BY 1, 2")       \
+    X(STMT_IMAGE_SUMS, "SELECT endpoint, currency, " SQLITE_ENDPOINT_SUMS " FROM endpoint_sum ORDER BY 1")                                             \
+    X(STMT_IMAGE_CLASSES, "SELECT endpoint, class, calls FROM endpoint_class ORDER BY 1, 2")                                                           \
     X(STMT_IMAGE_ENDPOINTS, "SELECT endpoint, coalesce(down_class, -1), down_text, coalesce(down_at_ms, 0), coalesce(quota_until_at_ms, 0), "     \
                             "learned FROM endpoint_state ORDER BY 1")                                                                             \
     X(STMT_IMAGE_DAYS, "SELECT endpoint, calls FROM endpoint_day WHERE ends_at_ms = ?1 ORDER BY 1")                                               \

@@ -307,6 +307,9 @@ void store_image_clear(struct store_image *image)
         free(image->sends[i].items);
     }
     free(image->sends);
+    for (size_t i = 0; i < image->sums_count; i++)
+        free(image->sums[i].endpoint);
+    free(image->sums);
     free(image->runs);
     free(image->pools);
     free(image->settings);

@@ -52,6 +52,13 @@ struct store_sends {
 };
 #define STORE_SENDS_MS 602500 /* the longest window of a pacer: 60.25 s, at the highest time_scale */
 
+/* What an endpoint's calls came to, ever. */
+struct store_endpoint_sums {
+    char *endpoint;  /* owned */
+    char currency[4]; /* of COUNT_COST_MICROS; "": no call had a cost */
+    int64_t counts[COUNT_KIND_END]; /* calls, tests, tokens (those of tests too), cost, and attempts' calls by class */
+};
+
 /* What the store holds when it opens: the loop's memory starts from it. */
 struct store_image {
     struct store_run *runs;   /* open ones with their plan, and the last LIMIT_RUNS_KEPT ended ones without; in order of id */
@@ -65,6 +72,8 @@ struct store_image {
     size_t endpoint_count;
     struct store_lease *leases; /* of outside workers, in order of their numbers */
     size_t lease_count;
+    struct store_endpoint_sums *sums;
+    size_t sums_count;
     struct store_sends *sends; /* an endpoint each */
     size_t sends_count;
     int64_t seq;

@@ -217,6 +217,24 @@ CREATE TABLE endpoint_state (
   learned        TEXT                                                     -- JSON of the pacer
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE endpoint_sum (         -- what an endpoint's calls came to, ever; moved in the transaction that ends them
+  endpoint           TEXT PRIMARY KEY,
+  currency           TEXT,                                                -- of the last call that had a cost
+  calls              INTEGER NOT NULL DEFAULT 0,                          -- done or lost, test requests apart
+  test_calls         INTEGER NOT NULL DEFAULT 0,
+  tokens_in          INTEGER NOT NULL DEFAULT 0, tokens_cached INTEGER NOT NULL DEFAULT 0, tokens_out INTEGER NOT NULL DEFAULT 0,
+  tokens_thought     INTEGER NOT NULL DEFAULT 0, tokens_tool   INTEGER NOT NULL DEFAULT 0,
+  cost_micros        INTEGER NOT NULL DEFAULT 0,
+  cost_unknown_calls INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE endpoint_class (       -- its calls by the class in which they ended, test requests apart
+  endpoint TEXT NOT NULL,
+  class    INTEGER NOT NULL,
+  calls    INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, class)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE endpoint_day (         -- calls of a day (Pacific) that have ended, for a quota a day; a row an endpoint, begun anew each day
   endpoint   TEXT PRIMARY KEY,
   ends_at_ms INTEGER NOT NULL,                                            -- the midnight at which the day ends

@@ -42,7 +42,8 @@ ENDPOINT = {
     "in_flight": 3456,
     "pacer": {"mode": "rate", "rate_per_min": 4567.0, "window": 5678, "concurrency": 6789, "limited_by": "rpm", "breaker": "closed", "next_at": None,
               "text": "300 a minute, set by root"},
-    "counts": {"calls": 12, "succeeded": 11, "transient": 1}, "tokens": tokens(1000), "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0}}
+    "counts": {"calls": 12, "succeeded": 11, "transient": 1}, "tokens": tokens(1000), "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0},
+    "since_start": {"counts": {"calls": 2}, "tokens": tokens(10), "cost": {"currency": "USD", "micros": 190000, "unknown_calls": 0}}}
 
 
 class FakeDaemon:
@@ -439,7 +440,7 @@ class _Handler(BaseHTTPRequestHandler):
         if names == ["v1", "reload"]:
             return 200, None, {"changed": ["drain_timeout"], "needs_restart": []}
         if names == ["v1", "doctor"]:
-            return 200, None, check_shape("Doctor", {"ok": True, "checks": [{"name": "integrity", "ok": True, "text": "quick_check found nothing"}]})
+            return 200, None, check_shape("Doctor", {"ok": True, "checks": [{"name": "integrity", "ok": True, "found": 0, "text": "quick_check found nothing"}]})
         if names == ["v1", "audit"]:
             return 200, None, check_shape("AuditList", {"items": [{"id": 1, "at": NOW, "who": "root", "uid": 0, "action": "run_pause", "run": "r-1", "object": None,
                                                                    "reason": None, "before": None, "after": {"state": "paused"}}], "next": None})

@@ -1,4 +1,5 @@
 """The store as people meet it: what is told of its log, runs of long ago, what the doctor recounts, figures that outlive the daemon."""
+import json
 import os
 import re
 import sqlite3
@@ -113,3 +114,69 @@ def test_runs_that_end_leave_memory(daemon):
     assert daemon.run(runs[0])["state"] == "cancelled"
     assert daemon.run("@last")["id"] == runs[-1]
     assert retry(daemon, runs[0], 1)["succeeded"] == 1
+
+
+# ---- figures, and their recount ----
+
+PRICE = ["price_in=0.5", "price_out=3", "currency=USD"]
+
+
+def figures(daemon):
+    shown = daemon.api("GET", "/v1/endpoints/gemini").json
+    return {name: shown[name] for name in ("counts", "tokens", "cost")}, shown["since_start"]
+
+
+def checks(daemon, status):
+    told = daemon.ctl("doctor", "--json", check=False)
+    assert told.returncode == status, told.stdout
+    return {check["name"]: check for check in json.loads(told.stdout)["checks"]}
+
+
+def test_figures_of_an_endpoint_outlive_the_daemon(world):
+    _, daemon = world("--error_500", 0.2)
+    daemon.ctl("endpoint", "set", "gemini", *PRICE)
+    daemon.create([(f"K{i}", {}) for i in range(60)], [{"agent_id": "a1", "capacity": 60}])
+    daemon.wait_done()
+    daemon.ctl("endpoint", "test", "gemini")
+    ever, since = figures(daemon)
+    assert ever == since and ever["counts"]["succeeded"] == 60 and ever["counts"]["calls"] > 60 and ever["counts"]["test_calls"] >= 1
+    assert ever["tokens"]["in"] > 0 and ever["cost"]["micros"] > 0 and ever["cost"]["currency"] == "USD"
+    daemon.restart()
+    assert figures(daemon)[0] == ever
+    assert figures(daemon)[1]["counts"] == {"calls": 0, "test_calls": 0} and figures(daemon)[1]["cost"]["micros"] == 0
+    shown = daemon.ctl("endpoint", "show", "gemini").stdout
+    assert shown.index("ever") < shown.index("60 succeeded") < shown.index("since the daemon's start") < shown.index("0 calls")
+    assert all(check["ok"] and check["found"] == 0 for check in checks(daemon, 0).values())
+
+
+def test_calls_cut_by_a_crash_are_in_the_figures(world):
+    sim, daemon = world()
+    sim.set(latency_ms=60000)
+    daemon.create([(f"K{i}", {}) for i in range(3)], [{"agent_id": "a1", "capacity": 3}])
+    wait_until(lambda: figures(daemon)[0]["counts"]["calls"] > 0, what="a call under way")
+    daemon.kill()
+    sim.set(latency_ms=0)
+    daemon.start()
+    daemon.wait_done()
+    counts = figures(daemon)[0]["counts"]
+    assert counts["lost"] > 0 and counts["calls"] == counts["succeeded"] + counts["lost"]
+    checks(daemon, 0)
+
+
+def test_the_doctor_recounts_calls_tokens_and_cost(world):
+    _, daemon = world()
+    daemon.ctl("endpoint", "set", "gemini", *PRICE)
+    run = daemon.create([(f"K{i}", {}) for i in range(5)], [{"agent_id": "a1", "capacity": 5}])
+    daemon.wait_done()
+    daemon.stop()
+    sql(daemon, "UPDATE run_count SET value = value + 3 WHERE kind = 92", "UPDATE run_count SET value = value - 10 WHERE kind = 80",
+        "UPDATE run_count SET value = value + 1 WHERE kind = 90", "UPDATE endpoint_sum SET tokens_out = tokens_out + 7, calls = calls - 1",
+        "UPDATE endpoint_class SET calls = 9 WHERE class = 0")
+    daemon.start()
+    found = checks(daemon, 1)
+    assert not found["run_counters"]["ok"] and found["run_counters"]["found"] == 3
+    assert f"run {run}: 8 calls kept, 5 counted (+3)" in found["run_counters"]["text"]
+    assert "tokens in kept" in found["run_counters"]["text"] and "(-10)" in found["run_counters"]["text"] and "micros of cost kept" in found["run_counters"]["text"]
+    assert found["endpoint_sums"]["found"] == 3 and "endpoint gemini: 4 calls kept, 5 counted (-1)" in found["endpoint_sums"]["text"]
+    assert "9 succeeded attempts kept, 5 counted (+4)" in found["endpoint_sums"]["text"] and "tokens out kept" in found["endpoint_sums"]["text"]
+    assert "PROBLEM" in daemon.ctl("doctor", check=False).stdout

@@ -174,6 +174,16 @@ static void test_doctor(void **state)
         {"UPDATE run_count SET value = value + 1 WHERE kind = 0", "run_counters"},
         {"UPDATE run_count SET value = value + 1 WHERE kind = 49", "run_counters"},
         {"INSERT INTO run_count SELECT max(id), 97, 1 FROM run", "run_counters"},
+        {"UPDATE run_count SET value = value + 1 WHERE kind = 80", "run_counters"},
+        {"UPDATE run_count SET value = value + 1 WHERE kind = 83", "run_counters"},
+        {"UPDATE run_count SET value = value + 1 WHERE kind = 90", "run_counters"},
+        {"INSERT INTO run_count SELECT max(id), 91, 1 FROM run", "run_counters"},
+        {"DELETE FROM run_count WHERE kind = 92", "run_counters"},
+        {"UPDATE endpoint_sum SET cost_micros = cost_micros - 1", "endpoint_sums"},
+        {"UPDATE endpoint_sum SET test_calls = 1", "endpoint_sums"},
+        {"UPDATE endpoint_class SET calls = calls + 1", "endpoint_sums"},
+        {"DELETE FROM endpoint_sum", "endpoint_sums"},
+        {"INSERT INTO endpoint_sum(endpoint, calls) VALUES('elsewhere', 1)", "endpoint_sums"},
         {"UPDATE ledger_agent SET held = held + 1 WHERE held > 0", "ledgers"},
         {"INSERT INTO lease(number, run, node, worker) SELECT 900, max(id), 1, 'w' FROM run", "leases"},
         {"DELETE FROM payload WHERE assignment = (SELECT min(id) FROM assignment)", "orphans"},
@@ -193,7 +203,7 @@ static void test_doctor(void **state)
         struct json_object *report = NULL;
         assert_int_equal(json_parse(buf_text(&doctor->ret_report), doctor->ret_report.len, &report, NULL), 0);
         struct json_object *checks = json_get(report, "checks");
-        assert_int_equal(json_array_len(checks), 7);
+        assert_int_equal(json_array_len(checks), 8);
         for (size_t k = 0; k < json_array_len(checks); k++) {
             struct json_object *check = json_array_at(checks, k);
             const char *name = json_get_str(check, "name", "");
