@@ -42,7 +42,7 @@ static void look_daemon(struct settings_seen *seen, const struct config *config)
     add(seen, xstrdup("default_endpoint"), false, config->default_endpoint);
     add_number(seen, xstrdup("connections_per_uid"), false, config->connections_per_uid);
     add_number(seen, xstrdup("requests_per_uid"), false, config->requests_per_uid);
-    add_number(seen, xstrdup("polls_per_uid"), false, config->polls_per_uid);
+    add_number(seen, xstrdup("workers_per_uid"), false, config->workers_per_uid);
     struct buf columns = BUF_EMPTY;
     for (char **at = config->keep_back; at != NULL && *at != NULL; at++)
         buf_add_fmt(&columns, "%s\n", *at);

@@ -222,6 +222,23 @@ static void refuse(struct connection *connection, const struct galloc_error *err
     buf_clear(&body);
 }
 
+/* May its user have one more of this kind? */
+static int check_count(const struct request *request, struct galloc_error *error)
+{
+    const struct config *config = engine_configuration(request->api->config.engine);
+    const struct {
+        int64_t most;
+        const char *words, *setting;
+    } caps[REQUEST_COUNTED] = {[REQUEST_USUAL] = {config->requests_per_uid, "requests of this user are under way", "requests_per_uid"},
+                               [REQUEST_ASK] = {config->workers_per_uid, "workers of this user ask for work", "workers_per_uid"},
+                               [REQUEST_WORK] = {config->workers_per_uid, "workers of this user tell of their leases", "workers_per_uid"}};
+    enum request_kind kind = request->route->kind;
+    int64_t count = kind < REQUEST_COUNTED ? request->connection->client->request_counts[kind] : 0;
+    if (kind >= REQUEST_COUNTED || count < caps[kind].most)
+        return 0;
+    return galloc_fail(error, GALLOC_TOO_MANY, "%lld %s, which is the most (%s); wait for an answer", (long long)count, caps[kind].words, caps[kind].setting);
+}
+
 /* What is known from the head alone. */
 static int check_head(struct request *request, int *ret_allowed, struct galloc_error *error)
 {
@@ -246,14 +263,7 @@ static int check_head(struct request *request, int *ret_allowed, struct galloc_e
         if (len != strlen(wanted) || strncasecmp(type, wanted, len) != 0)
             return galloc_fail(error, GALLOC_UNSUPPORTED_MEDIA, "the body's Content-Type has to be %s", wanted);
     }
-    struct client *client = request->connection->client;
-    if (route->is_poll && client->poll_count >= engine_configuration(request->api->config.engine)->polls_per_uid)
-        return galloc_fail(error, GALLOC_TOO_MANY, "%lld workers of this user wait for work, which is the most (polls_per_uid); come again in a while",
-                           (long long)client->poll_count);
-    if (!route->is_stream && !route->is_poll && client->request_count >= engine_configuration(request->api->config.engine)->requests_per_uid)
-        return galloc_fail(error, GALLOC_TOO_MANY, "%lld requests of this user are under way, which is the most; wait for an answer",
-                           (long long)client->request_count);
-    return 0;
+    return check_count(request, error);
 }
 
 /* A whole head: makes the request, or refuses it. */
@@ -282,12 +292,9 @@ static void take_head(struct connection *connection, size_t len)
         buf_clear(&headers);
         return;
     }
-    if (request->route->is_poll) {
-        request->is_poll_counted = true;
-        connection->client->poll_count++;
-    } else if (!request->route->is_stream) {
+    if (request->route->kind < REQUEST_COUNTED) {
         request->is_counted = true;
-        connection->client->request_count++;
+        connection->client->request_counts[request->route->kind]++;
     }
     if (request->head.wants_continue && connection->in_at == connection->in.len && request->head.body_bytes > 0) {
         evbuffer_add_printf(connection->out, "HTTP/1.1 100 Continue\r\n\r\n");

@@ -23,13 +23,8 @@ struct request *request_new(struct connection *connection, struct http_head *hea
 static void give_back(struct request *request)
 {
     if (request->is_counted) {
-        client_of(request->api, request->peer.uid)->request_count--; /* he is there: this request keeps him */
+        client_of(request->api, request->peer.uid)->request_counts[request->route->kind]--; /* he is there: this request keeps him */
         request->is_counted = false;
-        client_drop_if_idle(request->api, request->peer.uid);
-    }
-    if (request->is_poll_counted) {
-        client_of(request->api, request->peer.uid)->poll_count--;
-        request->is_poll_counted = false;
         client_drop_if_idle(request->api, request->peer.uid);
     }
     request->api->bodies_bytes -= request->charged_bytes;

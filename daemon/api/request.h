@@ -16,6 +16,9 @@
 struct connection;
 struct route;
 
+/* What a request is counted as among those of its user: each kind has a cap of its own, so that workers who wait keep nobody from anything else. */
+enum request_kind { REQUEST_USUAL, REQUEST_ASK /* may wait long for its answer */, REQUEST_WORK, REQUEST_COUNTED, REQUEST_STREAM /* not counted */ };
+
 struct request {
     struct api *api;               /* borrowed */
     struct connection *connection; /* borrowed; NULL: the client is gone */
@@ -31,7 +34,7 @@ struct request {
     struct buf out;                /* owned: handlers write the reply's body here */
     void *state;                   /* owned: the handler's own */
     void (*state_free)(void *state);
-    bool is_stream, is_counted, is_poll_counted; /* against the requests in flight, or the long polls, of its user */
+    bool is_stream, is_counted;    /* is_counted: among those of its user */
     int64_t charged_bytes;         /* of the bodies buffered in all */
     /* Of a stream or a long poll. on_room: what was written is on its way, more may be. on_gone: the client went away; the handler ends it when nothing of it is on
      * its way any more. */

@@ -16,8 +16,7 @@ struct route {
     const char *pattern;      /* segments of {…} take anything */
     int roles;                /* bits of enum api_role */
     enum route_body body;
-    bool is_stream;           /* does not count as a request in flight */
-    bool is_poll;             /* may wait long for its answer: counted apart from the requests in flight */
+    enum request_kind kind;
     void (*handle)(struct request *request);
     const struct json_field *fields; /* what the JSON body may hold; NULL: the handler looks itself */
     size_t field_count;

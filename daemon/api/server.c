@@ -54,13 +54,21 @@ struct client *client_of(struct api *api, uint32_t uid)
     return client;
 }
 
+static bool is_idle(const struct client *client)
+{
+    int64_t count = client->connection_count;
+    for (int kind = 0; kind < REQUEST_COUNTED; kind++)
+        count += client->request_counts[kind];
+    return count == 0;
+}
+
 void client_drop_if_idle(struct api *api, uint32_t uid)
 {
     for (struct client **at = &api->clients; *at != NULL; at = &(*at)->next) {
         struct client *client = *at;
         if (client->uid != uid)
             continue;
-        if (client->connection_count == 0 && client->request_count == 0 && client->poll_count == 0) {
+        if (is_idle(client)) {
             *at = client->next;
             free(client);
         }

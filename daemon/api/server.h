@@ -14,7 +14,7 @@ struct event;
 struct client {
     struct client *next;
     uint32_t uid;
-    int64_t connection_count, request_count, poll_count; /* streams and long polls are not in request_count */
+    int64_t connection_count, request_counts[REQUEST_COUNTED]; /* streams are not counted */
 };
 
 struct listener {

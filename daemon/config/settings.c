@@ -42,9 +42,9 @@ const struct setting settings[] = {
     {SECTION_DAEMON, "connections_per_uid", SETTING_NUMBER, "256", 1, 4096, DAEMON(connections_per_uid), NULL,
      "connections that one user may have open"},
     {SECTION_DAEMON, "requests_per_uid", SETTING_NUMBER, "8", 1, 256, DAEMON(requests_per_uid), NULL,
-     "requests of one user in work at once; streams and workers that wait for work are not counted"},
-    {SECTION_DAEMON, "polls_per_uid", SETTING_NUMBER, "64", 1, 4096, DAEMON(polls_per_uid), NULL,
-     "workers of one user that may ask, and wait, for work at once"},
+     "requests of one user in work at once; streams and those of outside workers are not counted"},
+    {SECTION_DAEMON, "workers_per_uid", SETTING_NUMBER, "64", 1, 4096, DAEMON(workers_per_uid), NULL,
+     "outside workers of one user: so many may ask, and wait, for work at once, and so many more tell of their leases"},
     {SECTION_DAEMON, "prices_file", SETTING_PATH, GALLOC_DATADIR "/prices.conf", 0, 4096, DAEMON(prices_file), NULL,
      "list prices; those of the configuration win"},
 

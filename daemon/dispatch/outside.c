@@ -46,7 +46,8 @@ static int64_t room_for(struct run_entry *run, int64_t max, struct pacer_now now
     struct run_dispatch *d = run->dispatch;
     const int64_t *counts = run->info.counts;
     *ret_next_us = INT64_MAX;
-    if (d->has_sweep || is_too_old(run) || counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0)
+    bool is_spoken_for = counts[COUNT_STATE + ASSIGNMENT_PENDING] <= d->outside_claims + d->claim_count;
+    if (d->has_sweep || is_too_old(run) || is_spoken_for)
         return 0;
     bool is_sequential = run->profile.mode == MODE_SEQUENTIAL;
     if (is_sequential && (counts[COUNT_STATE + ASSIGNMENT_LEASED] > 0 || d->outside_claims > 0 || d->has_claim))
@@ -73,20 +74,45 @@ static bool comes_before(const struct run_entry *a, const struct run_entry *b)
     return held_a != held_b ? held_a < held_b : a->info.id < b->info.id;
 }
 
-static struct run_entry *choose_run(struct engine *engine, const struct outside_ask *ask, struct pacer_now now, int64_t *ret_room, int64_t *wake_us)
+/* What a turn goes by: the runs that may be leased from are looked for once, however many workers wait. */
+struct look {
+    struct pacer_now now;
+    struct run_entry **runs; /* owned */
+    size_t count;
+    bool has_nothing;        /* no run on the endpoint `workers` has work: who asks for any need not look again */
+    int64_t wake_us;         /* when something may be due */
+};
+
+static void look_for_runs(struct engine *engine, struct look *look)
+{
+    size_t cap = 0;
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        if (!is_leasable(engine, run))
+            continue;
+        if (look->count == cap) {
+            cap = cap ? 2 * cap : 16;
+            look->runs = xreallocarray(look->runs, cap, sizeof(struct run_entry *));
+        }
+        look->runs[look->count++] = run;
+    }
+}
+
+static struct run_entry *choose_run(const struct outside_ask *ask, struct look *look, int64_t *ret_room)
 {
     struct run_entry *best = NULL;
-    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+    for (size_t i = 0; i < look->count && (ask->run != 0 || !look->has_nothing); i++) {
+        struct run_entry *run = look->runs[i];
         int64_t next_us, room;
-        if ((ask->run != 0 ? run->info.id != ask->run : !run->is_on_workers) || !is_leasable(engine, run))
+        if (ask->run != 0 ? run->info.id != ask->run : !run->is_on_workers)
             continue;
-        room = room_for(run, ask->max, now, &next_us);
-        *wake_us = min_i64(*wake_us, next_us);
+        room = room_for(run, ask->max, look->now, &next_us);
+        look->wake_us = min_i64(look->wake_us, next_us);
         if (room > 0 && (best == NULL || comes_before(run, best))) {
             best = run;
             *ret_room = room;
         }
     }
+    look->has_nothing |= ask->run == 0 && best == NULL;
     return best;
 }
 
@@ -123,9 +149,11 @@ static int refusal(struct engine *engine, const struct outside_ask *ask, struct 
         return galloc_fail(error, GALLOC_DRAINING, "the daemon is draining and leases nothing; to go on: gallocctl undrain");
     if (engine->health != STORE_WELL)
         return galloc_fail(error, engine->health == STORE_DISK_FULL ? GALLOC_DISK_FULL : GALLOC_STORE_UNAVAILABLE, "nothing can be leased now: %.300s", engine->health_text);
-    const struct run_entry *run = ask->run != 0 ? registry_run_by_id(&engine->registry, ask->run) : NULL;
-    if (run == NULL)
+    if (ask->run == 0)
         return 0;
+    const struct run_entry *run = registry_run_by_id(&engine->registry, ask->run);
+    if (run == NULL)
+        return galloc_fail(error, GALLOC_WRONG_STATE, "the run has ended meanwhile: nothing is left in it");
     if (run->info.state == RUN_DONE || run->info.state == RUN_CANCELLED)
         return galloc_fail(error, run->info.state == RUN_DONE ? GALLOC_WRONG_STATE : GALLOC_CANCELLED, "the run %s is %s: nothing is left in it", run->info.run_id,
                            run_state_name(run->info.state));
@@ -133,10 +161,10 @@ static int refusal(struct engine *engine, const struct outside_ask *ask, struct 
 }
 
 /* The wait is over. Who asked for one run that is paused is told so: it is not idle. */
-static void answer_empty(struct engine *engine, struct outside_ask *ask)
+static void answer_empty(struct outside_ask *ask)
 {
     struct galloc_error error;
-    const struct run_entry *run = ask->run != 0 ? registry_run_by_id(&engine->registry, ask->run) : NULL;
+    const struct run_entry *run = ask->run != 0 ? registry_run_by_id(&ask->engine->registry, ask->run) : NULL;
     if (run == NULL || run->info.state != RUN_RUNNING || run->info.pauses == 0) {
         answer(ask);
         return;
@@ -212,7 +240,7 @@ static void submit_claim(struct engine *engine, struct run_entry *run, struct ou
 
 /* ---- a turn ---- */
 
-static void try_ask(struct engine *engine, struct outside_ask *ask, struct pacer_now now, int64_t *wake_us)
+static void try_ask(struct engine *engine, struct outside_ask *ask, struct look *look)
 {
     struct galloc_error error;
     int64_t room = 0;
@@ -220,40 +248,33 @@ static void try_ask(struct engine *engine, struct outside_ask *ask, struct pacer
         answer_failure(ask, &error);
         return;
     }
-    struct run_entry *run = choose_run(engine, ask, now, &room, wake_us);
+    struct run_entry *run = choose_run(ask, look, &room);
     if (run != NULL)
         submit_claim(engine, run, ask, room);
-    else if (ask->until_mono_ms * 1000 <= now.mono_us)
-        answer_empty(engine, ask);
+    else if (ask->until_mono_ms * 1000 <= look->now.mono_us)
+        answer_empty(ask);
     else
-        *wake_us = min_i64(*wake_us, ask->until_mono_ms * 1000);
-}
-
-/* What the dispatcher does once a turn for a run that it sends nothing of itself. */
-static void tend_runs(struct engine *engine, struct pacer_now now)
-{
-    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
-        if (!is_leasable(engine, run))
-            continue;
-        away_release(engine, run, now.wall_ms);
-        if (run->is_on_workers)
-            pump_fail_held_if_alone(engine, run);
-    }
+        look->wake_us = min_i64(look->wake_us, ask->until_mono_ms * 1000);
 }
 
 void outside_turn(struct engine *engine)
 {
     struct outside *outside = &engine->outside;
-    struct pacer_now now = engine_now();
-    int64_t wake_us = INT64_MAX;
-    tend_runs(engine, now);
+    struct look look = {.now = engine_now(), .wake_us = INT64_MAX};
+    look_for_runs(engine, &look);
+    for (size_t i = 0; i < look.count; i++) { /* what pump.c does for a run that has an endpoint */
+        away_release(engine, look.runs[i], look.now.wall_ms);
+        if (look.runs[i]->is_on_workers)
+            pump_fail_held_if_alone(engine, look.runs[i]);
+    }
     for (struct outside_ask *ask = outside->asks, *next; ask != NULL; ask = next) {
         next = ask->next;
         if (!ask->has_claim)
-            try_ask(engine, ask, now, &wake_us);
+            try_ask(engine, ask, &look);
     }
-    if (wake_us != INT64_MAX)
-        loop_timer_set_us(&outside->wake, clamp_i64(wake_us - now.mono_us, 1000, LONGEST_WAKE_MS * INT64_C(1000)));
+    if (look.wake_us != INT64_MAX)
+        loop_timer_set_us(&outside->wake, clamp_i64(look.wake_us - look.now.mono_us, 1000, LONGEST_WAKE_MS * INT64_C(1000)));
+    free(look.runs);
 }
 
 void outside_ask(struct engine *engine, struct outside_ask *ask)
@@ -266,9 +287,9 @@ void outside_ask(struct engine *engine, struct outside_ask *ask)
     ask->next = NULL;
     *outside->asks_end = ask;
     outside->asks_end = &ask->next;
-    if (run == NULL)
+    if (ask->run == 0)
         outside->asked_mono_ms = now_ms;
-    else if (run->dispatch != NULL)
+    else if (run != NULL && run->dispatch != NULL)
         run->dispatch->asked_mono_ms = now_ms;
     engine_turn(engine);
 }
@@ -298,7 +319,7 @@ bool outside_is_seen(const struct engine *engine, const struct run_entry *run, i
     if (run->info.counts[COUNT_OUTSIDE] > 0 || now_mono_ms - asked_ms < OUTSIDE_SILENCE_MS)
         return true;
     for (const struct outside_ask *ask = engine->outside.asks; ask != NULL; ask = ask->next)
-        if (ask->run == run->info.id || (ask->run == 0 && run->is_on_workers))
+        if (ask->run != 0 ? ask->run == run->info.id : run->is_on_workers)
             return true;
     return false;
 }

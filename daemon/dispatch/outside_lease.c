@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { EXPIRE_AGAIN_MS = 1000, EXPIRED_LOG_MS = 1000, EXPIRE_SLACK_MS = 5 };
+enum { EXPIRE_AGAIN_MS = 1000, EXPIRED_LOG_MS = 1000, EXPIRE_SLACK_MS = 5, FORGET_MS = 5000 };
 
 /* ---- the list ---- */
 
@@ -61,25 +61,35 @@ void outside_lease_left(struct engine *engine, int64_t lease, int64_t row_count)
         list_drop(&engine->outside, (size_t)(found - engine->outside.leases));
 }
 
-/* Forgets those of which the store has ended every row: their run has none in outside hands. */
-static void drop_empty(struct engine *engine)
+/* Rows that are cancelled leave a lease without a word to it: when it was its last one, the run has none in outside hands, or it is simply not told of when its
+ * time is over. */
+static bool is_over(const struct engine *engine, const struct outside_lease *lease, const struct run_entry *run)
+{
+    if (run == NULL || run->info.counts[COUNT_OUTSIDE] == 0)
+        return true;
+    return engine->health == STORE_WELL && !engine->outside.has_expire && clock_mono_ms() > lease->deadline_mono_ms + FORGET_MS;
+}
+
+static void drop_over(struct engine *engine)
 {
     struct outside *outside = &engine->outside;
     size_t kept = 0;
     for (size_t i = 0; i < outside->lease_count; i++) {
         struct outside_lease *lease = &outside->leases[i];
         const struct run_entry *run = registry_run_by_id(&engine->registry, lease->run);
-        if (run == NULL || run->info.counts[COUNT_OUTSIDE] == 0)
+        if (is_over(engine, lease, run)) {
             free(lease->worker);
-        else
-            outside->leases[kept++] = *lease;
+            continue;
+        }
+        lease->row_count = min_i64(lease->row_count, run->info.counts[COUNT_OUTSIDE]);
+        outside->leases[kept++] = *lease;
     }
     outside->lease_count = kept;
 }
 
 const struct outside_lease *outside_leases(struct engine *engine, size_t *ret_count)
 {
-    drop_empty(engine);
+    drop_over(engine);
     *ret_count = engine->outside.lease_count;
     return engine->outside.leases;
 }

@@ -137,6 +137,9 @@ def test_sequential_keeps_the_order_one_at_a_time(alone):
     second = worker.lease(max=10)
     assert [row["key"] for row in second["assignments"]] == ["K001"]
     assert sorted(agent["held"] for agent in second["agents"]) == [0, 1], "each sees what the one before has left"
+    worker.tell(second, [{"key": "K001", "error": {"retry": True}}])
+    third = worker.lease(max=10, wait_ms=20000)
+    assert [row["key"] for row in third["assignments"]] == ["K001"], "one that waits for its retry holds the others"
 
 
 # ---- places ----
@@ -201,7 +204,9 @@ def test_a_ledger_that_is_full_fails_what_is_left(alone):
 
 
 def test_who_is_away_until_a_date_is_waited_for(alone):
-    run = enqueue(alone, 3, agents=[{"agent_id": "A0", "available": False, "until": "2199-01-01T00:00:00Z"}])
+    agents = [{"agent_id": "A0", "available": False, "until": "2199-01-01T00:00:00Z", "attributes": {"region": "north"}},
+              {"agent_id": "A1", "attributes": {"region": "south"}}]
+    run = enqueue(alone, 3, agents=agents, options={"match": ["region=region"]})
     worker = Worker(alone.socket)
     assert worker.lease(max=3) is None
     assert wait_until(lambda: alone.run(run)["waiting"], 20, "the run waits")["code"] in ("no_places", "workers")

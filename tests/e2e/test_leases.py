@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fake_daemon import check_shape
-from harness import ROOT, check_allocation, make_agents, make_loans, wait_until, write_csv
+from harness import ROOT, SLOWNESS, check_allocation, make_agents, make_loans, wait_until, write_csv
 from lease_worker import Worker, decide
 
 AGENTS = [{"agent_id": f"A{n}", "capacity": 100, "attributes": {"region": ("north", "south")[n % 2]}} for n in range(4)]
@@ -196,6 +196,10 @@ def test_a_poll_ends_without_work(alone):
     began = time.monotonic()
     answer = Worker(alone.socket).ask(wait_ms=700)
     assert answer.status == 204 and answer.body == "" and "Content-Length" not in answer.headers and time.monotonic() - began >= 0.7
+    began = time.monotonic()
+    for _ in range(10):
+        assert Worker(alone.socket).ask(wait_ms=100).status == 204
+    assert time.monotonic() - began < 5 * SLOWNESS, "each waits as long as it said, and not for the next full second"
 
 
 def test_a_poll_wakes_when_an_assignment_is_due_again(alone):
@@ -228,11 +232,11 @@ def test_a_poll_whose_client_is_gone_leaves_no_lease(alone):
 
 
 def test_polls_have_a_cap_of_their_own(make_daemon):
-    daemon = make_daemon("http://127.0.0.1:9", settings="polls_per_uid = 3\nrequests_per_uid = 2").start()
+    daemon = make_daemon("http://127.0.0.1:9", settings="workers_per_uid = 3\nrequests_per_uid = 2").start()
     clients = [poll_and_leave(daemon) for _ in range(3)]
     worker = Worker(daemon.socket)
     refused = wait_until(lambda: (answer := worker.ask()).status == 429 and answer, 20, "a fourth is refused")
-    assert refused.json["code"] == "too_many" and "polls_per_uid" in refused.json["detail"] and refused.headers["Retry-After"]
+    assert refused.json["code"] == "too_many" and "workers_per_uid" in refused.json["detail"] and refused.headers["Retry-After"]
     assert daemon.api("GET", "/v1/status").status == 200, "requests are counted apart"
     for client in clients:
         client.close()
