@@ -43,6 +43,12 @@ const char *client_socket(const struct client *client)
     return client->socket_path;
 }
 
+void client_use_socket(struct client *client, const char *socket_path)
+{
+    free(client->socket_path);
+    client->socket_path = xstrdup(socket_path);
+}
+
 void client_start_clock(struct client *client, int64_t timeout_ms)
 {
     client->deadline_mono_ms = timeout_ms > 0 ? clock_mono_ms() + timeout_ms : INT64_MAX;
@@ -73,9 +79,14 @@ bool client_is_passing(int code)
     }
 }
 
+int64_t client_pause_ms(unsigned attempt)
+{
+    return attempt < 4 ? 100 << attempt : 1000;
+}
+
 bool client_pause(struct client *client, unsigned attempt)
 {
-    int64_t until_mono_ms = clock_mono_ms() + (attempt < 4 ? 100 << attempt : 1000);
+    int64_t until_mono_ms = clock_mono_ms() + client_pause_ms(attempt);
     while (!interrupt_pending()) {
         int64_t now_mono_ms = clock_mono_ms();
         if (now_mono_ms >= client->deadline_mono_ms)

@@ -16,6 +16,7 @@ struct client *client_new(const char *socket_path, int64_t timeout_ms);
 void client_free(struct client *client);
 void client_set_verbose(struct client *client); /* every request is told on stderr, with its status and time */
 const char *client_socket(const struct client *client);
+void client_use_socket(struct client *client, const char *socket_path); /* from now on this one */
 void client_start_clock(struct client *client, int64_t timeout_ms); /* a new deadline from now; 0: none */
 
 struct request {
@@ -53,6 +54,7 @@ char *client_segment(const char *text);
 struct transfer;
 struct transfer *transfer_start(struct client *client, const struct request *request);
 void transfer_pump(struct transfer *transfer); /* moves bytes, never waits */
+bool transfer_is_done(const struct transfer *transfer); /* transfer_wait() would not wait */
 /* Waits until the request's body is on its way, or the transfer ended. 0, or the error of a deadline or of Ctrl-C. */
 int transfer_wait_sent(struct transfer *transfer, struct galloc_error *error) MUST_CHECK;
 int transfer_wait(struct transfer *transfer, struct response *ret, struct galloc_error *error) MUST_CHECK; /* frees the transfer */
@@ -65,8 +67,13 @@ int transfer_line(struct transfer *transfer, int64_t wait_ms, struct json_span *
 /* The bytes that came instead of lines, in place of what was in ret_chunk; the same results. */
 int transfer_chunk(struct transfer *transfer, int64_t wait_ms, struct buf *ret_chunk, struct galloc_error *error) MUST_CHECK;
 
+/* For a caller with several requests under way: waits until one of them or of `fds` moves, at most wait_ms, then moves the requests' bytes. */
+struct pollfd;
+void client_wait(struct client *client, const struct pollfd *fds, size_t count, int64_t wait_ms);
+
 /* Waits a little before another try; false when the deadline or Ctrl-C came first. `attempt` counts from 0. */
 bool client_pause(struct client *client, unsigned attempt);
+int64_t client_pause_ms(unsigned attempt); /* how long that is */
 
 /* True for errors after which a patient caller tries again. */
 bool client_is_passing(int code);

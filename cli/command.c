@@ -108,6 +108,16 @@ static const struct option_row endpoint_options[] = {
     {"for", 0, OPTION_DURATION, "DUR", "set: only for so long", NULL, 0, 0},
     {0},
 };
+static const struct option_row work_options[] = {
+    {"run", 0, OPTION_TEXT, "RUN", "only of this run (else of any on the endpoint workers)", NULL, 0, 0},
+    {"batch", 'b', OPTION_NUMBER, "N", "assignments a batch, at most (10)", NULL, 1, 1000},
+    {"parallel", 'p', OPTION_NUMBER, "N", "batches side by side, each with a CMD of its own (1)", NULL, 1, 64},
+    {"once", 0, OPTION_FLAG, NULL, "end when there is nothing to do, instead of waiting for more", NULL, 0, 0},
+    {"ttl", 0, OPTION_DURATION, "DUR", "a lease is over when it was not renewed for so long (30s); renewing is automatic", NULL, 0, 0},
+    {"worker", 0, OPTION_TEXT, "NAME", "the worker's name for people (else host:pid)", NULL, 0, 0},
+    {"command-timeout", 0, OPTION_DURATION, "DUR", "stop a CMD that takes longer (else it may take its time)", NULL, 0, 0},
+    {0},
+};
 static const struct option_row health_options[] = {
     {"ready", 0, OPTION_FLAG, NULL, "whether work can be taken in, not only whether the daemon lives", NULL, 0, 0},
     {0},
@@ -183,6 +193,8 @@ const struct command commands[] = {
      "gallocctl profile list", NULL},
     {"template", "Tune", "", "the prompt", {0}, template_verbs, 0, 0, NULL, "file",
      "gallocctl template show > my.template\ngallocctl template check my.template", NULL},
+    {"work", "Workers", "-- CMD...", "lease batches and let CMD decide them: JSON in on its stdin, JSON out on its stdout", {work_options}, NULL, 1, -1, command_work,
+     "file", "gallocctl enqueue loans.csv --agents officers.csv --endpoint workers\ngallocctl work --parallel 4 -- ./worker.py", NULL},
     {"health", "Operation", "", "exit 0 when the daemon lives", {health_options}, NULL, 0, 0, command_health, NULL,
      "gallocctl health --ready && echo takes work", NULL},
     {"doctor", "Operation", "", "check the store, recount its counters", {doctor_options}, NULL, 0, 0, command_doctor, NULL,

@@ -24,10 +24,19 @@ bool interrupt_pending(void)
     return seen_signal != 0;
 }
 
+void interrupt_note(int signal_number)
+{
+    note(signal_number);
+}
+
 void interrupt_die(void)
 {
+    sigset_t set;
     if (seen_signal == 0)
         return;
     signal(seen_signal, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, seen_signal);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
     raise(seen_signal);
 }

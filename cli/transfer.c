@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/socket.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -96,16 +97,37 @@ struct transfer *transfer_start(struct client *client, const struct request *req
     return transfer;
 }
 
-void transfer_pump(struct transfer *transfer)
+static void pump(struct client *client)
 {
     int running, left;
-    curl_multi_perform(transfer->client->multi, &running);
-    for (CURLMsg *message; (message = curl_multi_info_read(transfer->client->multi, &left)) != NULL;) {
+    curl_multi_perform(client->multi, &running);
+    for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &left)) != NULL;) {
         struct transfer *ended = NULL;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&ended);
         ended->is_done = true;
         ended->result = message->data.result;
     }
+}
+
+void transfer_pump(struct transfer *transfer)
+{
+    pump(transfer->client);
+}
+
+bool transfer_is_done(const struct transfer *transfer)
+{
+    return transfer->is_done;
+}
+
+void client_wait(struct client *client, const struct pollfd *fds, size_t count, int64_t wait_ms)
+{
+    struct curl_waitfd *waits = xcalloc(count + 1, sizeof *waits);
+    for (size_t i = 0; i < count; i++)
+        waits[i] = (struct curl_waitfd){.fd = fds[i].fd,
+                                        .events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) | (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
+    curl_multi_poll(client->multi, waits, (unsigned)count, (int)clamp_i64(wait_ms, 0, 60000), NULL);
+    free(waits);
+    pump(client);
 }
 
 static long http_status(const struct transfer *transfer)
