@@ -287,7 +287,7 @@ static void test_corrupt(void **state)
     assert_int_equal(rig_do(rig, &doctor->op), 0);
     assert_memory_equal(buf_text(&doctor->ret_report), "{\"ok\":false", 11);
     assert_non_null(strstr(buf_text(&doctor->ret_report),
-                           "{\"name\":\"digests\",\"ok\":false,\"found\":3,\"detail\":\"the input of 'K01-000000' (run r-"));
+                           "{\"name\":\"digests\",\"ok\":false,\"found\":4,\"detail\":\"the input of 'K01-000000' (run r-"));
     assert_non_null(strstr(buf_text(&doctor->ret_report), "{\"name\":\"integrity\",\"ok\":true"));
     store_op_free(&doctor->op);
 }
