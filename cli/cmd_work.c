@@ -4,6 +4,7 @@
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/socket.h"
 #include "cli/work.h"
 
 #include <stdlib.h>
@@ -74,12 +75,13 @@ static char *worker_name(void)
 
 int command_work(struct cli *cli, int count, char **words)
 {
-    const char *socket = getenv("GALLOC_WORKER_SOCKET");
     if (!child_can_start(words[0]))
         return say_failure(cli, GALLOC_USAGE, "there is no program \"%s\" that could be started%s", words[0],
                            strchr(words[0], '/') == NULL ? "; one in this folder is written ./NAME" : "");
-    if (!args_has(&cli->args, "socket") && socket != NULL && *socket != '\0')
+    char *socket = args_has(&cli->args, "socket") ? NULL : socket_find_worker();
+    if (socket != NULL)
         client_use_socket(cli->client, socket);
+    free(socket);
     char **argv = xcalloc((size_t)count + 1, sizeof *argv);
     memcpy(argv, words, (size_t)count * sizeof *argv);
     char *own_name = worker_name();

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define SYSTEM_SOCKET "/run/galloc/gallocd.sock"
+#define SYSTEM_WORKER_SOCKET "/run/galloc-worker/worker.sock" /* systemd/gallocd-worker.socket */
 
 static char *user_socket(void)
 {
@@ -34,6 +35,17 @@ char *socket_find(const char *given)
         return user;
     free(user);
     return xstrdup(SYSTEM_SOCKET);
+}
+
+char *socket_find_worker(void)
+{
+    const char *worker = getenv("GALLOC_WORKER_SOCKET"), *given = getenv("GALLOC_SOCKET");
+    if (worker != NULL && *worker != '\0')
+        return xstrdup(worker);
+    char *user = user_socket();
+    bool has_other = (given != NULL && *given != '\0') || (user != NULL && access(user, F_OK) == 0);
+    free(user);
+    return !has_other && access(SYSTEM_WORKER_SOCKET, R_OK | W_OK) == 0 ? xstrdup(SYSTEM_WORKER_SOCKET) : NULL;
 }
 
 /* The group that opens the way to the socket: the socket's own, or that of the folder which may not be entered. */

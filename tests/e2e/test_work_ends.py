@@ -1,0 +1,203 @@
+"""gallocctl work: what becomes of a batch when its command ends, well or not, and when gallocctl itself is ended."""
+import json
+import os
+import signal
+
+import pytest
+
+from harness import wait_until
+from work_bench import Bench
+
+# How a first try ends, seen by the command's second start.
+ONCE = "import pathlib\nfirst = pathlib.Path(FIRST)\nis_first = not first.exists()\nfirst.touch()\n"
+
+
+@pytest.fixture
+def bench(make_daemon):
+    bench = Bench(make_daemon("http://127.0.0.1:9").start())
+    yield bench
+    bench.close()
+
+
+def first_then(bench, body):
+    """A command that does `body` when it is started first, and decides from then on."""
+    return bench.command(ONCE.replace("FIRST", repr(str(bench.folder / "first"))) + f"if is_first:\n    {body}\ndecide()\n")
+
+
+# ---- exit statuses ----
+
+@pytest.mark.parametrize("body,first,words", [
+    ("sys.exit(75)", "released", None),
+    ("sys.exit(3)", "transient", "exit status 3"),
+    ("print('no luck', file=sys.stderr); sys.exit(1)", "transient", "exit status 1: no luck"),
+    ("os.kill(os.getpid(), signal.SIGKILL)", "transient", "signal 9"),
+    ("decide(); sys.exit(1)", "transient", "exit status 1"),
+])
+def test_what_an_exit_status_does(bench, body, first, words):
+    run = bench.enqueue(2)
+    ran = bench.work("--run", run, command=first_then(bench, body))
+    assert bench.daemon.counts(run)["succeeded"] == 2 and ran.returncode == 0, ran
+    assert bench.classes(run, "K000") == [first, "succeeded"]
+    assert bench.daemon.run(run)["retries"]["transient"] == (2 if first == "transient" else 0)
+    if words:
+        assert words in ran.stderr and words in bench.attempts(run, "K000")[0]["message"]
+
+
+def test_65_fails_the_batch(bench):
+    run = bench.enqueue(3)
+    ran = bench.work("--once", "--json", command=bench.command("print('bad input', file=sys.stderr); sys.exit(65)"), check=False)
+    assert ran.returncode == 1 and json.loads(ran.stdout)["failed"] == 3
+    assert bench.daemon.counts(run)["failed"] == 3
+    assert "exit status 65: bad input" in bench.daemon.results(run)[0]["error"]["message"]
+
+
+def test_a_command_that_takes_too_long(bench):
+    run = bench.enqueue(1)
+    ran = bench.work("--run", run, "--command-timeout", "3s", command=first_then(bench, "wait_for('never')"))
+    assert "--command-timeout" in ran.stderr and bench.classes(run, "K000") == ["transient", "succeeded"]
+
+
+def test_a_command_that_keeps_failing_is_started_ever_more_seldom(bench):
+    """Two failures cost 1 s and 2 s; without the pauses 60 assignments would be burnt in this time."""
+    bench.enqueue(60)
+    process = bench.start("--batch", "1", command=bench.command("mark('x'); sys.exit(1)"))
+    wait_until(lambda: len(bench.marks()) >= 3, what="three starts")
+    process.send_signal(signal.SIGTERM)
+    bench.end(process)
+    assert len(bench.marks()) == 3
+
+
+# ---- what the command prints ----
+
+GOOD = '{"key":"K001","agent_id":"A1","reason":"r","confidence":1}'
+
+
+@pytest.mark.parametrize("output,words,classes", [
+    (b"", "printed nothing", ("transient", "transient")),
+    (b"hello", "not valid JSON", ("transient", "transient")),
+    (b'{"results":[' + GOOD.encode(), "not valid JSON", ("transient", "transient")),
+    (b"[]", '{"results":[', ("transient", "transient")),
+    (b'{"result":[]}', '{"results":[', ("transient", "transient")),
+    (b'{"results":{}}', '{"results":[', ("transient", "transient")),
+    (b'{"results":[{"key":"\xff"}]}', "UTF-8", ("transient", "transient")),
+    (b"[" * 100000, "deep", ("transient", "transient")),
+    (b'{"results":[]}' + b" " * (4 << 20), "4 MiB", ("transient", "transient")),
+    (b'{"results":[%s]}' % GOOD.encode(), "no result of K000", ("transient", "succeeded")),
+    (b'{"results":[%s,%s]}' % ((GOOD.encode(),) * 2), "K001 has a second result", ("transient", "succeeded")),
+    (b'{"results":[%s,{"key":"K9"},{"key":"K000\\u0000"},{"key":""}]}' % GOOD.encode(), '"K9", which is not in this lease', ("transient", "succeeded")),
+    (b'{"results":[%s,{},7,{"key":7},[]]}' % GOOD.encode(), 'no string "key"', ("transient", "succeeded")),
+    (b'{"results":[%s,{"key":"K000","agent_id":"A1","reason":"%s"}]}' % (GOOD.encode(), b"x" * 70000), "the result of K000 has 70", ("transient", "succeeded")),
+    (b'{"results":[%s,{"key":"K000"}]}' % GOOD.encode(), "result of K000 was not taken", ("invalid_answer", "succeeded")),
+    (b'{"results":[%s,{"key":"K000","agent_id":"A9","reason":"r","confidence":1}]}' % GOOD.encode(), '"A9" is not an agent', ("invalid_answer", "succeeded")),
+    (b'{"results":[%s,{"key":"K000","error":{"retry":true}}]}' % GOOD.encode(), "1 to be tried again", ("transient", "succeeded")),
+    (b'{"results":[%s,{"key":"K000","error":{"code":"no","message":"never"}}]}' % GOOD.encode(), "1 failed", ("worker", "succeeded")),
+    (b'{"more":1,"results":[%s,%s],"results2":[]}' % (GOOD.encode(), GOOD.replace("K001", "K000").encode()), "2 allocated", ("succeeded", "succeeded")),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_output(bench, output, words, classes):
+    """Whatever it prints, each assignment is told of at once: none is left to the lease's end."""
+    run = bench.enqueue(2)
+    (bench.folder / "output").write_bytes(output)
+    ran = bench.work("--run", run, "--ttl", "1h", "-v", command=first_then(bench, f"sys.stdout.buffer.write(open({str(bench.folder / 'output')!r}, 'rb').read()); sys.exit(0)"),
+                     check=False)
+    said = [line for line in ran.stderr.splitlines() if "HTTP" not in line]
+    assert words in ran.stderr and len(said) <= 10, said
+    assert all(line.startswith(("lease ", "the run ")) for line in said[:-1]), said
+    assert (bench.classes(run, "K000")[0], bench.classes(run, "K001")[0]) == classes
+    assert set(bench.classes(run, "K000")[1:] + bench.classes(run, "K001")[1:]) <= {"succeeded"}
+    assert ran.returncode == (1 if "worker" in classes else 0) and bench.daemon.run(run)["state"] == "done"
+
+
+def test_many_large_results_are_told_in_parts(bench):
+    run = bench.enqueue(1000)
+    ran = bench.work("--once", "-v", "--batch", "1000", command=bench.command("decide(reason='x' * 3900)"))
+    assert bench.daemon.counts(run)["succeeded"] == 1000
+    assert ran.stderr.count("/results: HTTP 200") == 2
+
+
+def test_stderr_is_passed_on_escaped(bench):
+    bench.enqueue(1)
+    command = bench.command("sys.stderr.write('one\\n\\x1b[31mtwo\\r\\n' + 'y' * 5000 + '\\nlast'); decide()")
+    lines = bench.work("--once", command=command).stderr.splitlines()
+    name = command[0].rsplit("/", 1)[1]
+    assert lines[:2] == [f"{name}: one", f"{name}: \\x1b[31mtwo"]
+    assert lines[2] == f"{name}: " + "y" * 4096 and lines[3] == f"{name}: " + "y" * 904 and lines[4] == f"{name}: last"
+
+
+def test_a_command_that_reads_nothing(bench):
+    run = bench.daemon.create([(f"K{n}", {"text": "x" * 20000}) for n in range(50)], [{"agent_id": "A1"}], endpoint="workers")
+    results = json.dumps({"results": [{"key": f"K{n}", "agent_id": "A1", "reason": "r", "confidence": 1} for n in range(50)]})
+    bench.work("--once", "--batch", "50", command=["echo", results])
+    assert bench.daemon.counts(run)["succeeded"] == 50
+
+
+def test_what_a_command_leaves_behind_holds_nothing_up(bench):
+    bench.enqueue(1)
+    command = bench.command("decide(); import subprocess; print(subprocess.Popen(['sleep', '3600']).pid, file=sys.stderr)")
+    ran = bench.work("--once", command=command)
+    assert "1 allocated" in ran.stderr
+    os.kill(int(ran.stderr.split(": ")[1].split()[0]), signal.SIGKILL)
+
+
+def test_a_command_has_no_descriptor_of_ours(bench):
+    bench.enqueue(1)
+    bench.work("--once", command=bench.command("mark(str(sorted(os.listdir('/proc/self/fd'))[:3] + [len(os.listdir('/proc/self/fd'))])); decide()"))
+    assert bench.marks() == ["['0', '1', '2', 4]"]  # the fourth reads the folder
+
+
+# ---- gallocctl is ended ----
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_the_first_signal_finishes_what_is_in_hand(bench, number):
+    run = bench.enqueue(4)
+    process = bench.start("--batch", "2", command=bench.command("mark('begun'); wait_for('go'); decide()"))
+    wait_until(bench.marks, what="the command begins")
+    process.send_signal(number)
+    assert "finished first" in process.stderr.readline()
+    bench.touch("go")
+    status, _, err = bench.end(process)
+    assert status == -number and err.endswith("1 batch, 2 assignments: 2 allocated\n"), (status, err)
+    assert bench.daemon.counts(run) == {"total": 4, "pending": 2, "leased": 0, "succeeded": 2, "failed": 0, "cancelled": 0}
+
+
+def test_the_second_signal_gives_back(bench):
+    run = bench.enqueue(2)
+    process = bench.start(command=bench.command("signal.signal(signal.SIGTERM, lambda *_: (mark('ended'), sys.exit(0))); mark('begun'); wait_for('never')"))
+    wait_until(bench.marks, what="the command begins")
+    process.send_signal(signal.SIGTERM)
+    process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    status, _, err = bench.end(process)
+    assert status == -signal.SIGTERM and "2 given back" in err
+    assert bench.marks() == ["begun", "ended"]
+    assert bench.classes(run, "K000") == ["released"] and bench.daemon.counts(run)["pending"] == 2
+
+
+def test_the_third_signal_ends_at_once(bench):
+    bench.enqueue(1)
+    process = bench.start(command=bench.command("signal.signal(signal.SIGTERM, signal.SIG_IGN); mark(str(os.getpid())); wait_for('never')"))
+    wait_until(bench.marks, what="the command begins")
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    assert bench.end(process)[0] == -signal.SIGTERM
+
+
+def test_a_command_that_is_ended_with_us_is_given_back(bench):
+    """A service manager ends all processes of a service together."""
+    run = bench.enqueue(1)
+    process = bench.start(command=bench.command("mark(str(os.getpid())); wait_for('never')"))
+    wait_until(bench.marks, what="the command begins")
+    process.send_signal(signal.SIGTERM)
+    process.stderr.readline()
+    os.kill(int(bench.marks()[0]), signal.SIGTERM)
+    bench.end(process)
+    assert bench.classes(run, "K000") == ["released"]
+
+
+def test_a_signal_ends_the_wait_for_work(bench):
+    process = bench.start("-v", command=bench.command("decide()"))
+    wait_until(lambda: bench.daemon.api("GET", "/metrics").status == 200 and process.poll() is None, what="it waits")
+    process.send_signal(signal.SIGTERM)
+    assert bench.end(process)[0] == -signal.SIGTERM
+    assert bench.leases() == []
