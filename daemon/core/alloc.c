@@ -23,8 +23,8 @@ enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool
     return ROOM_FREE;
 }
 
-/* The member's value as text: a string decoded, anything else as it stands. False when it is missing or null. */
-static bool field_text(struct json_span fields, const char *field, struct buf *out)
+/* A string decoded, anything else as it stands; null is missing. */
+bool match_field(struct json_span fields, const char *field, struct buf *out)
 {
     const char *at = NULL;
     struct json_span name, value;
@@ -58,16 +58,19 @@ static bool value_is(struct json_object *value, const struct buf *text)
     return is_equal;
 }
 
+bool match_value_holds(const struct buf *text, struct json_object *attributes, const char *attribute)
+{
+    struct json_object *value = json_get(attributes, attribute);
+    bool holds = value_is(value, text);
+    for (size_t i = 0; !holds && i < json_array_len(value); i++)
+        holds = value_is(json_array_at(value, i), text);
+    return holds;
+}
+
 bool match_holds(struct json_span fields, const char *field, struct json_object *attributes, const char *attribute)
 {
     struct buf text = BUF_EMPTY;
-    bool holds = false;
-    if (field_text(fields, field, &text)) {
-        struct json_object *value = json_get(attributes, attribute);
-        holds = value_is(value, &text);
-        for (size_t i = 0; !holds && i < json_array_len(value); i++)
-            holds = value_is(json_array_at(value, i), &text);
-    }
+    bool holds = match_field(fields, field, &text) && match_value_holds(&text, attributes, attribute);
     buf_clear(&text);
     return holds;
 }

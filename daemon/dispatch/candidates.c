@@ -16,6 +16,35 @@ bool agent_matches(const struct plan *plan, const struct agent_entry *agent, str
     return true;
 }
 
+/* What an assignment's fields say where the plan's --match looks: read once, and held against each agent. */
+struct wanted {
+    struct buf *values; /* owned, beside the plan's rules */
+    bool is_whole;      /* no field is missing, so somebody may match */
+};
+
+static struct wanted wanted_of(const struct plan *plan, struct json_span fields)
+{
+    struct wanted wanted = {xcalloc(plan->match_count, sizeof(struct buf)), true};
+    for (size_t i = 0; wanted.is_whole && i < plan->match_count; i++)
+        wanted.is_whole = match_field(fields, plan->match[i].field, &wanted.values[i]);
+    return wanted;
+}
+
+static void wanted_clear(const struct plan *plan, struct wanted *wanted)
+{
+    for (size_t i = 0; i < plan->match_count; i++)
+        buf_clear(&wanted->values[i]);
+    free(wanted->values);
+}
+
+static bool is_wanted(const struct plan *plan, const struct wanted *wanted, const struct agent_entry *agent)
+{
+    for (size_t i = 0; wanted->is_whole && i < plan->match_count; i++)
+        if (!match_value_holds(&wanted->values[i], agent->parsed, plan->match[i].attribute))
+            return false;
+    return wanted->is_whole;
+}
+
 static int64_t free_places(const struct agent_entry *agent)
 {
     return agent->info.capacity < 0 ? INT64_MAX : agent->info.capacity - agent->info.held - agent->claimed;
@@ -58,9 +87,10 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
     size_t count = 0;
     bool some_match = false, some_wait = false;
     int64_t away_until_at_ms = INT64_MAX;
+    struct wanted wanted = wanted_of(plan, fields);
     for (size_t i = 0; i < pool->agent_count; i++) {
         struct agent_entry *agent = &pool->agents[i];
-        if (!agent->info.is_listed || !agent_matches(plan, agent, fields))
+        if (!agent->info.is_listed || !is_wanted(plan, &wanted, agent))
             continue;
         some_match = true;
         enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, true, agent->info.is_available, agent->info.until_at_ms, wall_ms);
@@ -70,6 +100,7 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
         if (room == ROOM_FREE)
             agents[count++] = agent;
     }
+    wanted_clear(plan, &wanted);
     /* The agent that was full a moment ago is left out, unless he is all there is and has room again. */
     for (size_t i = 0; excluded != 0 && count > 1 && i < count; i++) {
         if (agents[i]->info.id == excluded) {

@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { LONGEST_WAKE_MS = 60000, FAILED_CLAIM_MS = 500 };
+enum { LONGEST_WAKE_MS = 60000, FAILED_CLAIM_MS = 500, LOOKS_A_CLAIM = 50000 };
 
 int outside_check_run(const struct run_entry *run, struct galloc_error *error)
 {
@@ -61,6 +61,8 @@ static int64_t room_for(struct run_entry *run, int64_t max, struct pacer_now now
         *ret_next_us = d->no_places_until_us;
     if (is_sequential)
         return min_i64(room, 1);
+    if (plan_is_short_list(&run->plan)) /* each row is held against each agent, while the loop stands */
+        room = min_i64(room, max_i64(LOOKS_A_CLAIM / max_i64((int64_t)run->pool->agent_count, 1), 1));
     bool has_places = pool_free_places(run->pool, now.wall_ms) > pool_under_way(run->pool);
     return has_places ? min_i64(room, max) : room; /* without places nothing goes out: many rows at once are told so */
 }
@@ -251,10 +253,10 @@ static void try_ask(struct engine *engine, struct outside_ask *ask, struct look 
     struct run_entry *run = choose_run(ask, look, &room);
     if (run != NULL)
         submit_claim(engine, run, ask, room);
-    else if (ask->until_mono_ms * 1000 <= look->now.mono_us)
+    else if (ask->until_mono_us <= look->now.mono_us)
         answer_empty(ask);
     else
-        look->wake_us = min_i64(look->wake_us, ask->until_mono_ms * 1000);
+        look->wake_us = min_i64(look->wake_us, ask->until_mono_us);
 }
 
 void outside_turn(struct engine *engine)
@@ -283,7 +285,7 @@ void outside_ask(struct engine *engine, struct outside_ask *ask)
     struct run_entry *run = ask->run != 0 ? registry_run_by_id(&engine->registry, ask->run) : NULL;
     int64_t now_ms = clock_mono_ms();
     ask->engine = engine;
-    ask->until_mono_ms = now_ms + ask->wait_ms;
+    ask->until_mono_us = clock_mono_us() + ask->wait_ms * 1000;
     ask->next = NULL;
     *outside->asks_end = ask;
     outside->asks_end = &ask->next;

@@ -30,7 +30,7 @@ struct outside_ask {
     /* outside.c's */
     struct outside_ask *next;
     struct engine *engine;
-    int64_t until_mono_ms;
+    int64_t until_mono_us;
     bool has_claim, is_cancelled;
 };
 /* Takes the ask over until `done`, which is never called before this returns. */
