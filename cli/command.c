@@ -118,6 +118,13 @@ static const struct option_row work_options[] = {
     {"command-timeout", 0, OPTION_DURATION, "DUR", "stop a CMD that takes longer (else it may take its time)", NULL, 0, 0},
     {0},
 };
+static const struct option_row notify_options[] = {
+    {"on", 0, OPTION_NAMES, "WHAT", "done, paused, failed, waiting, separated by commas (all)", NULL, 0, 0},
+    {"cursor", 0, OPTION_FILE, "FILE", "what was told is kept there, so that a restart goes on where it was", NULL, 0, 0},
+    {"patience", 0, OPTION_DURATION, "DUR", "waiting is told once it has lasted so long (1m)", NULL, 0, 0},
+    {"command-timeout", 0, OPTION_DURATION, "DUR", "stop a CMD that takes longer, and try again (5m)", NULL, 0, 0},
+    {0},
+};
 static const struct option_row health_options[] = {
     {"ready", 0, OPTION_FLAG, NULL, "whether work can be taken in, not only whether the daemon lives", NULL, 0, 0},
     {0},
@@ -195,6 +202,8 @@ const struct command commands[] = {
      "gallocctl template show > my.template\ngallocctl template check my.template", NULL},
     {"work", "Workers", "-- CMD...", "lease batches and let CMD decide them: JSON in on its stdin, JSON out on its stdout", {work_options}, NULL, 1, -1, command_work,
      "file", "gallocctl enqueue loans.csv --agents officers.csv --endpoint workers\ngallocctl work --parallel 4 -- ./worker.py", NULL},
+    {"notify", "Operation", "-- CMD...", "give CMD each event that matters as JSON, until it took it", {notify_options}, NULL, 1, -1, command_notify, "file",
+     "gallocctl notify --on done,failed -- sh -c 'cat >> events.ndjson'", NULL},
     {"health", "Operation", "", "exit 0 when the daemon lives", {health_options}, NULL, 0, 0, command_health, NULL,
      "gallocctl health --ready && echo takes work", NULL},
     {"doctor", "Operation", "", "check the store, recount its counters", {doctor_options}, NULL, 0, 0, command_doctor, NULL,

@@ -59,6 +59,7 @@ int command_cancel(struct cli *cli, int count, char **words);
 int command_retry(struct cli *cli, int count, char **words);
 int command_set(struct cli *cli, int count, char **words);
 int command_work(struct cli *cli, int count, char **words);
+int command_notify(struct cli *cli, int count, char **words);
 int command_health(struct cli *cli, int count, char **words);
 int command_doctor(struct cli *cli, int count, char **words);
 int command_drain(struct cli *cli, int count, char **words);
