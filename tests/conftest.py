@@ -1,6 +1,8 @@
 """Fixtures for every folder of tests that run the programs. What they are made of is in e2e/harness.py."""
 import os
 import random
+import shutil
+import subprocess
 
 import pytest
 
@@ -77,3 +79,16 @@ def world(make_sim, make_daemon):
         return sim, make_daemon(sim.url, **daemon_arguments).start()
 
     return make
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small file system of the test's own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True,
+                                                       check=False).returncode != 0:
+        pytest.skip("file systems cannot be mounted here (needs root)")
+    folder.chmod(0o700)
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)

@@ -13,6 +13,39 @@
 #include <string.h>
 
 #define LEASE_DIGITS 24
+#define ANSWER_MS 10000 /* a store that fails keeps what was told to it; the worker is not kept so long */
+
+/* A request that waits for the store, and gets an answer even when the store has none in time. */
+struct waiting {
+    struct request *request; /* NULL: answered */
+    struct loop_timer late;
+};
+
+static void on_late(void *arg)
+{
+    struct waiting *waiting = arg;
+    struct request *request = waiting->request;
+    waiting->request = NULL;
+    request_fail_fmt(request, GALLOC_OUTCOME_UNKNOWN, "the store has not answered within %d s; it may be stored all the same: tell it again, which changes nothing twice", ANSWER_MS / 1000);
+}
+
+static struct waiting *waiting_new(struct request *request)
+{
+    struct waiting *waiting = xcalloc(1, sizeof *waiting);
+    waiting->request = request;
+    loop_timer_init(&waiting->late, request->api->config.loop, on_late, waiting);
+    loop_timer_set_ms(&waiting->late, ANSWER_MS);
+    return waiting;
+}
+
+/* The store has answered. The request, or NULL when it was answered before. */
+static struct request *waiting_end(struct waiting *waiting)
+{
+    struct request *request = waiting->request;
+    loop_timer_clear(&waiting->late);
+    free(waiting);
+    return request;
+}
 
 /* Lease numbers are text on the wire: not every language has 64 bits for a JSON number. */
 static void member_lease(struct json_out *out, int64_t lease)
@@ -125,10 +158,10 @@ void handle_lease_take(struct request *request)
 static void on_renewed(struct store_op *op)
 {
     struct store_lease_renew *renew = (struct store_lease_renew *)op;
-    struct request *request = op->arg;
-    if (op->code < 0) {
+    struct request *request = waiting_end(op->arg);
+    if (request != NULL && op->code < 0) {
         request_fail_op(request, op);
-    } else {
+    } else if (request != NULL) {
         struct json_out out = JSON_OUT(&request->out);
         json_out_begin(&out, '{');
         member_lease(&out, renew->lease);
@@ -148,7 +181,7 @@ void handle_lease_renew(struct request *request)
         request_fail(request, &error);
         return;
     }
-    struct store_lease_renew *renew = handler_op(request, OP_LEASE_RENEW, on_renewed);
+    struct store_lease_renew *renew = store_op_new(OP_LEASE_RENEW, on_renewed, waiting_new(request));
     renew->lease = lease;
     renew->ttl_ms = json_get_i64(request->json, "ttl_ms", 0);
     handler_submit(request, &renew->op);
@@ -157,10 +190,10 @@ void handle_lease_renew(struct request *request)
 static void on_ended(struct store_op *op)
 {
     struct store_lease_end *end = (struct store_lease_end *)op;
-    struct request *request = op->arg;
-    if (op->code < 0) {
+    struct request *request = waiting_end(op->arg);
+    if (request != NULL && op->code < 0) {
         request_fail_op(request, op);
-    } else {
+    } else if (request != NULL) {
         struct json_out out = JSON_OUT(&request->out);
         json_out_begin(&out, '{');
         json_out_member_int(&out, "released", end->ret_released_count);
@@ -178,18 +211,12 @@ void handle_lease_end(struct request *request)
         request_fail(request, &error);
         return;
     }
-    struct store_lease_end *end = handler_op(request, OP_LEASE_END, on_ended);
+    struct store_lease_end *end = store_op_new(OP_LEASE_END, on_ended, waiting_new(request));
     end->lease = lease;
     handler_submit(request, &end->op);
 }
 
 /* ---- POST /v1/leases/{lease}/results ---- */
-
-static void results_free(void *state)
-{
-    outside_results_clear(state);
-    free(state);
-}
 
 static void told_json(struct json_out *out, const struct outside_told *told)
 {
@@ -203,13 +230,8 @@ static void told_json(struct json_out *out, const struct outside_told *told)
     json_out_end(out, '}');
 }
 
-static void on_results(struct outside_results *results)
+static void reply_verdicts(struct request *request, const struct outside_results *results)
 {
-    struct request *request = results->arg;
-    if (results->code < 0) {
-        request_fail(request, &results->error);
-        return;
-    }
     struct json_out out = JSON_OUT(&request->out);
     json_out_begin(&out, '{');
     json_out_name(&out, "items");
@@ -219,6 +241,17 @@ static void on_results(struct outside_results *results)
     json_out_end(&out, ']');
     json_out_end(&out, '}');
     request_reply(request, 200);
+}
+
+static void on_results(struct outside_results *results)
+{
+    struct request *request = waiting_end(results->arg);
+    if (request != NULL && results->code < 0)
+        request_fail(request, &results->error);
+    else if (request != NULL)
+        reply_verdicts(request, results);
+    outside_results_clear(results);
+    free(results);
 }
 
 void handle_lease_results(struct request *request)
@@ -237,12 +270,10 @@ void handle_lease_results(struct request *request)
         return;
     }
     struct outside_results *results = xcalloc(1, sizeof *results);
-    *results = (struct outside_results){.lease = lease, .count = count, .done = on_results, .arg = request};
+    *results = (struct outside_results){.lease = lease, .count = count, .done = on_results, .arg = waiting_new(request)};
     results->items = xcalloc(count, sizeof *results->items);
     for (size_t i = 0; i < count; i++)
         worker_result_read(json_array_at(list, i), &results->items[i].result);
-    request->state = results;
-    request->state_free = results_free;
     outside_results(request->api->config.engine, results);
 }
 

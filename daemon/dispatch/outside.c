@@ -120,6 +120,12 @@ static struct run_entry *choose_run(const struct outside_ask *ask, struct look *
 
 /* ---- answering ---- */
 
+/* A claim on its way. Its ask may be answered before it comes back: then what it has leased is given back. */
+struct outside_claim {
+    struct engine *engine;   /* borrowed */
+    struct outside_ask *ask; /* borrowed; NULL: answered */
+};
+
 static void unlink_ask(struct outside *outside, struct outside_ask *ask)
 {
     struct outside_ask **at = &outside->asks;
@@ -133,6 +139,9 @@ static void unlink_ask(struct outside *outside, struct outside_ask *ask)
 
 static void answer(struct outside_ask *ask)
 {
+    if (ask->claim != NULL)
+        ask->claim->ask = NULL;
+    ask->claim = NULL;
     unlink_ask(&ask->engine->outside, ask);
     ask->done(ask);
 }
@@ -178,33 +187,38 @@ static void answer_empty(struct outside_ask *ask)
 
 /* ---- claims ---- */
 
-/* The ask's lease is durable: its rows go out, unless nobody is there any more to take them. */
+/* The lease is durable: its rows go out, unless nobody is there any more to take them. */
 static void take_lease(struct engine *engine, struct run_entry *run, struct outside_ask *ask, struct store_claim *claim)
 {
-    if (ask->is_cancelled || ask->is_gone(ask)) {
+    if (ask == NULL || ask->is_gone(ask)) {
         outside_give_back(engine, claim->ret_lease);
-        ask->is_cancelled = true;
+        if (ask != NULL)
+            answer(ask);
         return;
     }
     ask->lease = claim->ret_lease;
     ask->leased_run = run;
     int64_t granted = outside_grant(engine, run, ask, claim);
-    if (granted > 0)
-        outside_lease_add(engine, ask, granted);
-    else
-        ask->lease = 0; /* none of the rows could go to anybody: it goes on waiting */
+    if (granted == 0) { /* none of the rows could go to anybody: it goes on waiting */
+        ask->lease = 0;
+        return;
+    }
+    outside_lease_add(engine, ask, granted);
+    answer(ask);
 }
 
 static void on_claimed(struct store_op *op)
 {
     struct store_claim *claim = (struct store_claim *)op;
-    struct outside_ask *ask = op->arg;
-    struct engine *engine = ask->engine;
+    struct outside_claim way = *(struct outside_claim *)op->arg;
+    struct engine *engine = way.engine;
     struct run_entry *run = registry_run_by_id(&engine->registry, claim->run);
     struct run_dispatch *d = run->dispatch;
     int64_t now_us = engine_now().mono_us;
+    free(op->arg);
+    if (way.ask != NULL)
+        way.ask->claim = NULL;
     engine->settles_pending--;
-    ask->has_claim = false;
     d->outside_claims -= claim->max;
     pool_give_places(run->pool, claim->max);
     if (op->code < 0)
@@ -212,21 +226,20 @@ static void on_claimed(struct store_op *op)
     else if (claim->ret_count == 0)
         d->dry_until_us = claim->ret_next_due_ms < 0 ? INT64_MAX : now_us + max_i64(claim->ret_next_due_ms, 1) * 1000;
     else
-        take_lease(engine, run, ask, claim);
-    struct galloc_error error = op->error;
-    int code = op->code;
-    error.code = -code;
+        take_lease(engine, run, way.ask, claim);
+    if (op->code < 0 && way.ask != NULL) {
+        op->error.code = -op->code;
+        answer_failure(way.ask, &op->error);
+    }
     store_op_free(op);
-    if (ask->is_cancelled || ask->lease != 0)
-        answer(ask);
-    else if (code < 0 && engine->health == STORE_WELL)
-        answer_failure(ask, &error); /* the queue is full, for one; else the next turn says why */
     engine_turn(engine);
 }
 
 static void submit_claim(struct engine *engine, struct run_entry *run, struct outside_ask *ask, int64_t count)
 {
-    struct store_claim *claim = store_op_new(OP_CLAIM, on_claimed, ask);
+    struct outside_claim *way = xmalloc(sizeof *way);
+    *way = (struct outside_claim){engine, ask};
+    struct store_claim *claim = store_op_new(OP_CLAIM, on_claimed, way);
     claim->run = run->info.id;
     claim->max = (int32_t)count;
     claim->in_order = run->profile.mode == MODE_SEQUENTIAL;
@@ -235,7 +248,7 @@ static void submit_claim(struct engine *engine, struct run_entry *run, struct ou
     claim->max_bytes = LIMIT_LEASE_BYTES;
     run->pool->in_flight += count; /* spoken for, as those of the built-in worker's claims */
     run->dispatch->outside_claims += count;
-    ask->has_claim = true;
+    ask->claim = way;
     engine->settles_pending++;
     store_submit(engine->store, &claim->op);
 }
@@ -271,7 +284,7 @@ void outside_turn(struct engine *engine)
     }
     for (struct outside_ask *ask = outside->asks, *next; ask != NULL; ask = next) {
         next = ask->next;
-        if (!ask->has_claim)
+        if (ask->claim == NULL || engine->health != STORE_WELL) /* a store that fails may keep a claim for long */
             try_ask(engine, ask, &look);
     }
     if (look.wake_us != INT64_MAX)
@@ -298,9 +311,7 @@ void outside_ask(struct engine *engine, struct outside_ask *ask)
 
 void outside_cancel(struct outside_ask *ask)
 {
-    ask->is_cancelled = true;
-    if (!ask->has_claim)
-        answer(ask);
+    answer(ask);
 }
 
 void outside_ask_clear(struct outside_ask *ask)

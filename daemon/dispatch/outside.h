@@ -31,11 +31,11 @@ struct outside_ask {
     struct outside_ask *next;
     struct engine *engine;
     int64_t until_mono_us;
-    bool has_claim, is_cancelled;
+    struct outside_claim *claim; /* NULL: none is on its way */
 };
-/* Takes the ask over until `done`, which is never called before this returns. */
+/* Takes the ask over until `done`, which is never called before this returns, but by outside_cancel(). */
 void outside_ask(struct engine *engine, struct outside_ask *ask);
-/* Nobody waits for it any more: it ends soon with lease 0; what was already leased for it is given back. */
+/* Nobody waits for it any more: it ends now, with lease 0; what is leased for it is given back. */
 void outside_cancel(struct outside_ask *ask);
 void outside_ask_clear(struct outside_ask *ask);
 

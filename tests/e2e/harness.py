@@ -275,6 +275,17 @@ def faketime(offset):
     return {"LD_PRELOAD": preload, "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
+def fill_disk(folder):
+    """Not a byte more goes onto its file system, until folder/"ballast" is removed."""
+    with open(folder / "ballast", "ab", buffering=0) as ballast:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    ballast.write(b"x" * size)
+            except OSError:
+                pass
+
+
 def write_csv(path, rows):
     """Rows of dicts as a CSV file; returns its path as text."""
     text = io.StringIO()

@@ -1,12 +1,11 @@
 """What tries to lose money, work or secrets: faults that meet each other, clocks that jump, pools that change, clients that go."""
 import os
-import shutil
 import sqlite3
 import subprocess
 import time
 
 import pytest
-from harness import faketime, faketime_library, make_agents, make_loans, program, wait_until
+from harness import faketime, faketime_library, fill_disk, make_agents, make_loans, program, wait_until
 
 
 def rows_of(daemon, query):
@@ -100,29 +99,6 @@ def test_a_run_that_goes_to_another_endpoint_leaves_no_failure_behind(make_sim, 
     assert rows_of(daemon, "SELECT sum(retries_spent) FROM assignment") == [(0,)]
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A small file system of the test's own."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if shutil.which("mount") is None or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True,
-                                                       check=False).returncode != 0:
-        pytest.skip("file systems cannot be mounted here (needs root)")
-    folder.chmod(0o700)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
-def fill(folder):
-    with open(folder / "ballast", "ab", buffering=0) as ballast:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while True:
-                    ballast.write(b"x" * size)
-            except OSError:
-                pass
-
-
 @pytest.mark.parametrize("starts", [1, 2])
 def test_killed_on_a_full_disk_and_started_on_it(make_sim, make_daemon, disk, starts):
     """It starts, says what it lacks, and goes on by itself when there is room: nothing is lost, nothing is bought that was not recorded."""
@@ -133,11 +109,11 @@ def test_killed_on_a_full_disk_and_started_on_it(make_sim, make_daemon, disk, st
     daemon.start()
     run = daemon.create([(loan["lan"], {**loan, "pad": "x" * 500}) for loan in make_loans(400)], make_agents(8, 60))
     wait_until(lambda: daemon.counts(run)["succeeded"] > 100, 20, "some are allocated")
-    fill(disk)
+    fill_disk(disk)
     wait_until(lambda: (found := daemon.run(run))["waiting"] and found["waiting"]["code"] == "disk", 20, "the disk is told")
     for _ in range(starts):
         daemon.kill()
-        fill(disk)
+        fill_disk(disk)
         daemon.start(ready=False)
         wait_until(lambda: daemon.process.poll() is not None or os.path.exists(daemon.socket) and answers(daemon), 20, "an answer")
         assert daemon.process.poll() is None, daemon.log
@@ -162,7 +138,7 @@ def test_a_state_that_a_full_disk_keeps_out_is_stored_when_there_is_room(make_si
     reader = sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute(down).fetchall()  # keeps the log from starting over in the room that it has
-    fill(disk)
+    fill_disk(disk)
     sim.set(wrong_key=0)
     daemon.set_key("AQ.another-key")
     assert daemon.api("POST", "/v1/reload").status == 200

@@ -4,11 +4,12 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import threading
 
 import pytest
 
-from harness import UnixConnection, wait_until
+from harness import UnixConnection, program, wait_until
 from lease_worker import Worker, decide
 
 AGENTS = [{"agent_id": "A0", "capacity": 5000}, {"agent_id": "A1", "capacity": 5000}]
@@ -264,6 +265,42 @@ def test_the_option_names_another_place(make_daemon):
     daemon.arguments += ["--worker-socket", path]
     daemon.start()
     assert Worker(path).ask().status == 204 and f"worker_socket={path}" in daemon.log
+
+
+def test_both_sockets_may_be_handed_over(make_daemon):
+    """As a service manager does it: by name, and each with the rights of its name."""
+    daemon = make_daemon("http://127.0.0.1:9")
+    daemon.socket = str(daemon.folder / "operators")
+    path = str(daemon.folder / "w")
+    with socket.socket(socket.AF_UNIX) as operators, socket.socket(socket.AF_UNIX) as workers:
+        for listening, place in ((operators, daemon.socket), (workers, path)):
+            listening.bind(place)
+            listening.listen(8)
+        daemon.process = subprocess.Popen(
+            ["/bin/bash", "-c", 'export LISTEN_PID=$$; exec "$0" "$@" 3<&%d 4<&%d' % (os.dup2(workers.fileno(), 20), os.dup2(operators.fileno(), 21)), program("gallocd"),
+             "-c", str(daemon.config), "--socket", str(daemon.folder / "elsewhere"), "--state-dir", str(daemon.state_dir)], pass_fds=[20, 21],
+            stderr=open(daemon.log_path, "wb"), env={**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "worker.sock:gallocd.sock"})
+        os.close(20)
+        os.close(21)
+    wait_until(daemon.is_ready, 20, "the operators' socket is served")
+    assert Worker(path).call("GET", "/v1/status").status == 403 and Worker(path).ask().status == 204
+    assert daemon.api("GET", "/v1/status").status == 200
+    assert daemon.stop() == 0 and os.path.exists(path), "it belongs to the manager"
+
+
+def test_a_socket_handed_over_without_a_name_is_the_operators(make_daemon):
+    daemon = make_daemon("http://127.0.0.1:9")
+    daemon.socket = str(daemon.folder / "operators")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(daemon.socket)
+        listening.listen(8)
+        daemon.process = subprocess.Popen(
+            ["/bin/bash", "-c", 'export LISTEN_PID=$$; exec "$0" "$@" 3<&%d' % listening.fileno(), program("gallocd"), "-c", str(daemon.config), "--socket",
+             daemon.socket, "--state-dir", str(daemon.state_dir)], pass_fds=[listening.fileno()], stderr=open(daemon.log_path, "wb"),
+            env={**{name: value for name, value in os.environ.items() if name != "LISTEN_FDNAMES"}, "LISTEN_FDS": "1"})
+    wait_until(daemon.is_ready, 20, "it is served")
+    for _ in range(20):
+        assert daemon.api("GET", "/v1/status").status == 200, "by the operators' door, and by no other"
 
 
 def test_a_client_of_one_socket_does_not_take_the_others_connections(doors):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import check_allocation, wait_until
+from harness import check_allocation, fill_disk, wait_until
 from lease_worker import Worker, decide
 
 AGENTS = [{"agent_id": f"A{n}", "capacity": 500, "attributes": {"region": "north"}} for n in range(2)]
@@ -296,3 +296,24 @@ def test_a_stop_ends_polls_and_loses_nothing(alone):
     alone.start()
     assert [item["verdict"] for item in worker.tell(lease, decide(lease))] == ["succeeded"] * 2
     alone.wait_done(run)
+
+
+def test_a_full_disk_leases_nothing_and_loses_nothing(make_daemon, disk):
+    daemon = make_daemon("http://127.0.0.1:9")
+    daemon.state_dir = disk / "state"
+    daemon.database = daemon.state_dir / "galloc.db"
+    daemon.start()
+    run = daemon.create([(f"K{n:03}", {"pad": "x" * 500}) for n in range(400)], AGENTS, endpoint="workers")
+    worker = Worker(daemon.socket)
+    held = worker.lease(max=50, ttl_ms=3600000)
+    fill_disk(disk)
+    refused = wait_until(lambda: (answer := worker.ask(max=1)).status == 507 and answer, 30, "a lease is refused")
+    assert refused.json["code"] == "disk_full" and refused.headers["Retry-After"]
+    told = worker.call("POST", f"/v1/leases/{held['lease']}/results", {"results": decide(held)})
+    assert told.status in (200, 503, 507), told
+    (disk / "ballast").unlink()
+    wait_until(lambda: worker.ask(max=1, ttl_ms=100).status == 200, 30, "there is room again")
+    assert {item["verdict"] for item in worker.tell(held, decide(held))} <= {"duplicate", "succeeded"}, "whatever became of the first telling"
+    assert daemon.counts(run)["succeeded"] == 50
+    assert daemon.ctl("doctor").returncode == 0
+    daemon.stop()
