@@ -168,7 +168,7 @@ static void on_claim(struct store_op *op)
         note("try settle %lld\n", (long long)assignment);
         store_submit(front.store, &settle->op);
     }
-    if (claim->ret_count == 0 && run->left > 0)
+    if ((op->code < 0 || claim->ret_count == 0) && run->left > 0) /* one that was undone may still show its rows */
         loop_timer_set_ms(&run->timer, RETRY_MS);
     store_op_free(op);
 }
