@@ -43,6 +43,7 @@ void start_harden(void)
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     raise_descriptors();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is a disk that fails, and no reason to die */
     mallopt(M_ARENA_MAX, ARENAS);
     mallopt(M_MMAP_THRESHOLD, OWN_MAPPING_BYTES);
     mallopt(M_TRIM_THRESHOLD, 4 * OWN_MAPPING_BYTES);
