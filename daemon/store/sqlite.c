@@ -356,8 +356,11 @@ static int engine_open(const char *path, struct store_engine **ret_engine, struc
         *ret_engine = engine;
         return 0;
     }
+    bool is_corrupt = store->is_corrupt;
+    store->is_broken = store->is_broken || is_corrupt; /* nothing is written to it on the way out */
     engine_close(engine);
-    return galloc_fail(error, GALLOC_D_STORE_IO, "%s", why.message);
+    return is_corrupt ? galloc_fail(error, GALLOC_D_STORE_REFUSED, "%s. Next: " SQLITE_RESTORE_HINT, why.message)
+                      : galloc_fail(error, GALLOC_D_STORE_IO, "%s", why.message);
 }
 
 const struct store_ops sqlite_ops = {

@@ -27,6 +27,7 @@ struct sqlite_store {
     struct books books;
     int fault;                 /* negative: SQLite failed; nothing more is done in this transaction */
     struct galloc_error fault_error;
+    bool is_corrupt;           /* SQLite met what it cannot make sense of: no medium that failed, and no reason to try again */
     bool is_broken;            /* a commit failed: only reopen() helps */
     bool needs_recovery;       /* the first transaction that commits puts in order what former lives left */
     int64_t recovery_batch;    /* the transaction that did so */

@@ -66,7 +66,8 @@ int sqlite_fault(struct sqlite_store *store, int sqlite_code, const char *doing)
 {
     if (store->fault < 0)
         return store->fault;
-    int os_error = os_error_of(store->db);
+    int os_error = os_error_of(store->db), primary = sqlite_code & 0xff;
+    store->is_corrupt = store->is_corrupt || primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB;
     int code = sqlite_code_of(store->db, store->path, sqlite_code);
     const char *words = store->db == NULL ? sqlite3_errstr(sqlite_code) : sqlite3_errmsg(store->db);
     bool has_cause = is_io(sqlite_code) && os_error != 0;

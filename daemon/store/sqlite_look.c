@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define HEADER_BYTES 100 /* https://www.sqlite.org/fileformat.html, 1.3 */
-#define RESTORE_HINT "keep the file, and put a backup in its place (gallocd --restore FILE)"
 
 struct look {
     const char *path;
@@ -110,7 +109,7 @@ static int look_version(struct look *look, uint32_t application_id, int version)
         return refuse(look, cause, "start that version, or put a backup of the older one in place");
     }
     if (version < 1)
-        return refuse(look, "its schema has no number", RESTORE_HINT);
+        return refuse(look, "its schema has no number", SQLITE_RESTORE_HINT);
     look->version = version;
     return 0;
 }
@@ -128,7 +127,7 @@ static int look_header(struct look *look, int fd)
     bool is_sane = look->page_bytes >= 512 && (look->page_bytes & (look->page_bytes - 1)) == 0 && header[18] <= 2 && header[19] <= 2 &&
                    header[21] == 64 && header[22] == 32 && header[23] == 32;
     if (!is_sane)
-        return refuse(look, "it is corrupt: its header cannot be", RESTORE_HINT);
+        return refuse(look, "it is corrupt: its header cannot be", SQLITE_RESTORE_HINT);
     if (look->has_log) { /* the newest pages are in the log, and that header counts */
         look->version = (int)big_endian(header + 60, 4);
         return 0;
@@ -139,7 +138,7 @@ static int look_header(struct look *look, int fd)
         char cause[160];
         snprintf(cause, sizeof cause, "it is cut off: %lld bytes, and its header tells of %lld", (long long)look->size_bytes,
                  (long long)(pages * (int64_t)look->page_bytes));
-        return refuse(look, cause, RESTORE_HINT);
+        return refuse(look, cause, SQLITE_RESTORE_HINT);
     }
     return look_version(look, big_endian(header + 68, 4), (int)big_endian(header + 60, 4));
 }
@@ -165,7 +164,7 @@ static int corrupt(struct look *look, sqlite3 *db, int rc)
         return galloc_fail(look->error, GALLOC_D_STORE_IO, "%s: it cannot be read: %s", look->path, sqlite3_errmsg(db));
     char cause[300];
     snprintf(cause, sizeof cause, "it is corrupt: %s", sqlite3_errmsg(db));
-    return refuse(look, cause, RESTORE_HINT);
+    return refuse(look, cause, SQLITE_RESTORE_HINT);
 }
 
 static int64_t number_of(sqlite3 *db, const char *sql, int *ret_rc)
@@ -193,7 +192,7 @@ static int look_digest(struct look *look, sqlite3 *db)
     if (rc != SQLITE_ROW && rc != SQLITE_DONE)
         return corrupt(look, db, rc);
     if (strcmp(kept, digest) != 0)
-        return refuse(look, "it is corrupt: its schema is not the one that was written", RESTORE_HINT);
+        return refuse(look, "it is corrupt: its schema is not the one that was written", SQLITE_RESTORE_HINT);
     return 0;
 }
 
@@ -203,9 +202,9 @@ static int look_root(struct look *look, int fd, int64_t root, int64_t pages)
     unsigned char kind = 0;
     off_t at = (root - 1) * (off_t)look->page_bytes + (root == 1 ? HEADER_BYTES : 0);
     if (root < 1 || root > pages || (!look->has_log && pread(fd, &kind, 1, at) != 1))
-        return refuse(look, "it is corrupt: a table begins outside of the file", RESTORE_HINT);
+        return refuse(look, "it is corrupt: a table begins outside of the file", SQLITE_RESTORE_HINT);
     if (!look->has_log && kind != 2 && kind != 5 && kind != 10 && kind != 13)
-        return refuse(look, "it is corrupt: a table's first page is damaged", RESTORE_HINT);
+        return refuse(look, "it is corrupt: a table's first page is damaged", SQLITE_RESTORE_HINT);
     return 0;
 }
 

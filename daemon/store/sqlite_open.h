@@ -10,6 +10,8 @@
 #define SQLITE_APPLICATION_ID 0x67616c63 /* "galc" */
 #define SQLITE_BUSY_MS 2000 /* a foreign process holds a lock: an alarm, not a wait. Our own readers let go in less */
 
+#define SQLITE_RESTORE_HINT "keep the file, and put a backup in its place (gallocd --restore FILE)"
+
 struct sqlite_migration {
     int version; /* user_version after it; rises by one from row to row */
     const char *sql;

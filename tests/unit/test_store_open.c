@@ -187,6 +187,28 @@ static void test_refused_roots_and_schema(void **state)
     bed_end(&bed);
 }
 
+/* What a look at the roots cannot see is met while the store is read: that is no medium that failed either. */
+static void test_refused_corrupt_inside(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct galloc_error error = {0};
+    bed_closed(&bed);
+    sqlite3 *db = NULL;
+    sqlite3_stmt *stmt = NULL;
+    assert_int_equal(sqlite3_open_v2(bed.path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'run'", -1, &stmt, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+    long root = (sqlite3_column_int64(stmt, 0) - 1) * 4096;
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    patch(&bed, root + 8, "\xff\xff", 2); /* where its first cell is said to be */
+    int rc = sqlite_ops.open(bed.path, &bed.engine, &bed.image, &error);
+    assert_int_equal(rc, -GALLOC_D_STORE_REFUSED);
+    assert_non_null(strstr(error.message, "Next: "));
+    bed_end(&bed);
+}
+
 /* A store that was there is never silently a new one. */
 static void test_refused_missing_and_empty(void **state)
 {
@@ -332,6 +354,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_headers),    cmocka_unit_test(test_refused_cut_off),
         cmocka_unit_test(test_refused_text_files), cmocka_unit_test(test_refused_roots_and_schema),
+        cmocka_unit_test(test_refused_corrupt_inside),
         cmocka_unit_test(test_refused_missing_and_empty),
         cmocka_unit_test(test_modes),              cmocka_unit_test(test_log_is_recovered),
         cmocka_unit_test(test_migration),          cmocka_unit_test(test_digest_on_claim),
