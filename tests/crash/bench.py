@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from history import History
 
 SETTINGS = "requests_per_uid = 64\n"
 QUIET_ASAN = "detect_leaks=0:abort_on_error=0:allocator_may_return_null=1"  # the leak checker does not run under a tracer
+
+ALLOWED_EXITS = (0, 65, 74, 75, 78)  # gallocd(8): a stop, the database refused, its input and output failed, held, the configuration not read
 
 
 class Skipped(Exception):
@@ -77,6 +80,13 @@ def is_sanitized(build):
     return b"__asan_init" in (Path(build) / "gallocd").read_bytes()
 
 
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Subject(harness.Daemon):
     """gallocd of any build. `before`: a command in front. A command that stays (strace) makes a group of its own, which ends as one."""
 
@@ -115,16 +125,21 @@ class Subject(harness.Daemon):
 
     def kill(self):
         """kill -9 of it and of what stands before it; all are gone when this returns."""
+        pid = self.pid()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(60)
+        harness.wait_until(lambda: not is_alive(pid), 60, f"process {pid} is gone")
 
     def signal(self, number):
         os.kill(self.pid(), number)
 
     def pid(self):
         """The daemon's own, also where a command stays before it."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        try:
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        except OSError:
+            children = []
         return int(children[0]) if self.before and children else self.process.pid
 
     def end(self):
@@ -145,16 +160,34 @@ class Bench(contextlib.ExitStack):
         self.folder = Path(tempfile.mkdtemp(prefix="galloc-fault-"))
         if not options.keeps:
             self.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self.history = History(self.folder / "history.ndjson")
-        self.callback(self.history.close)
+        self.history, self.ops_before, self.subjects = None, 0, []
+        self.new_history()
+        self.callback(lambda: self.history.close())
         self.sim = harness.Sim("--seed", options.seed % 1000000, "--keys_max", 1000000, *sim)
         self.callback(self.sim.stop)
         self.started_s = time.monotonic()
         self.dice = options.dice(name)
 
+    def new_history(self):
+        if self.history:
+            self.ops_before += len(self.history)
+            self.history.close()
+        self.history = History(self.folder / "history.ndjson")
+
+    def new_store(self, **arguments):
+        """A daemon in an empty folder, a stand-in that counts from 0, an empty history; what was before is removed."""
+        for daemon in self.subjects:
+            daemon.remove()
+        self.subjects.clear()
+        self.new_history()
+        self.ops_before += self.sim.stats()["received"]
+        self.sim.reset()
+        return self.subject(**arguments)
+
     def subject(self, base_url=None, **arguments):
         daemon = Subject(self.options, base_url or self.sim.url, **{"endpoint": "max_in_flight = 32", **arguments})
         self.callback(daemon.end if self.options.keeps else daemon.remove)
+        self.subjects.append(daemon)
         return daemon
 
     def merge(self, verdict):
@@ -163,6 +196,10 @@ class Bench(contextlib.ExitStack):
 
     def violation(self, word, text):
         self.report.verdict.add(word, text)
+
+    def dice_rest(self, most_s):
+        """Anywhere between two things, as a kill comes: the moment is drawn, and nothing is waited for."""
+        threading.Event().wait(self.dice.uniform(0, most_s))
 
     def calls_by_key(self):
         """The stand-in's own count, when nothing is on its way to it."""
@@ -175,6 +212,16 @@ class Bench(contextlib.ExitStack):
         calls = self.calls_by_key() if with_calls else None
         return self.merge(checker.check_store(self.history, daemon.database, calls, at_rest))
 
+    def check_stopped_elsewhere(self, daemon):
+        """check_stopped() on a copy: reading a log needs room."""
+        copy = self.folder / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
+        for name in ("galloc.db", "galloc.db-wal"):
+            if (daemon.state_dir / name).exists():
+                shutil.copy(daemon.state_dir / name, copy / name)
+        return self.merge(checker.check_store(self.history, copy / "galloc.db", self.calls_by_key()))
+
     def come_to_rest(self, daemon, load, seconds=60):
         """Every run that was committed comes to its end (I-15); each whose resume was not answered is resumed first."""
         for run in load.committed():
@@ -183,6 +230,11 @@ class Bench(contextlib.ExitStack):
             load.drain(seconds)
         except AssertionError as error:
             self.violation("broken", f"work waits while a slot is free: {error}")
+
+    def check_exit(self, daemon, where, allowed=ALLOWED_EXITS):
+        """A daemon that ended by itself has ended in a way that the manual tells of."""
+        if not daemon.is_running() and daemon.process.returncode not in allowed:
+            self.violation("broken", f"{where}: ended with {daemon.process.returncode}: {daemon.log[-1500:]}")
 
     def check_end(self, daemon, load=None):
         """The last look: through the API at rest, then SIGTERM, then the files."""
@@ -198,6 +250,6 @@ class Bench(contextlib.ExitStack):
 
     def done(self, **figures):
         self.report.seconds = time.monotonic() - self.started_s
-        self.report.ops = len(self.history) + self.sim.stats()["received"]
+        self.report.ops = self.ops_before + len(self.history) + self.sim.stats()["received"]
         self.report.figures = figures
         return self.report

@@ -9,6 +9,7 @@ check_live() asks a daemon that runs through its API. The invariants' numbers ar
 """
 import collections
 import hashlib
+import json
 import sqlite3
 
 PENDING, LEASED, SUCCEEDED, FAILED, CANCELLED = range(5)
@@ -101,7 +102,7 @@ def sent_parts(history):
 def check_parts(history, store, verdict):
     """I-1, I-2, I-4, I-6: the rows of parts, with their content."""
     digests = {row["assignment"]: bytes(row["sha256"]) for row in store.db.execute("SELECT assignment, sha256 FROM payload")}
-    answered = {(store.run_names.get(row["run"]), row["part"]) for row in store.db.execute("SELECT run, part FROM import_part")}
+    answered = {(store.run_names.get(row["run"]), row["part"]): json.loads(row["answer"]) for row in store.db.execute("SELECT run, part, answer FROM import_part")}
     asked = {}
     for (run, n), ops in sent_parts(history).items():
         rows = {}
@@ -111,6 +112,9 @@ def check_parts(history, store, verdict):
         standing = sum((run, key) in store.keys for key in rows)
         if is_promised and ((run, n) not in answered or standing < len(rows)):
             verdict.add("lost", f"part {n} of {run}: {standing} of {len(rows)} rows")
+        for op in ops:
+            if op.is_ok and answered.get((run, n), op.answer) != op.answer:
+                verdict.add("broken", f"part {n} of {run} was answered {op.answer}, and {answered[run, n]} is kept")
         if not is_promised and standing and in_doubt:
             verdict.recovered.add(f"part {n} of {run}")
         if not is_promised and standing and not in_doubt:
@@ -150,13 +154,14 @@ def check_moves(history, store, verdict):
     for op in history.of("cancel", "retry"):
         for key in op.about["keys"]:
             moves[op.about["run"], key].append(op)
+    ended = {op.about["run"] for op in history.of("cancel_all")}
     for (run, key), ops in moves.items():
         row, last = store.keys.get((run, key)), ops[-1]
         if row is None or not last.is_ok or last.answer["changed"] != len(last.about["keys"]):
             continue
         if last.kind == "cancel" and row["state"] != CANCELLED:
             verdict.add("lost", f"the cancelling of {key} of {run}: it is {STATES[row['state']]}")
-        if last.kind == "retry" and row["state"] == CANCELLED:
+        if last.kind == "retry" and row["state"] == CANCELLED and run not in ended:
             verdict.add("lost", f"the retry of {key} of {run}: it is cancelled")
     for number, run, key, agent, state in list(history.seen):
         row = store.keys.get((run, key))
@@ -167,6 +172,39 @@ def check_moves(history, store, verdict):
         elif state in ("failed", "cancelled") and row["state"] != STATES.index(state):
             if not any(op.kind == "retry" and (op.end_number or number) >= number for op in moves[run, key]):
                 verdict.add("broken", f"{key} of {run} was shown as {state} and is {STATES[row['state']]}, though nobody moved it")
+
+
+def check_leases(history, store, verdict):
+    """I-11: what was handed out is on record under its number, numbers only grow, and a verdict counts under the newest lease of its key alone."""
+    handed = collections.defaultdict(list)  # (run, key): operations that handed it out, in the order of their answers
+    recorded = {(row["assignment"], row["n"]): row["lease"] for row in store.db.execute("SELECT assignment, n, lease FROM attempt")}
+    for op in sorted((op for op in history.of("lease") if op.is_ok and op.answer), key=lambda op: op.end_number):
+        for given in op.answer["assignments"]:
+            row = store.keys.get((op.answer["run"], given["key"]))
+            if row is None or recorded.get((row["id"], given["attempt"])) != int(op.answer["lease"]):
+                verdict.add("lost", f"attempt {given['attempt']} of {given['key']} under lease {op.answer['lease']}")
+            for before in handed[op.answer["run"], given["key"]]:
+                if before.end_number < op.number and int(before.answer["lease"]) >= int(op.answer["lease"]):
+                    verdict.add("broken", f"lease {op.answer['lease']} of {given['key']} came after {before.answer['lease']}")
+            handed[op.answer["run"], given["key"]].append(op)
+    counted = {}
+    for op in (op for op in history.of("results") if op.is_ok):
+        for item in op.answer["items"]:
+            if item["verdict"] == "succeeded":
+                check_success(op, item, store, handed, counted, verdict)
+
+
+def check_success(op, item, store, handed, counted, verdict):
+    run, key, number = op.about["run"], item["key"], int(op.about["lease"])
+    row = store.keys.get((run, key))
+    agent = op.about["agents"].get(key)
+    if row is None or row["state"] != SUCCEEDED or store.agents.get(row["agent"]) != agent:
+        verdict.add("lost", f"the decision of {key} of {run} under lease {number}: told as {agent}'s")
+    if counted.setdefault((run, key), number) != number:
+        verdict.add("duplicated", f"{key} of {run} was decided under the leases {counted[run, key]} and {number}")
+    for other in handed[run, key]:
+        if other.end_number < op.number and int(other.answer["lease"]) > number:
+            verdict.add("broken", f"{key} of {run} was decided under lease {number}, though {other.answer['lease']} had been handed out")
 
 
 # ---- what no history allows ----
@@ -248,7 +286,7 @@ def check_store(history, path, calls_by_key=None, at_rest=False):
         return verdict
     try:
         store = Store(db)
-        for check in (check_creates, check_parts, check_commits, check_moves):
+        for check in (check_creates, check_parts, check_commits, check_moves, check_leases):
             check(history, store, verdict)
         for check in (check_file, check_books, check_decided):
             check(db, verdict)

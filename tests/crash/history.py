@@ -21,11 +21,11 @@ OK, FAIL, UNKNOWN, OPEN = "ok", "fail", "unknown", "open"
 class Op:
     """One client call. `about` is what it asked for, `answer` the JSON it got."""
 
-    __slots__ = ("number", "client", "kind", "about", "outcome", "status", "answer", "invoked_s", "ended_s", "end_number", "lives")
+    __slots__ = ("number", "client", "kind", "about", "outcome", "status", "answer", "invoked_s", "ended_s", "end_number", "lives", "headers")
 
     def __init__(self, number, client, kind, about, lives):
         self.number, self.client, self.kind, self.about, self.lives = number, client, kind, about, lives
-        self.outcome, self.status, self.answer, self.end_number = OPEN, None, None, None
+        self.outcome, self.status, self.answer, self.end_number, self.headers = OPEN, None, None, None, {}
         self.invoked_s, self.ended_s = time.monotonic(), None
 
     @property
@@ -122,7 +122,8 @@ class Client:
             connection.request(method, path, text.encode() if text is not None else None, {**kinds, **(headers or {})})
             answer = connection.getresponse()
             content = answer.read().decode(errors="replace")
-            found = json.loads(content) if content else {}
+            op.headers = dict(answer.getheaders())
+            found = json.loads(content) if content else {}  # 204
             return self.history.end(op, outcome_of(answer.status, found.get("code")), answer.status, found)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return self.history.end(op, UNKNOWN, None, type(error).__name__)

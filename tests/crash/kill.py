@@ -13,7 +13,7 @@ def run(options):
         for _ in range(options.rounds):
             answers = len(bench.history)
             wait_until(lambda: len(bench.history) > answers + 5, 60, lambda: f"clients get answers; the log ends:\n{daemon.log[-3000:]}")
-            load.stopping.wait(bench.dice.uniform(0.01, 0.3))
+            bench.dice_rest(0.3)
             daemon.kill()
             bench.history.life += 1
             bench.report.rounds += 1

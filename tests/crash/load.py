@@ -105,6 +105,45 @@ class Operator(Actor):
                 self.insist("retry", "POST", f"/v1/runs/{run}/retry", {"run": run, "keys": chosen}, {"keys": chosen})
 
 
+class Worker(Actor):
+    """An outside worker: leases, renews or does not, tells, tells twice, gives back, or forgets (I-11, I-12). Its leases are short, so that some run out."""
+
+    TTL_MS = 2000
+
+    def work(self):
+        run, _ = self.load.some_run(self.dice)
+        if run is None:
+            self.rest(0.05)
+            return
+        op = self.client.call("lease", "POST", "/v1/leases", {"run": run}, {"worker": self.name, "run": run, "max": self.dice.randrange(1, 6), "ttl_ms": self.TTL_MS})
+        if not op.is_ok or not op.answer:
+            self.rest(0.05)
+            return
+        number, rows, agents = op.answer["lease"], op.answer["assignments"], op.answer["agents"]
+        self.rest(0.03 * self.dice.random())
+        what = self.dice.randrange(10)
+        if what == 0:
+            return  # forgotten: it runs out
+        if what == 1:
+            self.client.call("release", "DELETE", f"/v1/leases/{number}", {"lease": number})
+            return
+        if what == 2:
+            self.client.call("renew", "POST", f"/v1/leases/{number}/renew", {"lease": number}, {})
+        results = [self.result(row, agents) for row in rows]
+        body, about = {"results": results}, {"lease": number, "run": run, "agents": {row["key"]: row.get("agent_id") for row in results}}
+        told = self.insist("results", "POST", f"/v1/leases/{number}/results", about, body)
+        if what == 3 and told.is_ok:
+            again = self.insist("results", "POST", f"/v1/leases/{number}/results", about, body)
+            for item in again.answer["items"] if again.is_ok else ():
+                if item["verdict"] not in ("duplicate", "stale"):
+                    self.load.history.complain(f"lease {number} told {item['key']} twice, and it counted twice: {item}")
+
+    def result(self, row, agents):
+        if not agents or self.dice.random() < 0.1:
+            return {"key": row["key"], "error": {"code": "busy", "message": "not now", "retry": True}}
+        return {"key": row["key"], "agent_id": self.dice.choice(agents)["agent_id"], "reason": "by hand"}
+
+
 class Reader(Actor):
     """Reads results, and remembers what it was shown as decided."""
 
@@ -159,12 +198,12 @@ class Follower(Actor):
 class Load:
     """Starts all actors, and says what they have under way. `capacity` is that of each of a run's agents."""
 
-    def __init__(self, daemon, history, seed, importers=2, operators=1, readers=1, followers=1, workers=0, rows_most=60, capacity=60,
+    def __init__(self, daemon, history, seed, importers=2, operators=1, readers=1, followers=1, workers=1, rows_most=60, capacity=60,
                  profiles=("adaptive", "adaptive", "aggressive")):
         self.daemon, self.history, self.rows_most, self.capacity, self.profiles = daemon, history, rows_most, capacity, profiles
         self.has_leases = workers > 0
         self.stopping, self._lock, self._runs, self._rows, self._pending = threading.Event(), threading.Lock(), [], {}, (0, 0.0)
-        kinds = ((Importer, importers), (Operator, operators), (Reader, readers), (Follower, followers))
+        kinds = ((Importer, importers), (Operator, operators), (Worker, workers), (Reader, readers), (Follower, followers))
         self.actors = [kind(self, f"{kind.__name__.lower()}{n}", seed) for kind, count in kinds for n in range(count)]
 
     def start(self):

@@ -8,19 +8,33 @@ import importlib
 @dataclasses.dataclass(frozen=True)
 class Row:
     name: str
-    module: str       # in this folder; its run(options) gives a bench.Report, or raises bench.Skipped
+    function: str     # module:name in this folder; gives a bench.Report, or raises bench.Skipped
     short: int        # rounds
-    soak: int
+    soak: int         # 0: as many as there are
     what: str         # what a round is
     controls: tuple   # names of base/negative.h
     is_plain: bool = False  # cannot run with sanitizers: takes the plain build
 
     def run(self, options):
-        return importlib.import_module(self.module).run(options)
+        module, name = self.function.split(":")
+        return getattr(importlib.import_module(module), name)(options)
 
 
 ROWS = (
-    Row("R1", "kill", 12, 1000, "kill -9 at a random moment of a mixed load", ("ack_before_commit", "no_fence", "call_before_attempt", "forget_lost", "capacity")),
+    Row("R1", "kill:run", 12, 1000, "kill -9 at a random moment of a mixed load", ("ack_before_commit", "no_fence", "call_before_attempt", "forget_lost", "capacity")),
+    Row("R2", "syscalls:run_kills", 14, 0, "killed at one system call of one small piece of work", ("ack_before_commit",)),
+    Row("R3", "syscalls:run_faults", 12, 500, "one system call fails, once or from then on", ("ack_before_commit",)),
+    Row("R4", "power:run", 8, 200, "a power cut: the file system loses what was not synced", ("sync_normal",)),
+    Row("R9", "diskfull:run", 3, 10, "a disk that is nearly full, full, and has room again", ("no_reserve",)),
+    Row("R8", "randomfaults:run", 8, 100, "a life in which calls of one group fail at random", ("ack_before_commit",)),
+    Row("R11", "mutate:run", 20, 300, "a database that something has changed", ("no_digest",)),
+    Row("R12", "clockjump:run", 3, 50, "a jump of the wall clock, with leases and retries under way", ("wall_clock_leases",)),
+    Row("R19", "workers:run", 5, 200, "an outside worker that is killed, stopped, late, or wrong", ("no_fence",)),
+    Row("R16", "hostile:run", 1, 8, "a wave of slow and hostile clients of another user", ("no_connection_cap", "no_deadline")),
+    Row("R17", "exhaust:run", 3, 30, "no descriptors, no address space, or no memory", ("dies_of_emfile",)),
+    Row("R20", "signals:run", 4, 200, "SIGTERM, two of them, SIGHUPs, or restarts, one upon the other", ("no_drain",)),
+    Row("R18", "network:run", 8, 80, "a storm of one kind of network faults", ("post_repeats",)),
+    Row("R23", "canary:run", 1, 3, "work, a refused key, a crash; then everything is read", ("key_in_log",)),
 )
 
 
