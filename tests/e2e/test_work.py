@@ -78,12 +78,25 @@ def test_slots_work_side_by_side(bench):
     assert bench.work("--once", "--batch", "2", "--parallel", "4", command=meet).stderr.startswith("4 batches, 8 assignments: 8 allocated")
 
 
-def test_it_waits_for_work_and_ends_with_its_run(bench):
-    run = bench.daemon.create([("K1", {})], AGENTS, endpoint="workers")
-    process = bench.start("--run", "@last", command=bench.command("mark(keys[0]); decide()"))
-    wait_until(lambda: bench.marks() == ["K1"], what="the batch")
+def test_last_is_the_run_that_was_last_at_the_first_batch(bench):
+    run = bench.enqueue(1)
+    process = bench.start("--run", "@last", command=bench.command("mark(keys[0]); wait_for('go'); decide()"))
+    wait_until(bench.marks, what="the batch")
+    other = bench.enqueue(1)
+    bench.touch("go")
     status, _, err = bench.end(process)
     assert status == 0 and f"the run {run} is done" in err, err
+    assert bench.daemon.counts(other)["pending"] == 1
+
+
+def test_it_waits_for_work(bench):
+    process = bench.start("-v", command=bench.command("decide()"))
+    run = bench.enqueue(1)
+    bench.daemon.wait_done(run)
+    later = bench.enqueue(1)
+    bench.daemon.wait_done(later)
+    process.terminate()
+    assert bench.end(process)[1].count("HTTP 204") == 0
 
 
 def test_only_the_named_run(bench):

@@ -138,10 +138,15 @@ def test_what_a_command_leaves_behind_holds_nothing_up(bench):
     os.kill(int(ran.stderr.split(": ")[1].split()[0]), signal.SIGKILL)
 
 
-def test_a_command_has_no_descriptor_of_ours(bench):
+def test_a_command_is_on_its_own(bench):
+    """No descriptor of ours, which would look to the daemon like a client that listens; a process group of its own, which the terminal's Ctrl-C does not reach."""
     bench.enqueue(1)
-    bench.work("--once", command=bench.command("mark(str(sorted(os.listdir('/proc/self/fd'))[:3] + [len(os.listdir('/proc/self/fd'))])); decide()"))
-    assert bench.marks() == ["['0', '1', '2', 4]"]  # the fourth reads the folder
+    bench.work("--once", command=bench.command("""\
+        files = sorted(os.listdir("/proc/self/fd"))
+        mark(f"{files[:3]} {len(files)} {os.getpgid(0) == os.getpid()} {signal.pthread_sigmask(signal.SIG_BLOCK, [])}")
+        decide()
+        """))
+    assert bench.marks() == ["['0', '1', '2'] 4 True set()"]  # the fourth file reads the folder
 
 
 # ---- gallocctl is ended ----
