@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char TOO_DEEP[] = "nested deeper than";
+
 struct scan {
     const char *start, *at, *end;
-    unsigned depth;
+    unsigned depth, depth_max;
     const char *problem;    /* static text; NULL while all is well */
     struct json_span *names; /* a stack of the member names of the open objects */
     size_t names_len, names_cap;
@@ -177,8 +179,8 @@ static bool scan_member_name(struct scan *s)
 
 static bool scan_container(struct scan *s, char close)
 {
-    if (++s->depth > JSON_DEPTH_MAX)
-        return fail(s, "nested deeper than 32 levels");
+    if (++s->depth > s->depth_max)
+        return fail(s, TOO_DEEP);
     size_t first_name = s->names_len;
     s->at = skip_space(s->at + 1, s->end);
     bool is_empty = s->at < s->end && *s->at == close;
@@ -223,16 +225,23 @@ static bool scan_value(struct scan *s)
     return is_well;
 }
 
-int json_check(const char *text, size_t len, struct galloc_error *error)
+int json_check_within(const char *text, size_t len, unsigned depth_max, struct galloc_error *error)
 {
-    struct scan s = {.start = text, .at = text, .end = text + len};
+    struct scan s = {.start = text, .at = text, .end = text + len, .depth_max = depth_max};
     bool is_well = scan_value(&s);
     if (is_well && s.at != s.end)
         is_well = fail(&s, "something follows the value");
     free(s.names);
+    if (s.problem == TOO_DEEP)
+        return galloc_fail(error, GALLOC_NOT_JSON, "not valid JSON at byte %zu: %s %u levels", (size_t)(s.at - s.start), TOO_DEEP, depth_max);
     if (!is_well)
         return galloc_fail(error, GALLOC_NOT_JSON, "not valid JSON at byte %zu: %s", (size_t)(s.at - s.start), s.problem);
     return 0;
+}
+
+int json_check(const char *text, size_t len, struct galloc_error *error)
+{
+    return json_check_within(text, len, JSON_DEPTH_MAX, error);
 }
 
 enum json_kind json_span_kind(struct json_span span)

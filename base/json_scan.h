@@ -7,6 +7,7 @@
 #include "base/code.h"
 
 #define JSON_DEPTH_MAX 32 /* levels of nesting; deeper is refused */
+#define JSON_FIELDS_DEPTH_MAX 24 /* of an assignment's fields: what carries them, a list or a lease, has levels of its own and is read by the rule above */
 
 enum json_kind { JSON_NULL, JSON_BOOL, JSON_INTEGER, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
@@ -20,6 +21,8 @@ struct json_span {
 
 /* Checks that the text is one JSON value, with white space around it. 0, or -GALLOC_NOT_JSON with the byte offset and what is wrong. Any thread. */
 int json_check(const char *text, size_t len, struct galloc_error *error) MUST_CHECK;
+/* The same with another cap on its levels of nesting. */
+int json_check_within(const char *text, size_t len, unsigned depth_max, struct galloc_error *error) MUST_CHECK;
 
 /* What the checked value at `span` is. */
 enum json_kind json_span_kind(struct json_span span);

@@ -222,7 +222,7 @@ static int take_row(void *arg, const char *text, size_t len, int64_t line)
     in->row_number++;
     if (text == NULL)
         return reject(in, line, NULL, "the row is over 256 KiB; not kept here", (struct json_span){"", 0});
-    if (json_check(text, len, &problem) < 0)
+    if (json_check_within(text, len, JSON_FIELDS_DEPTH_MAX, &problem) < 0)
         return reject(in, line, NULL, problem.message, raw);
     if (json_span_kind(raw) != JSON_OBJECT)
         return reject(in, line, NULL, "not a JSON object", raw);

@@ -175,7 +175,7 @@ static bool check_line(struct check *c)
 {
     struct galloc_error error;
     struct json_span values[MEMBER_COUNT] = {{0}};
-    if (json_check(c->text, c->len, &error) < 0)
+    if (json_check_within(c->text, c->len, 1 + JSON_FIELDS_DEPTH_MAX, &error) < 0)
         return reject_line(c, &error);
     if (!find_members(c, values))
         return false;

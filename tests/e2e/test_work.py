@@ -1,5 +1,6 @@
 """gallocctl work: a program of the user's decides batches that are leased for it."""
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -9,6 +10,7 @@ from harness import wait_until
 from work_bench import AGENTS, Bench
 
 EXAMPLES = harness.ROOT / "examples"
+NAMES = ["worker.py", pytest.param("worker.mjs", marks=pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here"))]
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def bench(make_daemon):
 
 # ---- the way through ----
 
-@pytest.mark.parametrize("name", ["worker.py", "worker.mjs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_examples_allocate_the_examples(bench, name):
     daemon = bench.daemon
     daemon.ctl("enqueue", EXAMPLES / "assignments.csv", "--agents", EXAMPLES / "agents.csv", "--endpoint", "workers")
@@ -35,7 +37,7 @@ def test_the_examples_allocate_the_examples(bench, name):
     assert {row["decided_by"] for row in results} == {"worker"}
 
 
-@pytest.mark.parametrize("name", ["worker.py", "worker.mjs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_examples_work_on_the_socket(bench, name):
     daemon = bench.daemon
     run = daemon.ctl("-q", "enqueue", EXAMPLES / "assignments.csv", "--agents", EXAMPLES / "agents.csv", "--endpoint", "workers").stdout.strip()
@@ -52,6 +54,20 @@ def test_what_the_command_reads(bench):
     assert lease["run"] == run and lease["deadline"].endswith("Z") and lease["lease"].isdigit()
     assert lease["assignments"] == [{"key": "K1", "attempt": 1, "fields": {"name": "ü", "n": 12345678901234567890}}]
     assert lease["agents"][0] == {"agent_id": "A0", "attributes": {}, "capacity": 1000, "held": 0, "free": 1000}
+
+
+def test_fields_that_are_nested_deeply(bench):
+    """The deepest that an import takes is read in a lease as well."""
+    deepest = {"a": 1}
+    for _ in range(23):
+        deepest = {"a": deepest}
+    bench.daemon.create([("K1", deepest)], AGENTS, endpoint="workers")
+    bench.work("--once", command=bench.command("mark(json.dumps(lease['assignments'][0]['fields'])); decide()"))
+    assert json.loads(bench.marks()[0]) == deepest
+    part = json.dumps({"key": "K1", "fields": {"a": deepest}, "row": 1}) + "\n"
+    run = bench.daemon.api("POST", "/v1/runs", {"agents": AGENTS, "endpoint": "workers"}).json["id"]
+    put = bench.daemon.api("PUT", f"/v1/runs/{run}/parts/1", part, content_type="application/x-ndjson")
+    assert "deeper than 25 levels" in put.json["rejected"][0]["message"]
 
 
 def test_batches_lines_and_the_summary(bench):
@@ -142,6 +158,9 @@ def test_a_paused_run_is_told_and_waited_for(bench):
     run = bench.enqueue(1, paused=True)
     once = bench.work("--run", run, "--once", command=bench.command("decide()"), check=False)
     assert once.returncode == 9 and "is paused" in once.stderr
+    process = bench.start("--run", run, command=bench.command("decide()"))
+    assert bench.daemon.api("POST", f"/v1/runs/{run}/resume").status == 200
+    assert bench.end(process)[0] == 0 and bench.daemon.counts(run)["succeeded"] == 1
 
 
 def test_time_runs_out(bench):

@@ -71,6 +71,7 @@ static void test_rejected(void **state)
         const char *code, *words;
     } rows[] = {
         {"{\"key\":\"a\",\"fields\":{},\"row\":7", -2, "invalid_row", "line 2: not valid JSON at byte 30"},
+        {"{\"key\":\"a\",\"fields\":{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]},\"row\":7}", -2, "invalid_row", "nested deeper than 25 levels"},
         {"[1]", -2, "invalid_row", "has to be a JSON object"},
         {"7", -2, "invalid_row", "has to be a JSON object"},
         {"{\"key\":\"a\",\"fields\":{\"x\":1,\"\\u0078\":2},\"row\":7}", -2, "repeated_member", "repeated"},
