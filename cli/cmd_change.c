@@ -1,4 +1,4 @@
-/* gallocctl pause, resume, cancel, retry and set: changing a run. */
+/* gallocctl pause, resume, close, cancel, retry and set: changing a run. */
 #include "base/json_out.h"
 #include "cli/command.h"
 #include "cli/out.h"
@@ -77,6 +77,12 @@ int command_pause(struct cli *cli, int count, char **words)
 int command_resume(struct cli *cli, int count, char **words)
 {
     return pause_or_resume(cli, count, words, "resume");
+}
+
+int command_close(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return post_verb(cli, words[0], "close");
 }
 
 static int change(struct cli *cli, const char *run, const char *verb, const char *told)

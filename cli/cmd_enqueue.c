@@ -1,9 +1,11 @@
 /* gallocctl enqueue: reads the input once, makes the run when its columns are known, sends parts while it reads, commits, and tells what
- * was taken and what was not. An import that was interrupted goes on where it was: the same command finds its run by the file's digest. */
+ * was taken and what was not. An import that was interrupted goes on where it was: the same command finds its run by the file's digest.
+ * With --append the run is there already, and so it is with --open from standard input once it is made: what is sent then is appended (feed.h). */
 #include "base/digest.h"
 #include "base/json_out.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/feed.h"
 #include "cli/follow.h"
 #include "cli/import.h"
 #include "cli/intake.h"
@@ -20,6 +22,9 @@ struct enqueue {
     struct import import;
     bool has_run;      /* the run was made or found */
     bool is_continued; /* found */
+    bool is_append;    /* the run is one that runs or ran */
+    bool is_fed;       /* the rows come from standard input as they are made, and go out as they come */
+    const char *key_names[8]; /* of the key's column, where the run has one */
     char *run_id;      /* owned */
     struct progress progress;
 };
@@ -39,6 +44,21 @@ static int fail_known(const struct response *response, struct galloc_error *erro
                          strcmp(state, "done") == 0 || strcmp(state, "cancelled") == 0 ? state : "enqueued", buf_text(&shown));
     buf_clear(&shown);
     return rc;
+}
+
+/* The run is there, and takes rows as they come from now on. */
+static int begin_feed(struct enqueue *enqueue, const struct input_info *info, struct galloc_error *error)
+{
+    int rc = feed_start_run(enqueue->cli, enqueue->run_id, error);
+    if (rc < 0)
+        return rc;
+    feed_begin(&enqueue->import, &enqueue->intake, info);
+    if (enqueue->cli->is_quiet) { /* whoever feeds it needs to know it now */
+        out_line("%s", enqueue->run_id);
+        fflush(stdout);
+    }
+    say(enqueue->cli, "run %s is open and takes each row within a second; it stays open at the end of the input: gallocctl close %s", enqueue->run_id, enqueue->run_id);
+    return 0;
 }
 
 /* The columns are known: make the run, or find the one that is being continued. */
@@ -72,7 +92,9 @@ static int make_run(void *arg, const struct input_info *info, struct galloc_erro
         enqueue->run_id = xstrdup(json_get_str(response.json, "id", ""));
         import_init(&enqueue->import, enqueue->cli, &enqueue->intake.rejects, enqueue->run_id);
     }
-    if (rc == 0 && enqueue->is_continued)
+    if (rc == 0 && enqueue->is_fed)
+        rc = begin_feed(enqueue, info, error);
+    else if (rc == 0 && enqueue->is_continued)
         rc = import_resume(&enqueue->import, error);
     if (rc == 0 && enqueue->is_continued)
         say(enqueue->cli, "going on with the import of run %s: %s parts stand", enqueue->run_id, text_count((int64_t)enqueue->import.standing_count).text);
@@ -81,10 +103,42 @@ static int make_run(void *arg, const struct input_info *info, struct galloc_erro
     return rc;
 }
 
+/* Before anything is read: the run that is added to, and how it calls its keys. */
+static int find_run(struct enqueue *enqueue, struct response *ret_run, struct galloc_error *error)
+{
+    struct intake *intake = &enqueue->intake;
+    int rc = feed_find_run(enqueue->cli, intake, ret_run, error);
+    if (rc < 0)
+        return rc;
+    enqueue->run_id = xstrdup(json_get_str(ret_run->json, "id", ""));
+    const char *key = json_get_str(json_get(ret_run->json, "options"), "key", NULL);
+    size_t count = 0;
+    if (key != NULL)
+        enqueue->key_names[count++] = key;
+    for (size_t i = 0; intake->plan.input.key_names[i] != NULL && count + 1 < ARRAY_COUNT(enqueue->key_names); i++)
+        enqueue->key_names[count++] = intake->plan.input.key_names[i];
+    intake->plan.input.key_names = enqueue->key_names;
+    return 0;
+}
+
+static int begin_append(void *arg, const struct input_info *info, struct galloc_error *error)
+{
+    struct enqueue *enqueue = arg;
+    (void)error;
+    enqueue->has_run = true;
+    import_init(&enqueue->import, enqueue->cli, &enqueue->intake.rejects, enqueue->run_id);
+    feed_begin(&enqueue->import, &enqueue->intake, info);
+    if (enqueue->is_fed)
+        say(enqueue->cli, "each row is added to run %s within a second", enqueue->run_id);
+    return 0;
+}
+
 static int take_row(void *arg, const struct input_row *row, struct galloc_error *error)
 {
     struct enqueue *enqueue = arg;
     int rc = import_add(&enqueue->import, row, error);
+    if (enqueue->is_fed)
+        return rc < 0 ? rc : feed_row(&enqueue->import, error);
     if (enqueue->import.sent_rows % 512 == 0) {
         if (interrupt_pending())
             return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
@@ -112,6 +166,11 @@ static void give_up(struct enqueue *enqueue, int code)
 {
     if (!enqueue->has_run)
         return;
+    if (enqueue->import.append_key != NULL) {
+        if (code != GALLOC_ALREADY_ENQUEUED && code != GALLOC_INVALID_INPUT)
+            feed_tell_rest(&enqueue->import, &enqueue->intake);
+        return;
+    }
     bool is_input = code == GALLOC_INVALID_INPUT || code == GALLOC_EMPTY_RUN || code == GALLOC_TOO_LARGE || code == GALLOC_CONFLICT;
     if (is_input || !source_can_rewind(enqueue->intake.source)) {
         cancel_run(enqueue);
@@ -123,11 +182,22 @@ static void give_up(struct enqueue *enqueue, int code)
         say_always(enqueue->cli, "run %s is still importing: the same command goes on where it stopped", enqueue->run_id);
 }
 
+/* What was appended stands already: the run is shown as it is now. */
+static int conclude_append(struct enqueue *enqueue, struct response *ret, struct galloc_error *error)
+{
+    int rc = feed_conclude(&enqueue->import, &enqueue->intake, error);
+    response_clear(ret);
+    return rc < 0 ? rc : client_get(enqueue->cli->client, ret, error, "/v1/runs/%s", enqueue->run_id);
+}
+
 static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_error *error)
 {
+    if (enqueue->import.append_key != NULL)
+        return conclude_append(enqueue, ret, error);
     if (args_has(&enqueue->cli->args, "strict") && enqueue->intake.rejects.count > 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "%s rows were rejected; under --strict nothing is enqueued", text_count(enqueue->intake.rejects.count).text);
-    if (enqueue->import.accepted == 0 && enqueue->import.replaced == 0)
+    bool may_be_empty = args_has(&enqueue->cli->args, "open") && enqueue->intake.rejects.count == 0;
+    if (enqueue->import.accepted == 0 && enqueue->import.replaced == 0 && !may_be_empty)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "nothing was enqueued: %s",
                            enqueue->intake.rejects.count > 0 ? "every row was rejected" : "the input has no row after its header");
     struct buf body = BUF_EMPTY;
@@ -163,7 +233,8 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
     const struct cli *cli = enqueue->cli;
     const char *id = enqueue->run_id, *name = json_get_str(response->json, "name", NULL);
     if (cli->is_quiet) {
-        out_line("%s", id);
+        if (!enqueue->is_fed || enqueue->is_append)
+            out_line("%s", id);
         return;
     }
     if (cli->format != FORMAT_TABLE) {
@@ -182,7 +253,10 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
     out_line("  repeated  %s keys%s", buf_text(&counts[2]), enqueue->import.repeated == 0  ? ""
                                                             : enqueue->import.replaced > 0 ? ", the later row stands"
                                                                                            : ", the first row stands");
-    print_places(enqueue);
+    if (!enqueue->is_append)
+        print_places(enqueue);
+    if (json_get_bool(response->json, "open", false))
+        out_line("  open      more may come: gallocctl enqueue FILE --append %s; when nothing does: gallocctl close %s", id, id);
     bool stays = args_has(&cli->args, "wait") || args_has(&cli->args, "follow");
     if (!stays)
         out_line("  next      gallocctl %s %s", args_has(&cli->args, "paused") ? "resume" : "watch", id);
@@ -201,20 +275,28 @@ static int stay(struct cli *cli, char *run_id)
 
 int command_enqueue(struct cli *cli, int count, char **words)
 {
-    if (args_has(&cli->args, "dry-run"))
+    bool is_append = args_has(&cli->args, "append");
+    if (args_has(&cli->args, "dry-run") && !is_append)
         return command_check(cli, count, words);
-    struct enqueue enqueue = {.cli = cli};
-    struct input_sink rows = {.begin = make_run, .row = take_row, .arg = &enqueue};
+    struct enqueue enqueue = {.cli = cli, .is_append = is_append, .is_fed = strcmp(words[0], "-") == 0 && (is_append || args_has(&cli->args, "open"))};
+    struct input_sink rows = {.begin = is_append ? begin_append : make_run, .row = take_row, .arg = &enqueue};
     struct galloc_error error = {0}, closing;
     struct response response = RESPONSE_EMPTY;
     char *rejects_path = NULL;
     interrupt_catch();
     progress_init(cli, &enqueue.progress);
-    int rc = intake_open(&enqueue.intake, cli, words[0], &rows, &error);
+    int rc = feed_check_options(&cli->args, enqueue.is_fed, &error);
+    if (rc < 0)
+        return say_error(cli, &error);
+    rc = intake_open(&enqueue.intake, cli, words[0], &rows, &error);
+    if (rc == 0 && enqueue.is_fed)
+        feed_source(enqueue.intake.source, &enqueue.import);
+    if (rc == 0 && is_append)
+        rc = find_run(&enqueue, &response, &error);
     if (rc == 0)
         rc = intake_run(&enqueue.intake, &error);
     if (rc == 0)
-        rc = import_finish(&enqueue.import, &error);
+        rc = enqueue.is_fed ? import_feed(&enqueue.import, &error) : import_finish(&enqueue.import, &error);
     progress_clear(cli, &enqueue.progress);
     if (rc == 0)
         rc = commit(&enqueue, &response, &error);

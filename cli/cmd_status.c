@@ -106,8 +106,8 @@ static void print_run(const struct cli *cli, struct json_object *run)
     struct buf text = BUF_EMPTY;
     const char *name = json_get_str(run, "name", NULL), *pool = json_get_str(run, "pool", NULL);
     show_percent(&text, json_get_double(run, "progress", 0));
-    out_title(cli, "run %s%s%s%s: %s, %s", json_get_str(run, "id", "?"), name ? " (" : "", name ? name : "", name ? ")" : "",
-              json_get_str(run, "state", "?"), buf_text(&text));
+    out_title(cli, "run %s%s%s%s: %s%s, %s", json_get_str(run, "id", "?"), name ? " (" : "", name ? name : "", name ? ")" : "",
+              json_get_str(run, "state", "?"), json_get_bool(run, "open", false) ? ", open" : "", buf_text(&text));
     buf_reset(&text);
     print_end_and_cost(run, &text);
     print_hindrances(run, &text);
@@ -146,6 +146,7 @@ static const struct column run_columns[] = {
     {"RUN", "id", CELL_TEXT, false},
     {"NAME", "name", CELL_TEXT, true},
     {"STATE", "state", CELL_TEXT, false},
+    {"OPEN", "open", CELL_YES, false},
     {"DONE", "progress", CELL_PERCENT, false},
     {"TOTAL", "counts.total", CELL_COUNT, false},
     {"ALLOCATED", "counts.succeeded", CELL_COUNT, false},

@@ -51,6 +51,8 @@ static const struct option_row plan_options[] = {
     {0},
 };
 static const struct option_row enqueue_options[] = {
+    {"open", 0, OPTION_FLAG, NULL, "the run stays open: more may come until 'gallocctl close'; from standard input rows are taken as they come", NULL, 0, 0},
+    {"append", 0, OPTION_TEXT, "RUN", "add to this run, which runs or is done, instead of making one", NULL, 0, 0},
     {"follow", 'f', OPTION_FLAG, NULL, "then follow it as a log", NULL, 0, 0},
     {"wait", 'w', OPTION_FLAG, NULL, "then wait for its end and give its outcome as exit status", NULL, 0, 0},
     {"dry-run", 'n', OPTION_FLAG, NULL, "the same as check: send nothing", NULL, 0, 0},
@@ -186,6 +188,8 @@ const struct command commands[] = {
      "gallocctl pause --all", NULL},
     {"resume", "Change", "RUN|--all", "go on after a pause", {all_options}, NULL, 0, 1, command_resume, "run",
      "gallocctl resume @last", NULL},
+    {"close", "Change", "RUN", "no more comes: an open run ends when all is decided", {0}, NULL, 1, 1, command_close, "run",
+     "gallocctl close @last", NULL},
     {"cancel", "Change", "RUN SELECTOR|--all", "cancel assignments, or the whole run", {selector_options, all_options}, NULL, 1, 1, command_cancel, "run",
      "gallocctl cancel @last --where region=north", NULL},
     {"retry", "Change", "RUN SELECTOR|--all", "try failed and cancelled assignments again", {selector_options, all_options}, NULL, 1, 1, command_retry, "run",

@@ -55,6 +55,7 @@ int command_results(struct cli *cli, int count, char **words);
 int command_loads(struct cli *cli, int count, char **words);
 int command_pause(struct cli *cli, int count, char **words);
 int command_resume(struct cli *cli, int count, char **words);
+int command_close(struct cli *cli, int count, char **words);
 int command_cancel(struct cli *cli, int count, char **words);
 int command_retry(struct cli *cli, int count, char **words);
 int command_set(struct cli *cli, int count, char **words);

@@ -350,6 +350,15 @@ static int conclude(struct follower *follower, int rc, const struct galloc_error
     return status;
 }
 
+/* A run that is open has no end of its own. */
+static void tell_open(const struct follower *follower)
+{
+    for (size_t i = 0; i < follower->count; i++)
+        if (!follower->runs[i].is_over && json_get_bool(follower->runs[i].run, "open", false))
+            say(follower->cli, "run %s is open: it ends when somebody closes it (gallocctl close %s)", follower->runs[i].id,
+                follower->runs[i].id);
+}
+
 /* A log of a run that stands still would say nothing: why it does is said first. */
 static void tell_standstill(const struct follower *follower)
 {
@@ -371,6 +380,7 @@ int follow_runs(struct cli *cli, char **runs, size_t count, enum follow_mode mod
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = ask_for(&follower, &follower.runs[i], runs[i], &error);
     if (rc == 0) {
+        tell_open(&follower);
         tell_standstill(&follower);
         rc = stay(&follower, &error);
     }

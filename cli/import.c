@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/json_out.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,12 +25,19 @@ void import_clear(struct import *import)
     for (size_t i = 0; i < ARRAY_COUNT(import->parts); i++) {
         transfer_drop(import->parts[i].transfer);
         free(import->parts[i].path);
+        free(import->parts[i].key);
         buf_clear(&import->parts[i].body);
         buf_clear(&import->parts[i].raw);
         free(import->parts[i].lines);
     }
     free(import->run_id);
+    free(import->append_key);
     *import = (struct import){.cli = NULL};
+}
+
+void import_be_append(struct import *import, const char *key)
+{
+    import->append_key = xstrdup(key);
 }
 
 int import_resume(struct import *import, struct galloc_error *error)
@@ -80,6 +88,8 @@ static int take_answer(struct import *import, struct import_part *part, struct j
     import->accepted += json_get_i64(answer, "accepted", 0);
     import->repeated += json_get_i64(answer, "duplicates", 0);
     import->replaced += json_get_i64(answer, "replaced", 0);
+    import->replayed_count += json_get_bool(answer, "replayed", false);
+    import->answered_rows += (int64_t)part->line_count;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct json_object *item = json_array_at(rejected, i);
         int64_t number = json_get_i64(item, "row", 0);
@@ -104,8 +114,9 @@ static void reset_part(struct import_part *part)
 
 static struct request part_request(const struct import_part *part)
 {
-    return (struct request){.method = "PUT",
+    return (struct request){.method = part->key ? "POST" : "PUT",
                             .path = part->path,
+                            .idempotency_key = part->key,
                             .body = part->body.data,
                             .body_len = part->body.len,
                             .content_type = "application/x-ndjson",
@@ -173,6 +184,15 @@ static int take_standing(struct import *import, struct import_part *part, struct
     return rc;
 }
 
+static void address(const struct import *import, struct import_part *part)
+{
+    free(part->path);
+    free(part->key);
+    bool is_append = import->append_key != NULL;
+    part->path = is_append ? xasprintf("/v1/runs/%s/assignments", import->run_id) : xasprintf("/v1/runs/%s/parts/%" PRId64, import->run_id, part->n);
+    part->key = is_append ? xasprintf("%s-%" PRId64, import->append_key, part->n) : NULL;
+}
+
 /* Sends the part that is full, and makes room for the next: the daemon has the bodies of those before it, and all but one answered. */
 static int give_out(struct import *import, struct galloc_error *error)
 {
@@ -184,8 +204,7 @@ static int give_out(struct import *import, struct galloc_error *error)
     int rc = before->transfer != NULL ? transfer_wait_sent(before->transfer, error) : 0;
     if (rc < 0)
         return rc;
-    free(part->path);
-    part->path = xasprintf("/v1/runs/%s/parts/%" PRId64, import->run_id, part->n);
+    address(import, part);
     struct request request = part_request(part);
     part->transfer = transfer_start(import->cli->client, &request);
     transfer_pump(part->transfer);
@@ -218,9 +237,22 @@ int import_add(struct import *import, const struct input_row *row, struct galloc
     struct transfer *transfer = import->parts[(import->filling + IMPORT_PARTS - 1) % IMPORT_PARTS].transfer;
     if (transfer != NULL && import->sent_rows % PUMP_EVERY_ROWS == 0)
         transfer_pump(transfer); /* moves all that are under way */
-    if (part->body.len >= PART_BYTES || part->line_count >= PART_ROWS_MAX)
-        return give_out(import, error);
-    return 0;
+    if (part->body.len < PART_BYTES && part->line_count < PART_ROWS_MAX)
+        return 0;
+    return import->due_mono_ms != 0 ? import_feed(import, error) : give_out(import, error);
+}
+
+int import_feed(struct import *import, struct galloc_error *error)
+{
+    int64_t accepted = import->accepted, rows = import->answered_rows;
+    import->due_mono_ms = 0;
+    int rc = import_finish(import, error);
+    if (import->rejects->file != NULL)
+        fflush(import->rejects->file);
+    if (rc == 0 && import->answered_rows > rows)
+        say(import->cli, "run %s: %s of %s rows accepted, %s in all", import->run_id, text_count(import->accepted - accepted).text,
+            text_count(import->answered_rows - rows).text, text_count(import->accepted).text);
+    return rc;
 }
 
 int import_finish(struct import *import, struct galloc_error *error)

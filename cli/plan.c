@@ -50,7 +50,7 @@ static int check_combinations(const struct args *args, struct galloc_error *erro
 {
     const char *profile = args_text(args, "profile");
     bool is_batch = profile != NULL && strcmp(profile, "adaptive") != 0 && strcmp(profile, "sequential") != 0;
-    if (args_has(args, "agents") == args_has(args, "pool"))
+    if (!args_has(args, "append") && args_has(args, "agents") == args_has(args, "pool"))
         return galloc_fail(error, GALLOC_USAGE, args_has(args, "pool") ? "--agents and --pool exclude each other"
                                                                        : "whom to allocate to? Give --agents FILE or --pool POOL");
     if (args_has(args, "send") && args_has(args, "keep-back"))
@@ -225,6 +225,8 @@ static void write_options(struct json_out *out, const struct plan *plan, const s
         json_out_member_bool(out, "again", true);
     if (args_has(args, "workers-too"))
         json_out_member_bool(out, "workers_too", true);
+    if (args_has(args, "open"))
+        json_out_member_bool(out, "open", true);
     json_out_end(out, '}');
 }
 

@@ -10,6 +10,10 @@
 void show_eta(struct buf *out, struct json_object *run)
 {
     struct json_object *eta = json_get(run, "eta");
+    if (json_get_bool(run, "open", false)) {
+        buf_add_fmt(out, "open, more may come (to end it: gallocctl close %s)", json_get_str(run, "id", "RUN"));
+        return;
+    }
     if (!json_is_object(eta)) {
         buf_add_str(out, "not known yet");
         return;

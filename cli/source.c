@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +24,7 @@ struct source {
     struct buf raw;    /* read, not yet converted */
     struct buf text;   /* converted; what the last read or peek gave */
     bool is_peeked;    /* the text is still to be read */
+    struct source_feed feed; /* idle NULL: it is not fed */
 };
 
 static int fail_io(const struct source *source, const char *what, struct galloc_error *error)
@@ -87,10 +89,31 @@ bool source_can_rewind(const struct source *source)
     return source->can_rewind;
 }
 
+void source_be_fed(struct source *source, const struct source_feed *feed)
+{
+    source->feed = *feed;
+}
+
+/* Until there is something to read, which the end is too. */
+static int wait_for_bytes(struct source *source, struct galloc_error *error)
+{
+    const struct source_feed *feed = &source->feed;
+    struct pollfd pollfd = {.fd = source->fd, .events = POLLIN};
+    while (poll(&pollfd, 1, (int)feed->wait_ms(feed->arg)) <= 0) {
+        int rc = feed->idle(feed->arg, error);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
 /* One read into `raw`. */
 static int fill_raw(struct source *source, struct galloc_error *error)
 {
     char *to = buf_reserve(&source->raw, READ_BYTES);
+    int rc = source->feed.idle ? wait_for_bytes(source, error) : 0;
+    if (rc < 0)
+        return rc;
     ssize_t got;
     do
         got = read(source->fd, to, READ_BYTES);
@@ -134,11 +157,21 @@ static bool is_utf8_name(const char *name)
     return strcasecmp(name, "utf-8") == 0 || strcasecmp(name, "utf8") == 0;
 }
 
+/* A line of a source that is fed tells what it is; an array is told by its elements. */
+static bool has_line(const struct source *source)
+{
+    const char *data = buf_text(&source->raw);
+    size_t at = 0;
+    while (at < source->raw.len && memchr(" \t\r\n", data[at], 4) != NULL)
+        at++;
+    return source->feed.idle != NULL && at < source->raw.len && data[at] != '[' && memchr(data + at, '\n', source->raw.len - at) != NULL;
+}
+
 /* Looks at the first bytes: refuses strangers, takes the mark off, sets the converter. */
 static int start(struct source *source, struct galloc_error *error)
 {
     int rc = 0;
-    while (rc == 0 && !source->is_at_end && source->raw.len < PEEK_BYTES)
+    while (rc == 0 && !source->is_at_end && source->raw.len < PEEK_BYTES && !has_line(source))
         rc = fill_raw(source, error);
     if (rc < 0)
         return rc;

@@ -20,6 +20,15 @@ int source_read(struct source *source, const char **ret_data, size_t *ret_len, s
 /* The first bytes without taking them (64 KiB, or all where there are fewer). Borrowed until the next source_read(). */
 int source_peek(struct source *source, const char **ret_data, size_t *ret_len, struct galloc_error *error) MUST_CHECK;
 
+/* From now on the source is fed: nobody waits for 64 KiB where a line is there (of a JSON array all the same), and while it gives nothing, idle() is called at
+ * the latest every wait_ms(), which is asked anew each time. What idle() returns ends the reading when it is negative. */
+struct source_feed {
+    int64_t (*wait_ms)(void *arg);
+    int (*idle)(void *arg, struct galloc_error *error);
+    void *arg;
+};
+void source_be_fed(struct source *source, const struct source_feed *feed);
+
 const char *source_name(const struct source *source);      /* as given */
 const char *source_base_name(const struct source *source); /* without its folder; "stdin" for standard input */
 bool source_can_rewind(const struct source *source);

@@ -254,16 +254,10 @@ static int check_head(struct request *request, int *ret_allowed, struct galloc_e
         return galloc_fail(error, GALLOC_TOO_LARGE, "the body has %lld bytes; the most is %d", (long long)request->head.body_bytes, LIMIT_BODY_BYTES);
     if (route->body == BODY_NONE && request->head.body_bytes > 0)
         return galloc_fail(error, GALLOC_BAD_REQUEST, "%s %s takes no body", request->head.method_name, route->pattern);
-    if ((route->body == BODY_JSON || route->body == BODY_NDJSON) && !request->head.has_length)
+    if ((route->body == BODY_JSON || route->body == BODY_NDJSON || route->body == BODY_ROWS) && !request->head.has_length)
         return galloc_fail(error, GALLOC_LENGTH_REQUIRED, "%s %s needs a body with its Content-Length", request->head.method_name, route->pattern);
-    if (route->body != BODY_NONE && request->head.body_bytes > 0) {
-        const char *wanted = route->body == BODY_NDJSON ? "application/x-ndjson" : "application/json";
-        const char *type = http_header(&request->head, "content-type");
-        size_t len = type ? strcspn(type, "; \t") : 0;
-        if (len != strlen(wanted) || strncasecmp(type, wanted, len) != 0)
-            return galloc_fail(error, GALLOC_UNSUPPORTED_MEDIA, "the body's Content-Type has to be %s", wanted);
-    }
-    return check_count(request, error);
+    rc = request->head.body_bytes > 0 ? route_check_type(route, &request->head, error) : 0;
+    return rc < 0 ? rc : check_count(request, error);
 }
 
 /* A whole head: makes the request, or refuses it. */

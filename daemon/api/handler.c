@@ -1,6 +1,7 @@
 /* See handler.h: small things that several handlers need. */
 #include "api/handler.h"
 
+#include "base/text.h"
 #include "ingest/ingest.h"
 
 #include <inttypes.h>
@@ -41,6 +42,17 @@ void handler_audit(struct request *request, const char *verb, const char *target
     audit->target = xstrdup(target);
     audit->detail = xstrdup(detail ? detail : "{}");
     handler_submit(request, &audit->op);
+}
+
+#define IDEMPOTENCY_KEY_BYTES 128
+
+int handler_idempotency_key(const struct request *request, char **ret_key, struct galloc_error *error)
+{
+    const char *key = http_header(&request->head, "idempotency-key");
+    if (key != NULL && (key[0] == '\0' || strlen(key) > IDEMPOTENCY_KEY_BYTES || !text_is_utf8(key, strlen(key))))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "the header Idempotency-Key has to have 1 to %d bytes of UTF-8", IDEMPOTENCY_KEY_BYTES);
+    *ret_key = xstrdup(key);
+    return 0;
 }
 
 /* ---- runs ---- */

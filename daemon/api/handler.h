@@ -14,6 +14,9 @@ void handler_submit(struct request *request, struct store_op *op);
 /* Writes an audit row for what left no operation of its own; nobody waits for it. `detail` is JSON (NULL: {}). */
 void handler_audit(struct request *request, const char *verb, const char *target, const char *detail);
 
+/* The header Idempotency-Key. *ret_key is owned by the caller; NULL: none was sent. -INVALID_VALUE: not 1 to 128 bytes of UTF-8. */
+int handler_idempotency_key(const struct request *request, char **ret_key, struct galloc_error *error) MUST_CHECK;
+
 /* ---- runs ---- */
 /* Calls `then` with the run that `reference` tells (NULL: params[0] of the path), at once or after a look into the store; or fails the request. The run is
  * borrowed until `then` returns: what comes later finds it by its id. Streams that wait for it may find their client gone. */

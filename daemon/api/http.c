@@ -212,6 +212,13 @@ const char *http_header(const struct http_head *head, const char *name)
     return NULL;
 }
 
+bool http_is_type(const struct http_head *head, const char *type)
+{
+    const char *value = http_header(head, "content-type");
+    size_t len = value ? strcspn(value, "; \t") : 0;
+    return len == strlen(type) && strncasecmp(value, type, len) == 0;
+}
+
 /* ---- the query ---- */
 
 /* The next NAME=VALUE from *at, which moves on; false at the end. */

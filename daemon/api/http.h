@@ -54,6 +54,11 @@ void http_head_clear(struct http_head *head);
 /* A header's value by its name in lower case, or NULL. */
 const char *http_header(const struct http_head *head, const char *name);
 
+/* Is this its Content-Type, whatever parameters follow? */
+#define HTTP_TYPE_JSON "application/json"
+#define HTTP_TYPE_NDJSON "application/x-ndjson"
+bool http_is_type(const struct http_head *head, const char *type);
+
 /* A parameter of the query, decoded. Owned by the caller; NULL: not there. The `index`th of that name, from 0. -INVALID_VALUE on a broken escape. */
 int http_query(const struct http_head *head, const char *name, size_t index, char **ret_value, struct galloc_error *error) MUST_CHECK;
 

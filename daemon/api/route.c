@@ -76,9 +76,11 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/runs/{run}/commit", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_commit, FIELDS(commit_fields), .summary = "ends the import, starts the run"},
     {HTTP_POST, "/v1/runs/{run}/pause", ROLE_OPERATOR, .handle = handle_run_pause, .summary = "the operator's pause"},
     {HTTP_POST, "/v1/runs/{run}/resume", ROLE_OPERATOR, .handle = handle_run_resume, .summary = "ends the operator's and the run's own pause"},
+    {HTTP_POST, "/v1/runs/{run}/close", ROLE_OPERATOR, .handle = handle_run_close, .summary = "no more is to come"},
     {HTTP_POST, "/v1/runs/{run}/cancel", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_cancel, FIELDS(selector_fields), .summary = "cancels assignments, or the run"},
     {HTTP_POST, "/v1/runs/{run}/retry", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_retry, FIELDS(selector_fields), .summary = "makes failed and cancelled ones pending"},
     {HTTP_GET, "/v1/runs/{run}/assignments", LOOK, .handle = handle_assignment_list, .query = query_assignments, .summary = "assignments in order"},
+    {HTTP_POST, "/v1/runs/{run}/assignments", ROLE_OPERATOR, BODY_ROWS, .handle = handle_append, .summary = "adds assignments to a run that runs, or ran"},
     {HTTP_GET, "/v1/runs/{run}/assignments/{key}", LOOK, .handle = handle_assignment_show, .query = query_assignment, .summary = "one assignment"},
     {HTTP_GET, "/v1/runs/{run}/assignments/{key}/attempts", LOOK, .handle = handle_attempt_list, .query = query_attempts, .summary = "every try"},
     {HTTP_GET, "/v1/runs/{run}/failures", LOOK, .handle = handle_failures, .summary = "failed assignments by cause"},
@@ -125,6 +127,15 @@ const char *http_method_name(enum http_method method)
     case HTTP_OTHER: break;
     }
     return "OTHER";
+}
+
+int route_check_type(const struct route *route, const struct http_head *head, struct galloc_error *error)
+{
+    bool takes_lines = route->body == BODY_NDJSON || route->body == BODY_ROWS, takes_json = route->body != BODY_NDJSON && route->body != BODY_NONE;
+    if ((takes_lines && http_is_type(head, HTTP_TYPE_NDJSON)) || (takes_json && http_is_type(head, HTTP_TYPE_JSON)))
+        return 0;
+    return galloc_fail(error, GALLOC_UNSUPPORTED_MEDIA, "the body's Content-Type has to be %s%s%s", takes_json ? HTTP_TYPE_JSON : "",
+                       takes_json && takes_lines ? " or " : "", takes_lines ? HTTP_TYPE_NDJSON : "");
 }
 
 /* Cuts the path (which begins with '/') into decoded segments, in place. The count, or -BAD_REQUEST. */

@@ -8,7 +8,8 @@ enum route_body {
     BODY_NONE,
     BODY_JSON,          /* has to be there */
     BODY_JSON_OR_NONE,
-    BODY_NDJSON         /* has to be there; the handler reads request->body */
+    BODY_NDJSON,        /* has to be there; the handler reads request->body */
+    BODY_ROWS           /* JSON or NDJSON; likewise */
 };
 
 struct route {
@@ -30,6 +31,9 @@ const struct route *route_table(size_t *ret_count);
  * (*ret_allowed: bits), -NOT_PERMITTED, -BAD_REQUEST. */
 int route_find(struct request *request, int *ret_allowed, struct galloc_error *error) MUST_CHECK;
 const char *http_method_name(enum http_method method);
+
+/* Is the Content-Type of a body one that the route takes? 0 or -UNSUPPORTED_MEDIA. */
+int route_check_type(const struct route *route, const struct http_head *head, struct galloc_error *error) MUST_CHECK;
 
 /* ---- the handlers, a file a family ---- */
 void handle_status(struct request *request);
@@ -55,10 +59,12 @@ void handle_run_set(struct request *request);
 void handle_run_commit(struct request *request);
 void handle_run_pause(struct request *request);
 void handle_run_resume(struct request *request);
+void handle_run_close(struct request *request);
 void handle_run_cancel(struct request *request);
 void handle_run_retry(struct request *request);
 void handle_part_list(struct request *request);
 void handle_part_put(struct request *request);
+void handle_append(struct request *request);
 
 void handle_assignment_list(struct request *request);
 void handle_assignment_show(struct request *request);

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define IDEMPOTENCY_KEY_BYTES 128
-
 static const char *nearest_endpoint(struct registry *registry, const char *name)
 {
     const char *names[64] = {PLAN_WORKERS};
@@ -100,16 +98,13 @@ static char *plan_digest(const char *plan, struct json_object *body)
 
 static int take_idempotency_key(struct request *request, struct store_run_create *create, struct galloc_error *error)
 {
-    const char *key = http_header(&request->head, "idempotency-key");
-    if (key == NULL)
-        return 0;
-    if (key[0] == '\0' || strlen(key) > IDEMPOTENCY_KEY_BYTES || !text_is_utf8(key, strlen(key)))
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "the header Idempotency-Key has to have 1 to %d bytes of UTF-8", IDEMPOTENCY_KEY_BYTES);
+    int rc = handler_idempotency_key(request, &create->idempotency_key, error);
+    if (rc < 0 || create->idempotency_key == NULL)
+        return rc;
     unsigned char digest[DIGEST_BYTES];
     char hex[DIGEST_HEX];
     digest_of(request->body.data, request->body.len, digest);
     digest_hex(digest, hex);
-    create->idempotency_key = xstrdup(key);
     create->request_sha256 = xstrdup(hex);
     return 0;
 }
@@ -124,6 +119,7 @@ static void submit(struct request *request, struct store_run_create *create, con
     create->run.profile = xstrdup(plan->profile);
     create->run.plan = buf_take(&text);
     create->run.priority = plan->priority;
+    create->run.is_open = plan->is_open;
     create->run.pauses = plan->is_paused ? PAUSE_BIT(PAUSE_OPERATOR) : 0;
     create->run.source_name = xstrdup(plan->source_name);
     create->run.source_sha256 = xstrdup(plan->source_sha256);

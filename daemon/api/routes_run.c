@@ -188,6 +188,19 @@ void handle_run_resume(struct request *request)
     handler_with_run(request, NULL, resume_run);
 }
 
+static void close_run(struct request *request, struct run_entry *run)
+{
+    struct store_run_close *close = op_on(request, run, OP_RUN_CLOSE);
+    close->peer = request->peer;
+    close->run = run->info.id;
+    handler_submit(request, &close->op);
+}
+
+void handle_run_close(struct request *request)
+{
+    handler_with_run(request, NULL, close_run);
+}
+
 /* ---- cancel and retry ---- */
 
 static void on_swept(struct store_op *op)

@@ -157,6 +157,7 @@ void run_json(struct json_out *out, const struct run_entry *run)
     json_out_member_str(out, "id", info->run_id);
     json_out_member_str(out, "name", info->name);
     json_out_member_str(out, "state", view.state);
+    json_out_member_bool(out, "open", info->is_open);
     why_json(out, &view);
     json_out_member_str(out, "profile", info->profile);
     json_out_member_str(out, "endpoint", info->endpoint);

@@ -51,6 +51,7 @@ static const struct option_row {
     {{"columns", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(columns), 0, false},
     {{"again", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_again), 0, false},
     {{"workers_too", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(workers_too), 0, true},
+    {{"open", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_open), 0, true},
 #undef AT
 };
 
@@ -381,6 +382,8 @@ static int check_plan(const struct plan *plan, struct json_object *body, const s
                        : "who can take the assignments is missing: name a standing pool (\"pool\") or give \"agents\"");
     if (plan->send != NULL && plan->keep_back != NULL)
         return galloc_fail(error, GALLOC_USAGE, "\"send\" and \"keep_back\" exclude each other");
+    if (plan->is_open && plan->max_age_ms > 0)
+        return galloc_fail(error, GALLOC_USAGE, "\"max_age_ms\" counts from the run's last part, and an open run has none; leave one of \"max_age_ms\" and \"open\" out");
     int rc = check_names(plan, error);
     if (rc == 0)
         rc = check_profile(plan, profiles, count, error);

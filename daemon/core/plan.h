@@ -46,6 +46,7 @@ struct plan {
     int on_duplicate;             /* enum import_duplicate's numbers: 0 skip, 1 error, 2 replace */
     bool is_paused, is_again;
     bool workers_too; /* outside workers may lease beside the built-in one */
+    bool is_open;     /* more may come until the run is closed */
     char *source_name, *source_sha256; /* owned; may be NULL */
     char *key_column, *order; /* owned; NULL: not told. Informative, as are the next: how the client read its input */
     char *from, *delimiter, *encoding; /* owned; NULL: not told */

@@ -2,7 +2,7 @@
  *
  *   assignment:  pending -> leased -> succeeded | failed | pending;  pending, leased -> cancelled
  *                by a person: failed, cancelled -> pending (retry)
- *   run:         importing -> running -> done | cancelled;  importing -> cancelled;  done, cancelled -> running (retry)
+ *   run:         importing -> running -> done | cancelled;  importing -> cancelled;  done -> running (retry, append);  cancelled -> running (retry)
  */
 #ifndef GALLOC_CORE_STATE_H
 #define GALLOC_CORE_STATE_H

@@ -65,7 +65,10 @@ void run_take_summary(struct engine *engine, struct run_entry *run, const struct
     memcpy(run->info.counts, summary->counts, sizeof run->info.counts);
     run->info.state = summary->state;
     run->info.pauses = summary->pauses;
+    bool was_open = run->info.is_open;
     run->info.is_open = summary->is_open;
+    if (run->info.parts != summary->parts)
+        run->born_mono_ms = clock_mono_ms(); /* max_age counts for what was added too */
     run->info.parts = summary->parts;
     run->info.priority = summary->priority;
     run->info.started_at_ms = summary->started_at_ms;
@@ -75,6 +78,8 @@ void run_take_summary(struct engine *engine, struct run_entry *run, const struct
         run->dispatch->dry_until_us = 0; /* also by a sweep of a former life, which nobody here waits for */
     if (completed > 0)
         eta_completed(&run->eta, completed, clock_mono_ms());
+    if (was_open && !summary->is_open && summary->state != RUN_CANCELLED)
+        notice_run(engine, run, "run_closed", summary->seq);
     if (state != summary->state)
         on_state_changed(engine, run, state, summary->seq);
     if (pauses != summary->pauses) {

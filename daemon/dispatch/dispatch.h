@@ -52,6 +52,7 @@ struct engine {
     int64_t settles_pending;    /* settle operations with the store, and claims of outside workers */
     struct outside outside;
     int64_t ticks;
+    int64_t imports_mono_ms;      /* when left imports are looked for next */
 };
 
 struct pacer_now engine_now(void);

@@ -97,6 +97,7 @@ static void on_second(void *arg)
         if (is_old && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->health == STORE_WELL)
             run_sweep(engine, run, SWEEP_EXPIRE);
     }
+    run_abandon_left(engine);
     memory_tidy(engine);
     engine_turn(engine);
 }

@@ -45,7 +45,7 @@ struct run_entry {
     struct endpoint *endpoint;    /* NULL: is_on_workers, or the name is not configured (any more) */
     bool is_on_workers;           /* left to outside workers */
     struct eta eta;
-    int64_t born_mono_ms;         /* when it was made, by the clock that nobody sets: a jump of the wall clock ages nothing */
+    int64_t born_mono_ms;         /* when it was made or its last part came, by the clock that nobody sets: a jump of the wall clock ages nothing */
     struct run_dispatch *dispatch; /* the dispatcher's own; NULL unless it runs */
 };
 
@@ -70,7 +70,7 @@ struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id);
 struct endpoint *registry_endpoint(struct registry *registry, const char *name);
 
 /* ---- how a run is shown ---- */
-enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN };
+enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN, WAITING_OPEN };
 struct run_view {
     const char *state;        /* importing, running, paused, done, cancelled */
     const char *reasons[8];   /* all causes of a pause, first the one to show */

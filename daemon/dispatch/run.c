@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { LEFT_LOOK_MS = 600000 }; /* between two looks for imports that were left */
+
 bool run_is_runnable(const struct engine *engine, const struct run_entry *run)
 {
     return run->info.state == RUN_RUNNING && run->info.pauses == 0 && run->dispatch != NULL && run->dispatch->pausing == 0 && run->pool != NULL && run->endpoint != NULL &&
@@ -147,11 +149,39 @@ void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_ve
     store_submit(engine->store, &sweep->op);
 }
 
+static void on_abandoned(struct store_op *op)
+{
+    struct engine *engine = op->arg;
+    const struct store_sweep *sweep = (struct store_sweep *)op;
+    const struct run_entry *run = registry_run_by_id(&engine->registry, sweep->run);
+    if (op->code == 0 && run != NULL)
+        log_event(LOG_LEVEL_NOTICE, "import_abandoned", "run=%s dropped=%" PRId64 " text=\"no part came for 24 h\"", run->info.run_id, sweep->ret_changed);
+    store_op_free(op);
+}
+
+/* The store alone knows since when: it refuses those that are still being imported. */
+void run_abandon_left(struct engine *engine)
+{
+    if (engine->imports_mono_ms > clock_mono_ms() || engine->health != STORE_WELL)
+        return;
+    engine->imports_mono_ms = clock_mono_ms() + LEFT_LOOK_MS;
+    for (const struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        if (run->info.state != RUN_IMPORTING)
+            continue;
+        struct store_sweep *sweep = store_op_new(OP_SWEEP, on_abandoned, engine);
+        sweep->run = run->info.id;
+        sweep->verb = SWEEP_ABANDON;
+        sweep->selector.is_all = true;
+        store_submit(engine->store, &sweep->op);
+    }
+}
+
 /* ---- how a run is shown ---- */
 
 static const char *const waiting_names[] = {[WAITING_NOT] = NULL,        [WAITING_QUOTA_DAY] = "quota_day", [WAITING_THROTTLED] = "throttled",
                                             [WAITING_OUTAGE] = "outage", [WAITING_WORKERS] = "workers",     [WAITING_NO_PLACES] = "no_places",
-                                            [WAITING_DISK] = "disk",     [WAITING_RETRY] = "retry",         [WAITING_DRAIN] = "drain"};
+                                            [WAITING_DISK] = "disk",     [WAITING_RETRY] = "retry",         [WAITING_DRAIN] = "drain",
+                                            [WAITING_OPEN] = "open"};
 
 const char *waiting_name(enum waiting_code code)
 {
@@ -235,10 +265,25 @@ static void view_workers(const struct run_entry *run, struct run_view *view, str
     set_waiting(view, WAITING_WORKERS, 0, text);
 }
 
+static bool has_work(const struct run_entry *run)
+{
+    return run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 || run->info.counts[COUNT_STATE + ASSIGNMENT_LEASED] > 0;
+}
+
+/* All that came is decided, and whoever feeds it may bring more. */
+static void view_open(const struct run_entry *run, struct run_view *view)
+{
+    char text[128];
+    snprintf(text, sizeof text, "open: more may come; when nothing does: gallocctl close %s", run->info.run_id);
+    set_waiting(view, WAITING_OPEN, 0, text);
+}
+
 static void view_waiting(const struct run_entry *run, struct run_view *view, struct pacer_now now)
 {
     const struct engine *engine = run->dispatch->engine;
-    if (engine->health != STORE_WELL)
+    if (!has_work(run) && run->info.is_open)
+        view_open(run, view);
+    else if (engine->health != STORE_WELL)
         set_waiting(view, WAITING_DISK, 0, engine->health_text);
     else if (engine->is_draining)
         set_waiting(view, WAITING_DRAIN, 0, "the daemon is draining: no new calls; to go on: gallocctl undrain");
@@ -257,7 +302,7 @@ static void view_cost(const struct run_entry *run, struct run_view *view)
     view->cost_micros = view->cost_unknown_calls > 0 && counts[COUNT_COST_MICROS] == 0 ? -1 : counts[COUNT_COST_MICROS];
     view->projected_low_micros = view->projected_high_micros = -1;
     int64_t done = counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] + counts[COUNT_STATE + ASSIGNMENT_FAILED];
-    if (view->cost_unknown_calls > 0 || done < 10)
+    if (view->cost_unknown_calls > 0 || done < 10 || run->info.is_open) /* what is still to come has no price yet */
         return;
     double each = (double)view->cost_micros / (double)done;
     double left = (double)(counts[COUNT_STATE + ASSIGNMENT_PENDING] + counts[COUNT_STATE + ASSIGNMENT_LEASED]);
@@ -297,6 +342,8 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
     view_waiting(run, view, now);
     view->rate_per_min = 60 * eta_rate_per_second(&run->eta, now.mono_us / 1000);
     /* While nothing goes out nobody knows: what it waits for and until when is told instead of a false time. */
+    if (run->info.is_open) /* its end is not in sight, whatever is left of what came */
+        return;
     if (view->waiting == WAITING_NOT || (view->waiting == WAITING_THROTTLED && !run_is_refused(run)) || view->waiting == WAITING_RETRY)
         eta_answer(&run->eta, total - view->done_count, total, now.mono_us / 1000, &view->eta);
     view->eta.limited_by = limited_by(run, now);

@@ -35,6 +35,7 @@ void run_end(struct run_entry *run); /* gives that back, unless something of it 
 void run_clear(struct run_entry *run); /* whatever is on its way */
 void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause cause, const char *text);
 void run_sweep(struct engine *engine, struct run_entry *run, enum store_sweep_verb verb);
+void run_abandon_left(struct engine *engine); /* cancels the runs that were left importing; once a second */
 
 /* ---- commit.c ---- */
 void run_take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary); /* as a commit told it */

@@ -2,6 +2,8 @@
  * shares nothing: a part is moved in and moved out. */
 #include "ingest/ingest.h"
 
+#include "core/template.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -72,6 +74,7 @@ void ingest_part_free(struct ingest_part *part)
     if (part == NULL)
         return;
     free(part->text);
+    template_free(part->template);
     free(part->rows);
     buf_clear(&part->rejected);
     free(part);

@@ -10,6 +10,7 @@
 #include "loop/mailbox.h"
 
 struct ingest;
+struct template; /* core/template.h */
 
 #define INGEST_QUEUE \
     32 /* parts that may wait: their bodies are capped together (LIMIT_BODIES_BYTES), this caps small ones */
@@ -23,10 +24,17 @@ struct ingest_row {
     int64_t row;
     unsigned char sha256[DIGEST_BYTES]; /* of fields */
 };
+enum ingest_form {
+    INGEST_PART,  /* a line {"key":"…","fields":{…},"row":N} for each */
+    INGEST_LINES, /* an append: the same, and "row" may be left out: then it is the line's number */
+    INGEST_JSON   /* an append: {"assignments":[…]} of such objects */
+};
 struct ingest_part {
     /* in */
+    enum ingest_form form;
     char *text; /* owned: the body; changed in place (keys are decoded) */
     size_t len;
+    struct template *template; /* owned; a row that lacks a column of it is rejected. NULL: nobody looks */
     void (*done)(struct ingest_part *part); /* on the loop's thread; the part is the receiver's again */
     void *arg;
     /* out */
@@ -35,9 +43,9 @@ struct ingest_part {
     size_t count;
     struct buf rejected; /* JSON array of {"row","key","column","code","message"}; "[]" when all are well. row is the
                           * line's number in the part, negative, where the row's own cannot be read. codes: invalid_row,
-                          * invalid_key, too_large, repeated_member, not_utf8 */
+                          * invalid_key, too_large, repeated_member, not_utf8, missing_column */
     int64_t rejected_count;
-    int code; /* 0, or -GALLOC_TOO_LARGE: the part as a whole is refused; then no rows */
+    int code; /* 0, or the part as a whole is refused: -TOO_LARGE, -NOT_JSON, -INVALID_VALUE; then no rows */
     struct galloc_error error;
     /* the room's */
     struct mail mail;      /* on its way in */
@@ -54,7 +62,7 @@ bool ingest_submit(struct ingest *ingest, struct ingest_part *part) MUST_CHECK;
 void ingest_part_free(struct ingest_part *part); /* with all it owns */
 
 /* The work itself, on the calling thread: for tests, fuzzing and the sample of an estimate. Lines are
- * {"key":"…","fields":{…},"row":N}; a bad line is rejected and stops nothing else. */
+ * as their form has them; a bad one is rejected and stops nothing else. */
 void ingest_part_check(struct ingest_part *part);
 
 /* Reads agents of a pool from a JSON array of objects with agent_id (or key), capacity (null or "none": no limit),

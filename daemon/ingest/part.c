@@ -1,9 +1,11 @@
-/* One part of an import: a line a row. Each line is checked once by json_check() and then read by spans of its text, so
+/* One part of an import, or an append: a line or an element a row. Each is checked once by json_check() and then read by spans of its text, so
  * that what is stored is what came, byte for byte, and nothing is copied. A bad line is rejected with its reason and
  * stops nothing else. On the ingest thread. */
+#include "ingest/cut.h"
 #include "ingest/ingest.h"
 
 #include "core/limits.h"
+#include "core/template.h"
 
 #include "base/json_out.h"
 #include "base/json_scan.h"
@@ -22,7 +24,7 @@ struct check {
     size_t rows_cap;
     struct buf scratch;
     /* the line at hand */
-    int64_t line;
+    int64_t line; /* its number among them */
     char *text;
     size_t len;
     struct ingest_row row;
@@ -49,18 +51,23 @@ static bool reject(struct check *c, const char *column, const char *code, const 
     return false;
 }
 
+static const char *unit(const struct check *c)
+{
+    return c->part->form == INGEST_JSON ? "assignment" : "line";
+}
+
 /* Why a line is no JSON: the three kinds that people mend in different ways. */
 static bool reject_line(struct check *c, const struct galloc_error *error)
 {
     size_t valid = text_utf8_span(c->text, c->len);
     if (valid < c->len) {
         galloc_fail(&c->why, GALLOC_INVALID_INPUT,
-                    "line %lld, byte %zu: not UTF-8; convert the file, or name its encoding (--encoding)",
+                    "%s %lld, byte %zu: not UTF-8; convert the file, or name its encoding (--encoding)", unit(c),
                     (long long)c->line, valid + 1);
         return reject(c, NULL, "not_utf8", c->why.message);
     }
     bool is_repeated = strstr(error->message, JSON_REPEATED_NAME) != NULL;
-    galloc_fail(&c->why, GALLOC_INVALID_INPUT, "line %lld: %s", (long long)c->line, error->message);
+    galloc_fail(&c->why, GALLOC_INVALID_INPUT, "%s %lld: %s", unit(c), (long long)c->line, error->message);
     return reject(c, NULL, is_repeated ? "repeated_member" : "invalid_row", c->why.message);
 }
 
@@ -154,10 +161,7 @@ static bool read_row_number(struct check *c, struct json_span value)
 /* Finds the three members. False (rejected): the line is no object, or holds another member. */
 static bool find_members(struct check *c, struct json_span values[MEMBER_COUNT])
 {
-    const char *from = c->text, *end = c->text + c->len;
-    while (*from == ' ' || *from == '\t' || *from == '\r')
-        from++;
-    struct json_span object = {from, (size_t)(end - from)}, name, value;
+    struct json_span object = {c->text, c->len}, name, value;
     if (json_span_kind(object) != JSON_OBJECT)
         return reject(c, NULL, "invalid_row", "a row has to be a JSON object with key, fields and row");
     for (const char *at = NULL; json_next(object, &at, &name, &value);) {
@@ -171,6 +175,33 @@ static bool find_members(struct check *c, struct json_span values[MEMBER_COUNT])
     return true;
 }
 
+/* What the run's template needs of a row, as the input's columns were looked at when the run was made. */
+static bool has_columns(struct check *c, struct json_span fields)
+{
+    const struct template *template = c->part->template;
+    struct json_span name, value;
+    if (template == NULL || template_fields(template)[0] == NULL)
+        return true;
+    char **columns = xcalloc(1, sizeof *columns);
+    size_t count = 0;
+    for (const char *at = NULL; json_next(fields, &at, &name, &value);) {
+        struct buf text = BUF_EMPTY;
+        json_span_string(name, &text);
+        columns = xreallocarray(columns, count + 2, sizeof *columns);
+        columns[count++] = xstrdup(buf_text(&text));
+        columns[count] = NULL;
+        buf_clear(&text);
+    }
+    int rc = template_check_columns(template, columns, &c->why);
+    while (count > 0)
+        free(columns[--count]);
+    free(columns);
+    if (rc == 0)
+        return true;
+    galloc_prefix(&c->why, "template");
+    return reject(c, NULL, "missing_column", c->why.message);
+}
+
 static bool check_line(struct check *c)
 {
     struct galloc_error error;
@@ -179,9 +210,12 @@ static bool check_line(struct check *c)
         return reject_line(c, &error);
     if (!find_members(c, values))
         return false;
-    if (values[MEMBER_ROW].at == NULL)
+    if (values[MEMBER_ROW].at == NULL && c->part->form != INGEST_PART) {
+        c->row.row = c->line;
+        c->has_row = true;
+    } else if (values[MEMBER_ROW].at == NULL)
         return reject(c, "row", "invalid_row", "\"row\" is missing: the row's number in the input");
-    if (!read_row_number(c, values[MEMBER_ROW])) /* before all else: the other reasons name it */
+    if (!c->has_row && !read_row_number(c, values[MEMBER_ROW])) /* before all else: the other reasons name it */
         return false;
     if (values[MEMBER_KEY].at == NULL)
         return reject(c, "key", "invalid_key", "\"key\" is missing");
@@ -194,6 +228,8 @@ static bool check_line(struct check *c)
         galloc_fail(&c->why, GALLOC_INVALID_INPUT, "the row has %s bytes; the most is %s", text_count((int64_t)bytes).text, text_count(LIMIT_ROW_BYTES).text);
         return reject(c, NULL, "too_large", c->why.message);
     }
+    if (!has_columns(c, values[MEMBER_FIELDS]))
+        return false;
     c->row.fields.at = values[MEMBER_FIELDS].at;
     c->row.fields.len = values[MEMBER_FIELDS].len;
     digest_of(c->row.fields.at, c->row.fields.len, c->row.sha256);
@@ -208,14 +244,6 @@ static void keep_row(struct check *c)
         part->rows = xreallocarray(part->rows, c->rows_cap, sizeof *part->rows);
     }
     part->rows[part->count++] = c->row;
-}
-
-static bool is_blank(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
-            return false;
-    return true;
 }
 
 /* Forgets what was found: the part is refused as a whole. */
@@ -240,14 +268,10 @@ void ingest_part_check(struct ingest_part *part)
     struct check c = {.part = part, .rejected = JSON_OUT(&part->rejected)};
     json_out_begin(&c.rejected, '[');
     int64_t row_count = 0;
-    for (char *at = part->text, *end = part->text + part->len; at < end && part->code == 0;) {
-        char *line_end = memchr(at, '\n', (size_t)(end - at));
-        c.text = at;
-        c.len = (size_t)((line_end ? line_end : end) - at);
-        c.line++;
-        at += c.len + 1;
-        if (is_blank(c.text, c.len))
-            continue;
+    struct cut cut;
+    part->code = cut_begin(&cut, part->text, part->len, part->form == INGEST_JSON, &part->error);
+    while (part->code == 0 && cut_next(&cut, &c.text, &c.len)) {
+        c.line = cut.number;
         c.has_key = c.has_row = false;
         c.row = (struct ingest_row){0};
         if (++row_count > LIMIT_PART_ROWS)

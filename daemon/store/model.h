@@ -47,6 +47,7 @@ struct store_run {
     int64_t priority, parts;
     int64_t created_at_ms, started_at_ms, finished_at_ms; /* wall; 0: not yet */
     int64_t seq;         /* of the last event about it */
+    int64_t import_ms;   /* store clock: when it was made or its last part came; in the store's own books alone */
     int64_t counts[COUNT_KIND_END];
 };
 void store_run_clear(struct store_run *run);

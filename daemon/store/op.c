@@ -151,6 +151,7 @@ static void import_clear(struct store_op *op)
     free(import->text);
     free(import->rows);
     free(import->rejected);
+    free(import->idempotency_key);
     free(import->repeated);
     buf_clear(&import->ret_answer);
 }
@@ -220,6 +221,7 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_RUN_CREATE] = {"run_create", STORE_OPERATOR, sizeof(struct store_run_create), run_create_clear},
     [OP_RUN_COMMIT] = {"run_commit", STORE_OPERATOR, sizeof(struct store_run_commit), nothing_clear},
     [OP_RUN_PAUSE] = {"run_pause", STORE_OPERATOR, sizeof(struct store_run_pause), run_pause_clear},
+    [OP_RUN_CLOSE] = {"run_close", STORE_OPERATOR, sizeof(struct store_run_close), nothing_clear},
     [OP_RUN_SET] = {"run_set", STORE_OPERATOR, sizeof(struct store_run_set), run_set_clear},
     [OP_SWEEP] = {"sweep", STORE_OPERATOR, sizeof(struct store_sweep), sweep_clear},
     [OP_POOL_PUT] = {"pool_put", STORE_OPERATOR, sizeof(struct store_pool_put), pool_put_clear},

@@ -8,7 +8,7 @@
 struct store_run_create {
     struct store_op op;
     struct store_peer peer;
-    struct store_run run;        /* name, endpoint, profile, plan, priority, pauses, source_* */
+    struct store_run run;        /* name, endpoint, profile, plan, priority, pauses, is_open, source_* */
     char *pool;                  /* owned; NULL with agents */
     struct store_agents agents;  /* empty with a pool */
     char *plan_sha256;           /* owned hex; with source_sha256 it tells a repeat */
@@ -20,7 +20,8 @@ struct store_run_create {
     struct store_pool ret_pool;  /* the run's own or the standing one, with agents and held, when code is 0 and ret_how is RUN_NEW */
 };
 
-/* IMPORT: one part. Rows are already checked; done in steps of a few thousand rows a transaction, the import_part row with the last. */
+/* IMPORT: one part. Rows are already checked. While the run is importing it is done in steps of a few thousand rows a transaction, the import_part row with
+ * the last; in a run that runs or ran it is whole or nothing, since its rows may be leased at once. */
 enum import_duplicate { DUPLICATE_SKIP, DUPLICATE_ERROR, DUPLICATE_REPLACE };
 struct import_row {
     struct { const char *at; size_t len; } key, fields; /* borrowed from store_import.text: decoded key, fields object as it came */
@@ -29,8 +30,11 @@ struct import_row {
 };
 struct store_import {
     struct store_op op;
+    struct store_peer peer;
     int64_t run;
-    int64_t part;
+    bool is_append;          /* the next part, whatever its number; it may start a run again that is done */
+    int64_t part;            /* its number; of an append: out */
+    char *idempotency_key;   /* owned; of an append; NULL: none given */
     char sha256[DIGEST_HEX];
     enum import_duplicate on_duplicate;
     char *text;              /* owned: what the rows point into */
@@ -38,6 +42,7 @@ struct store_import {
     size_t count;
     char *rejected;          /* owned JSON array of what the check refused: [{"row","column","code","message"},…]; NULL: nothing */
     int64_t rejected_count;
+    bool ret_is_replay;      /* the answer is that of the first time: the same part, or the same Idempotency-Key */
     struct buf ret_answer;   /* {"accepted":N,"duplicates":N,"replaced":N,"rejected":[…]}. With DUPLICATE_ERROR a repeated key is -INVALID_INPUT:
                               * nothing of the part stands, and the answer names the repeated rows */
     /* The store's, from step to step: */
@@ -54,6 +59,13 @@ struct store_run_commit {
     struct store_peer peer;
     int64_t run;
     int64_t parts; /* has to be the last part's number */
+};
+
+/* RUN_CLOSE: no more is to come; done at once when nothing is pending or leased. Closing what is not open changes nothing. */
+struct store_run_close {
+    struct store_op op;
+    struct store_peer peer;
+    int64_t run;
 };
 
 /* RUN_PAUSE: sets and clears causes. Clearing PAUSE_REJECTED makes the rows held as rejected due again. */
@@ -76,8 +88,10 @@ struct store_run_set {
 };
 
 /* SWEEP: many rows of a run, in steps of LIMIT_SWEEP_ROWS a transaction; done is called once, at the end. A restart goes on with it.
- * SWEEP_FAIL_HELD fails the rows held as rejected (first success, or nothing else left); SWEEP_FREE_HELD makes them due. SWEEP_EXPIRE fails what is pending. */
-enum store_sweep_verb { SWEEP_CANCEL, SWEEP_RETRY, SWEEP_EXPIRE, SWEEP_FAIL_HELD };
+ * SWEEP_FAIL_HELD fails the rows held as rejected (first success, or nothing else left); SWEEP_EXPIRE fails what is pending. SWEEP_ABANDON cancels the run if it
+ * is importing and no part came for IMPORT_LEFT_MS, else -WRONG_STATE. */
+#define IMPORT_LEFT_MS INT64_C(86400000)
+enum store_sweep_verb { SWEEP_CANCEL, SWEEP_RETRY, SWEEP_EXPIRE, SWEEP_FAIL_HELD, SWEEP_ABANDON };
 struct store_selector {
     bool is_all;
     unsigned states;  /* a bit a state; 0: any */

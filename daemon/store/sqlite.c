@@ -37,6 +37,7 @@ static const struct apply_row apply_rows[STORE_OP_KIND_COUNT] = {
     [OP_RUN_CREATE] = {sqlite_apply_run_create, true},
     [OP_RUN_COMMIT] = {sqlite_apply_run_commit, false},
     [OP_RUN_PAUSE] = {sqlite_apply_run_pause, false},
+    [OP_RUN_CLOSE] = {sqlite_apply_run_close, false},
     [OP_RUN_SET] = {sqlite_apply_run_set, false},
     [OP_SWEEP] = {sqlite_apply_sweep, false},
     [OP_POOL_PUT] = {sqlite_apply_pool_put, true},

@@ -37,7 +37,8 @@ static void entry_read(sqlite3_stmt *row, struct run_entry *entry)
     run->started_at_ms = sqlite3_column_int64(row, 10);
     run->finished_at_ms = sqlite3_column_int64(row, 11);
     run->seq = sqlite3_column_int64(row, 12);
-    entry->open_sweeps = sqlite3_column_int64(row, 13);
+    run->import_ms = sqlite3_column_int64(row, 13);
+    entry->open_sweeps = sqlite3_column_int64(row, 14);
 }
 
 static int entry_load(struct sqlite_store *store, int64_t id, struct run_entry *entry)
@@ -172,7 +173,7 @@ static bool is_row_changed(const struct store_run *now, const struct store_run *
 {
     return now->state != was->state || now->pauses != was->pauses || now->is_open != was->is_open || now->priority != was->priority ||
            now->parts != was->parts || now->started_at_ms != was->started_at_ms || now->finished_at_ms != was->finished_at_ms ||
-           now->seq != was->seq;
+           now->seq != was->seq || now->import_ms != was->import_ms;
 }
 
 static int entry_write(struct sqlite_store *store, struct run_entry *entry)
@@ -180,8 +181,8 @@ static int entry_write(struct sqlite_store *store, struct run_entry *entry)
     const struct store_run *now = &entry->now;
     int rc = 0;
     if (is_row_changed(now, &entry->committed))
-        rc = sqlite_do(store, STMT_RUN_WRITE, "iiiiizzii", (int64_t)now->state, (int64_t)now->pauses, (int64_t)now->is_open, now->priority,
-                       now->parts, now->started_at_ms, now->finished_at_ms, now->seq, now->id);
+        rc = sqlite_do(store, STMT_RUN_WRITE, "iiiiizziii", (int64_t)now->state, (int64_t)now->pauses, (int64_t)now->is_open, now->priority,
+                       now->parts, now->started_at_ms, now->finished_at_ms, now->seq, now->import_ms, now->id);
     for (int kind = 0; rc == 0 && kind < COUNT_KIND_END; kind++)
         if (now->counts[kind] != entry->committed.counts[kind])
             rc = sqlite_do(store, STMT_COUNT_WRITE, "iii", now->id, (int64_t)kind, now->counts[kind]);

@@ -1,10 +1,10 @@
-/* IMPORT: one part of a run's rows, in steps. A step inserts rows until its time is up; the import_part row with the answer comes with the last step,
- * so a part is answered only when all its good rows stand. Rows that a crash left of an unfinished part are taken away before the part is done anew:
- * it may come with other content. The same undoing serves `on_duplicate = error`, where one repeated key refuses the part as a whole.
+/* IMPORT: one part of a run's rows. While the run is importing it is done in steps: a step inserts rows until its time is up; the import_part row with the
+ * answer comes with the last step, so a part is answered only when all its good rows stand. Rows that a crash left of an unfinished part are taken away
+ * before the part is done anew: it may come with other content. The same undoing serves `on_duplicate = error`, where one repeated key refuses the part as
+ * a whole. A part of a run that runs, or an append to one that is done, is one step, whole or nothing: its rows may be leased the moment they stand, so they
+ * could not be taken away. An append is the next part, whatever its number: who appends need not know who else does.
  * The writer's thread. */
-#include "store/sqlite.h"
-
-#include "base/json_out.h"
+#include "store/sqlite_admin.h"
 
 #define ROWS_PER_LOOK 64 /* rows between two looks at the clock */
 
@@ -97,11 +97,80 @@ static int part_check(struct sqlite_store *store, struct store_import *import, c
         return rc;
     const struct store_run *run = &entry->now;
     if (run->state != RUN_IMPORTING && !(run->state == RUN_RUNNING && run->is_open))
-        return sqlite_refuse(&import->op, GALLOC_WRONG_STATE, "run %s is %s: it takes no more parts", run->run_id, run_state_name(run->state));
+        return sqlite_refuse(&import->op, GALLOC_WRONG_STATE, "run %s is %s: it takes no more parts; to add to one that runs or is done: gallocctl enqueue FILE --append %s", run->run_id,
+                             run_state_name(run->state), run->run_id);
     if (import->part != run->parts + 1)
         return sqlite_refuse(&import->op, GALLOC_PART_OUT_OF_ORDER, "part %lld came, the next one is part %lld", (long long)import->part,
                              (long long)run->parts + 1);
     return 0;
+}
+
+/* ---- may it be appended? ---- */
+/* 1: this Idempotency-Key's append stands, and its stored answer is given; 0: go on; negative: refused, or a fault. */
+static int append_replay(struct sqlite_store *store, struct store_import *import)
+{
+    sqlite3_stmt *row = NULL;
+    if (import->idempotency_key == NULL)
+        return 0;
+    int rc = sqlite_find(store, STMT_IDEMPOTENCY_GET, &row, "ti", import->idempotency_key, store->wall_ms - REPEAT_MS);
+    if (rc <= 0)
+        return rc;
+    bool is_same = strcmp((const char *)sqlite3_column_text(row, 0), import->sha256) == 0 && sqlite3_column_int64(row, 1) == import->run;
+    int64_t part = sqlite3_column_int64(row, 2);
+    sqlite_end(row);
+    if (!is_same || part == 0)
+        return sqlite_refuse(&import->op, GALLOC_KEY_REUSED, "the Idempotency-Key '%.64s' was sent with another request; a new request needs a new key",
+                             import->idempotency_key);
+    import->part = part;
+    return part_replay(store, import);
+}
+
+static int append_check(struct sqlite_store *store, struct store_import *import, const struct run_entry *entry)
+{
+    const struct store_run *run = &entry->now;
+    int rc = append_replay(store, import);
+    if (rc != 0)
+        return rc;
+    if (run->state == RUN_IMPORTING)
+        return sqlite_refuse(&import->op, GALLOC_WRONG_STATE, "run %s is still importing: send it as a part, PUT /v1/runs/%s/parts/%lld", run->run_id, run->run_id,
+                             (long long)run->parts + 1);
+    if (run->state == RUN_CANCELLED)
+        return sqlite_refuse(&import->op, GALLOC_WRONG_STATE,
+                             "run %s is cancelled and takes nothing more: enqueue it as a new run (or bring the run back first: gallocctl retry %s --all)",
+                             run->run_id, run->run_id);
+    import->part = run->parts + 1;
+    return 0;
+}
+
+static int append_note_key(struct sqlite_store *store, const struct store_import *import)
+{
+    if (import->idempotency_key == NULL)
+        return 0;
+    int rc = sqlite_do(store, STMT_IDEMPOTENCY_OLD, "i", store->wall_ms - REPEAT_MS);
+    return rc < 0 ? rc : sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttizi", import->idempotency_key, import->sha256, import->run, import->part, store->wall_ms);
+}
+
+/* Whoever adds to a run that runs, or starts it again, spends money. */
+static int append_audit(struct sqlite_store *store, const struct store_import *import, const struct run_entry *entry, enum run_state before)
+{
+    struct buf detail = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&detail);
+    json_out_begin(&out, '{');
+    json_out_name(&out, "before");
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "state", run_state_name(before));
+    json_out_end(&out, '}');
+    json_out_name(&out, "after");
+    json_out_begin(&out, '{');
+    json_out_member_str(&out, "state", run_state_name(entry->now.state));
+    json_out_member_int(&out, "part", import->part);
+    json_out_member_int(&out, "accepted", import->accepted_count);
+    json_out_member_int(&out, "replaced", import->replaced_count);
+    json_out_end(&out, '}');
+    json_out_end(&out, '}');
+    int rc = sqlite_audit(store, &import->op, &import->peer, "run_append", entry->now.run_id, &detail);
+    buf_clear(&detail);
+    return rc;
 }
 
 /* ---- undoing ---- */
@@ -144,13 +213,8 @@ static int row_repeated(struct sqlite_store *store, struct store_import *import,
     if (rc <= 0)
         return rc;
     int64_t standing = sqlite3_column_int64(stmt, 0);
-    bool is_itself = sqlite3_column_int64(stmt, 1) == import->part && sqlite3_column_int64(stmt, 2) == row->row;
-    bool is_pending = sqlite3_column_int(stmt, 3) == ASSIGNMENT_PENDING;
+    bool is_pending = sqlite3_column_int(stmt, 1) == ASSIGNMENT_PENDING;
     sqlite_end(stmt);
-    if (is_itself) { /* stood already when an unfinished part of an open run is sent again */
-        import->accepted_count++;
-        return 0;
-    }
     import->duplicate_count++;
     if (import->on_duplicate == DUPLICATE_REPLACE && is_pending)
         return row_replace(store, import, row, standing);
@@ -172,16 +236,10 @@ static int row_insert(struct sqlite_store *store, struct store_import *import, i
                      (size_t)DIGEST_BYTES);
 }
 
-/* A part that may be refused as a whole cannot be undone in a run that runs, since its rows may be leased: there it is one step. */
-static bool is_all_or_nothing(const struct store_import *import, const struct run_entry *entry)
-{
-    return import->on_duplicate == DUPLICATE_ERROR && entry->now.state == RUN_RUNNING;
-}
-
 static int rows_insert(struct sqlite_store *store, struct store_import *import, struct run_entry *entry)
 {
     int64_t inserted = 0, began = import->done_count;
-    bool is_stepwise = !is_all_or_nothing(import, entry);
+    bool is_stepwise = entry->now.state == RUN_IMPORTING;
     int rc = 0;
     while (rc == 0 && import->done_count < (int64_t)import->count) {
         int64_t index = import->done_count;
@@ -192,6 +250,8 @@ static int rows_insert(struct sqlite_store *store, struct store_import *import, 
     }
     books_count(store, entry, COUNT_STATE + ASSIGNMENT_PENDING, inserted);
     books_count(store, entry, COUNT_ACCEPTED, inserted);
+    if (rc == 0 && inserted > 0 && entry->now.state == RUN_DONE)
+        rc = books_move_run(store, entry, RUN_RUNNING, true);
     return rc;
 }
 
@@ -202,6 +262,7 @@ static int part_end(struct sqlite_store *store, struct store_import *import, str
     books_count(store, entry, COUNT_DUPLICATES, (int64_t)import->repeated_count);
     books_count(store, entry, COUNT_REJECTED, import->rejected_count);
     entry->now.parts = import->part;
+    entry->now.import_ms = store->now_ms;
     import->op.seq_first = sqlite_seq_next(store);
     return sqlite_do(store, STMT_PART_INSERT, "iitis", import->run, import->part, import->sha256,
                      (int64_t)import->count + import->rejected_count, import->ret_answer.data, import->ret_answer.len);
@@ -210,7 +271,8 @@ static int part_end(struct sqlite_store *store, struct store_import *import, str
 /* ---- the phases: each step does one of them, or a part of it ---- */
 static int phase_check(struct sqlite_store *store, struct store_import *import, struct run_entry *entry)
 {
-    int rc = part_check(store, import, entry);
+    int rc = import->is_append ? append_check(store, import, entry) : part_check(store, import, entry);
+    import->ret_is_replay = rc > 0;
     import->phase = rc > 0 ? IMPORT_ANSWERED : entry->now.state == RUN_IMPORTING ? IMPORT_CLEAN : IMPORT_ROWS;
     return rc < 0 ? rc : 0;
 }
@@ -238,19 +300,22 @@ static int phase_refused(struct sqlite_store *store, struct store_import *import
 
 static int phase_rows(struct sqlite_store *store, struct store_import *import, struct run_entry *entry)
 {
+    enum run_state before = entry->now.state;
     int rc = rows_insert(store, import, entry);
     if (rc < 0)
         return rc;
     bool is_refused = import->on_duplicate == DUPLICATE_ERROR && import->repeated_count > 0;
-    if (is_refused && is_all_or_nothing(import, entry))
+    if (is_refused && before != RUN_IMPORTING)
         return phase_refused(store, import, entry);
-    if (is_refused) {
+    if (is_refused)
         import->phase = IMPORT_UNDO;
-    } else if (import->done_count == (int64_t)import->count) {
-        import->phase = IMPORT_ANSWERED;
-        return part_end(store, import, entry);
-    }
-    return 0;
+    if (is_refused || import->done_count < (int64_t)import->count)
+        return 0;
+    import->phase = IMPORT_ANSWERED;
+    rc = part_end(store, import, entry);
+    if (rc == 0 && before != RUN_IMPORTING)
+        rc = append_audit(store, import, entry, before);
+    return rc < 0 ? rc : append_note_key(store, import);
 }
 
 static int phase_undo(struct sqlite_store *store, struct store_import *import, struct run_entry *entry)
@@ -274,12 +339,16 @@ int sqlite_apply_import(struct sqlite_store *store, struct store_op *op, bool *r
     int rc = books_run(store, import->run, &entry);
     if (rc <= 0)
         return rc < 0 ? rc : sqlite_refuse(op, GALLOC_NOT_FOUND, "there is no run %lld", (long long)import->run);
+    bool is_stepwise = entry->now.state == RUN_IMPORTING;
+    if (!is_stepwise && import->phase != IMPORT_CHECK) /* between two steps of it */
+        return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is %s: the rest of part %lld is not taken", entry->now.run_id, run_state_name(entry->now.state),
+                             (long long)import->part);
     do {
         enum import_phase before = import->phase;
         rc = phases[before](store, import, entry);
         if (rc < 0 || import->phase == before || import->phase == IMPORT_REFUSED)
             break;
-    } while (import->phase != IMPORT_ANSWERED && !sqlite_is_late(store));
+    } while (import->phase != IMPORT_ANSWERED && !(is_stepwise && sqlite_is_late(store)));
     *ret_has_more = rc == 0 && import->phase != IMPORT_ANSWERED;
     return rc;
 }

@@ -89,7 +89,7 @@ static int create_replay(struct sqlite_store *store, struct store_run_create *cr
     if (rc <= 0)
         return rc;
     const char *request = create->request_sha256 ? create->request_sha256 : "";
-    bool is_same = strcmp((const char *)sqlite3_column_text(row, 0), request) == 0;
+    bool is_same = strcmp((const char *)sqlite3_column_text(row, 0), request) == 0 && sqlite3_column_int64(row, 2) == 0;
     int64_t run = sqlite3_column_int64(row, 1);
     sqlite_end(row);
     if (!is_same)
@@ -190,10 +190,10 @@ static int create_insert(struct sqlite_store *store, const struct store_run_crea
     do {
         random_run_id(run_id);
         int rc =
-            sqlite_do(store, STMT_RUN_ADD, "ttitizttittttiii", run_id, run->name, (int64_t)run->pauses, run->pause_text,
+            sqlite_do(store, STMT_RUN_ADD, "ttitizttittttiiii", run_id, run->name, (int64_t)run->pauses, run->pause_text,
                       (int64_t)run->is_open, ledger, run->endpoint, run->profile, run->priority, run->plan,
                       run->source_name, run->source_sha256, create->plan_sha256 ? create->plan_sha256 : "",
-                      store->wall_ms, (int64_t)create->peer.uid, create->op.seq_first);
+                      store->wall_ms, (int64_t)create->peer.uid, create->op.seq_first, store->now_ms);
         if (rc < 0)
             return rc;
     } while (sqlite3_changes(store->db) == 0); /* the id was taken: one in 2^50 */
@@ -243,8 +243,8 @@ int sqlite_apply_run_create(struct sqlite_store *store, struct store_op *op, boo
     int64_t id = sqlite3_last_insert_rowid(store->db);
     rc = create_audit(store, create, run_id);
     if (rc == 0 && create->idempotency_key)
-        rc = sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttii", create->idempotency_key,
-                       create->request_sha256 ? create->request_sha256 : "", id, store->wall_ms);
+        rc = sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttizi", create->idempotency_key,
+                       create->request_sha256 ? create->request_sha256 : "", id, (int64_t)0, store->wall_ms);
     struct run_entry *entry = NULL;
     rc = rc < 0 ? rc : books_run(store, id, &entry);
     if (rc > 0) {
@@ -327,6 +327,26 @@ int sqlite_apply_run_commit(struct sqlite_store *store, struct store_op *op, boo
     if (rc == 0)
         rc = sqlite_audit(store, op, &commit->peer, "run_commit", entry->now.run_id, &detail);
     buf_clear(&detail);
+    return rc < 0 ? rc : books_finish_run(store, entry);
+}
+
+/* ---- RUN_CLOSE ---- */
+int sqlite_apply_run_close(struct sqlite_store *store, struct store_op *op, bool *ret_has_more)
+{
+    (void)ret_has_more;
+    struct store_run_close *close = CONTAINER_OF(op, struct store_run_close, op);
+    struct run_entry *entry = NULL;
+    int rc = run_need(store, op, close->run, &entry);
+    if (rc < 0 || !entry->now.is_open)
+        return rc;
+    struct buf detail = BUF_EMPTY;
+    buf_add_str(&detail, "{\"before\":{\"open\":true},\"after\":{\"open\":false}}");
+    op->seq_first = sqlite_seq_next(store);
+    rc = sqlite_audit(store, op, &close->peer, "run_close", entry->now.run_id, &detail);
+    buf_clear(&detail);
+    books_run_touch(store, entry);
+    entry->now.is_open = false;
+    entry->now.seq = op->seq_first;
     return rc < 0 ? rc : books_finish_run(store, entry);
 }
 

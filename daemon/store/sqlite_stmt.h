@@ -25,11 +25,11 @@
     X(STMT_META_PUT, "INSERT INTO meta(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value")                                \
     X(STMT_RUN_LOAD,                                                                                                                                       \
       "SELECT r.id, r.run_id, r.state, r.pauses, r.is_open, r.ledger, l.pool, r.priority, r.parts, r.created_at_ms, r.started_at_ms, "                     \
-      "r.finished_at_ms, r.event_seq, (SELECT count(*) FROM sweep s WHERE s.run = r.id) FROM run r LEFT JOIN ledger l ON l.id = r.ledger WHERE r.id = ?1") \
+      "r.finished_at_ms, r.event_seq, r.import_ms, (SELECT count(*) FROM sweep s WHERE s.run = r.id) FROM run r LEFT JOIN ledger l ON l.id = r.ledger WHERE r.id = ?1") \
     X(STMT_COUNTS_LOAD, "SELECT kind, value FROM run_count WHERE run = ?1")                                                                                \
     X(STMT_RUN_WRITE,                                                                                                                                      \
       "UPDATE run SET state = ?1, pauses = ?2, is_open = ?3, priority = ?4, parts = ?5, started_at_ms = ?6, finished_at_ms = ?7, "                         \
-      "event_seq = ?8 WHERE id = ?9")                                                                                                                      \
+      "event_seq = ?8, import_ms = ?9 WHERE id = ?10")                                                                                                     \
     X(STMT_COUNT_WRITE,                                                                                                                                    \
       "INSERT INTO run_count(run, kind, value) VALUES(?1, ?2, ?3) ON CONFLICT(run, kind) DO UPDATE SET value = excluded.value")                            \
     X(STMT_SEAT_LOAD,                                                                                                                                      \
@@ -104,7 +104,7 @@
     X(STMT_PART_INSERT, "INSERT INTO import_part(run, part, sha256, row_count, answer) VALUES(?1, ?2, ?3, ?4, ?5)")                                        \
     X(STMT_IMPORT_ROW, "INSERT INTO assignment(run, key, part, row, state) VALUES(?1, ?2, ?3, ?4, 0) ON CONFLICT(run, key) DO NOTHING")                    \
     X(STMT_IMPORT_PAYLOAD, "INSERT INTO payload(assignment, fields, sha256) VALUES(?1, ?2, ?3)")                                                           \
-    X(STMT_IMPORT_STANDING, "SELECT id, part, row, state FROM assignment WHERE run = ?1 AND key = ?2")                                                     \
+    X(STMT_IMPORT_STANDING, "SELECT id, state FROM assignment WHERE run = ?1 AND key = ?2")                                                                \
     X(STMT_IMPORT_REPLACE, "UPDATE payload SET fields = ?2, sha256 = ?3 WHERE assignment = ?1")                                                            \
     X(STMT_IMPORT_NEWEST, "SELECT id, part FROM assignment INDEXED BY assignment_run WHERE run = ?1 ORDER BY id DESC LIMIT 1")                             \
     X(STMT_IMPORT_UNDO_PAYLOAD, "DELETE FROM payload WHERE assignment = ?1")                                                                               \

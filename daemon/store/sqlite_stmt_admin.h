@@ -38,8 +38,8 @@
                          "learned = excluded.learned")                                                                                            \
     /* runs */                                                                                                                                    \
     X(STMT_RUN_ADD, "INSERT INTO run(run_id, name, state, pauses, pause_text, is_open, ledger, endpoint, profile, priority, plan, source_name, "  \
-                    "source_sha256, plan_sha256, created_at_ms, created_by, event_seq) "                                                          \
-                    "VALUES(?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT(run_id) DO NOTHING")            \
+                    "source_sha256, plan_sha256, created_at_ms, created_by, event_seq, import_ms) "                                               \
+                    "VALUES(?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) ON CONFLICT(run_id) DO NOTHING")       \
     X(STMT_RUN_GET, "SELECT " SQLITE_RUN_COLUMNS "WHERE r.id = ?1")                                                                               \
     X(STMT_RUNS_SAME, "SELECT id FROM run WHERE source_sha256 = ?1 AND plan_sha256 = ?2 AND created_at_ms > ?3 ORDER BY id DESC")                 \
     X(STMT_RUN_NAMES, "SELECT endpoint, profile, name FROM run WHERE id = ?1")                                                                    \
@@ -48,8 +48,8 @@
     X(STMT_RUN_PAUSE_TEXT, "UPDATE run SET pause_text = ?2 WHERE id = ?1")                                                                        \
     X(STMT_RUN_LAST_PART, "SELECT max(part) FROM import_part WHERE run = ?1")                                                                     \
     X(STMT_HELD_FREE, "UPDATE assignment SET hold = 0, not_before_ms = ?2 WHERE run = ?1 AND state = 0 AND hold = 2")                             \
-    X(STMT_IDEMPOTENCY_GET, "SELECT sha256, run FROM idempotency WHERE key = ?1 AND made_at_ms > ?2")                                             \
-    X(STMT_IDEMPOTENCY_PUT, "INSERT OR REPLACE INTO idempotency(key, sha256, run, made_at_ms) VALUES(?1, ?2, ?3, ?4)")                            \
+    X(STMT_IDEMPOTENCY_GET, "SELECT sha256, run, coalesce(part, 0) FROM idempotency WHERE key = ?1 AND made_at_ms > ?2")                          \
+    X(STMT_IDEMPOTENCY_PUT, "INSERT OR REPLACE INTO idempotency(key, sha256, run, part, made_at_ms) VALUES(?1, ?2, ?3, ?4, ?5)")                  \
     X(STMT_IDEMPOTENCY_OLD, "DELETE FROM idempotency WHERE made_at_ms <= ?1")                                                                     \
     /* sweeps */                                                                                                                                  \
     X(STMT_SWEEP_GET, "SELECT run, verb, selector, after_id, changed FROM sweep WHERE id = ?1")                                                   \

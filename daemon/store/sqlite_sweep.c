@@ -5,6 +5,7 @@
  *
  *   CANCEL     pending, leased -> cancelled; a leased row loses its lease, so that the answer that comes later is stale.
  *              An outside worker's attempt ends with it
+ *   ABANDON    the same, of a run that was left importing
  *   RETRY      failed, cancelled -> pending, budgets back to 0, fresh in the order of the run
  *   EXPIRE     pending -> failed (expired)
  *   FAIL_HELD  pending, held as rejected -> failed, with the provider's words
@@ -120,6 +121,7 @@ static const struct verb_row {
     [SWEEP_RETRY] = {1u << ASSIGNMENT_FAILED | 1u << ASSIGNMENT_CANCELLED, ASSIGNMENT_PENDING, row_retry, "run_retry"},
     [SWEEP_EXPIRE] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_expire, "run_expire"},
     [SWEEP_FAIL_HELD] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_fail_held, "run_fail_held"},
+    [SWEEP_ABANDON] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_CANCELLED, row_cancel, "run_abandon"},
 };
 
 /* ---- the first step: may it be, the run's mark, the audit row ---- */
@@ -147,11 +149,19 @@ static int check_retry(struct sweeping *s)
     return 0;
 }
 
+static int check_abandon(struct sweeping *s)
+{
+    const struct store_run *run = &s->entry->now;
+    if (run->state == RUN_IMPORTING && s->store->now_ms - run->import_ms >= IMPORT_LEFT_MS)
+        return 0;
+    return sqlite_refuse(&s->sweep->op, GALLOC_WRONG_STATE, "run %s is not left importing", run->run_id);
+}
+
 static int sweep_check(struct sweeping *s)
 {
-    if (s->sweep->verb == SWEEP_CANCEL)
-        return check_cancel(s);
-    return s->sweep->verb == SWEEP_RETRY ? check_retry(s) : 0;
+    static int (*const checks[ARRAY_COUNT(verbs)])(struct sweeping *s) = {
+        [SWEEP_CANCEL] = check_cancel, [SWEEP_RETRY] = check_retry, [SWEEP_ABANDON] = check_abandon};
+    return checks[s->sweep->verb] ? checks[s->sweep->verb](s) : 0;
 }
 
 static int sweep_audit(struct sweeping *s)
@@ -188,9 +198,11 @@ static int sweep_begin(struct sweeping *s)
         return rc;
     sweep->op.seq_first = sqlite_seq_next(s->store);
     rc = sweep->is_by_person ? sweep_audit(s) : 0;
-    bool is_whole = sweep->verb == SWEEP_CANCEL && sweep->selector.is_all;
+    bool is_whole = (sweep->verb == SWEEP_CANCEL || sweep->verb == SWEEP_ABANDON) && sweep->selector.is_all;
     if (rc == 0 && is_whole && s->entry->now.state != RUN_CANCELLED)
         rc = books_move_run(s->store, s->entry, RUN_CANCELLED, true);
+    if (rc == 0 && is_whole)
+        s->entry->now.is_open = false; /* one that is retried later ends by itself */
     return rc;
 }
 

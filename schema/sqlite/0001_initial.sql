@@ -67,6 +67,7 @@ CREATE TABLE run (
   source_sha256  TEXT,
   plan_sha256    TEXT NOT NULL,                                           -- of the plan and the pool's name or agents: with the source it tells a repeat
   parts          INTEGER NOT NULL DEFAULT 0,
+  import_ms      INTEGER NOT NULL DEFAULT 0,                              -- when it was made or its last part came; store clock: a left import is cancelled
   created_at_ms  INTEGER NOT NULL,
   started_at_ms  INTEGER,
   finished_at_ms INTEGER,
@@ -256,6 +257,7 @@ CREATE TABLE idempotency (          -- answers given again to the same Idempoten
   key       TEXT PRIMARY KEY,
   sha256    TEXT NOT NULL,
   run       INTEGER NOT NULL REFERENCES run(id),
+  part      INTEGER,                                                      -- of an append, whose answer import_part has; NULL: the run itself was made
   made_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_made ON idempotency(made_at_ms);

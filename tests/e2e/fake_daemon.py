@@ -142,7 +142,7 @@ class FakeDaemon:
         total = len(run["rows"])
         ended = counts["succeeded"] + counts["failed"] + counts["cancelled"]
         return check_shape("Run", {
-            "id": run["id"], "name": run["name"], "state": run["state"], "reason": run["reasons"][0] if run["reasons"] else None,
+            "id": run["id"], "name": run["name"], "state": run["state"], "open": False, "reason": run["reasons"][0] if run["reasons"] else None,
             "reasons": run["reasons"], "text": run["text"], "waiting": run["waiting"], "profile": run["plan"].get("profile", "adaptive"),
             "endpoint": run["plan"].get("endpoint", "gemini"), "pool": run["plan"].get("pool"), "priority": run["plan"]["options"].get("priority", 0),
             "counts": {"total": total, **counts}, "progress": ended / total if total else 0.0, "rate_per_min": 3120.0 if run["state"] == "running" else None,
