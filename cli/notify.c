@@ -154,6 +154,13 @@ static int on_resumed(struct notify *notify, const char *id, struct json_object 
     return 0;
 }
 
+/* What a run waits for that somebody should hear of; NULL: nothing. An open run that has decided all that came is as it should be. */
+static const char *waiting_code(struct json_object *run)
+{
+    const char *code = json_get_str(json_get(run, "waiting"), "code", NULL);
+    return code != NULL && strcmp(code, "open") == 0 ? NULL : code;
+}
+
 static int take_run_event(struct notify *notify, const char *type, struct json_object *event, struct galloc_error *error)
 {
     static const struct {
@@ -167,7 +174,7 @@ static int take_run_event(struct notify *notify, const char *type, struct json_o
         if (strcmp(type, rows[i].type) == 0)
             rc = rows[i].take(notify, id, event, error);
     if (rc == 0 && id != NULL && json_is_object(run) && !is_over(run))
-        notify_run_set_waiting(&notify->state, id, json_get_str(json_get(run, "waiting"), "code", NULL));
+        notify_run_set_waiting(&notify->state, id, waiting_code(run));
     return rc;
 }
 
@@ -349,7 +356,7 @@ static int tell_wait(struct notify *notify, const char *id, struct galloc_error 
     char *path = xasprintf("/v1/runs/%s", id);
     int rc = get(notify, &response, error, path);
     free(path);
-    const char *code = rc == 0 ? json_get_str(json_get(response.json, "waiting"), "code", NULL) : NULL;
+    const char *code = rc == 0 ? waiting_code(response.json) : NULL;
     if (rc == 0)
         notify_run_set_waiting(&notify->state, id, code);
     if (rc == -GALLOC_NOT_FOUND) {

@@ -136,6 +136,16 @@ def test_waiting_is_told_once_it_has_lasted(bench):
     assert len(bench.told()) == 1
 
 
+def test_an_open_run_that_is_idle_is_no_trouble(bench):
+    idle = bench.daemon.api("POST", "/v1/runs", {"agents": AGENTS, "options": {"open": True}}).json["id"]
+    assert bench.daemon.api("POST", f"/v1/runs/{idle}/commit", {"parts": 0}).json["waiting"]["code"] == "open"
+    bench.start("--on", "waiting,done", "--patience", "0ms")
+    run = bench.run()
+    bench.wait_told(("waiting", run))
+    bench.daemon.api("POST", f"/v1/runs/{idle}/close")
+    bench.wait_told(("waiting", run), ("done", idle))
+
+
 # ---- in order, at least once ----
 
 def test_a_command_that_fails_gets_the_same_again_before_the_next(bench):

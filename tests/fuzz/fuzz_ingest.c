@@ -1,6 +1,6 @@
-/* Fuzz target: a part of an import, and agents of a pool. Every row that is let through lies within the text, is what
+/* Fuzz target: a part of an import, an append in both its forms, and agents of a pool. Every row that is let through lies within the text, is what
  * the strict reader says it is, and has the digest of its bytes; the answer about the others is JSON; rows and rejects
- * are as many as lines that are not blank. */
+ * are as many as lines that are not blank. An append that is refused as a whole has no rows. */
 #include "base/json.h"
 #include "base/text.h"
 #include "core/limits.h"
@@ -51,9 +51,10 @@ static void check_agent(const struct ingest_agent *agent, void *arg)
         abort();
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+static void check_form(const uint8_t *data, size_t len, enum ingest_form form)
 {
     struct ingest_part *part = xcalloc(1, sizeof *part);
+    part->form = form;
     part->text = xmalloc(len);
     if (len > 0)
         memcpy(part->text, data, len);
@@ -61,12 +62,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     ingest_part_check(part);
     if (json_check(buf_text(&part->rejected), part->rejected.len, NULL) != 0)
         abort();
-    if (part->code == 0 && part->count + (size_t)part->rejected_count != count_lines((const char *)data, len))
+    if (part->code < 0 && part->count + (size_t)part->rejected_count > 0)
+        abort();
+    if (part->code == 0 && form != INGEST_JSON && part->count + (size_t)part->rejected_count != count_lines((const char *)data, len))
         abort();
     for (size_t i = 0; i < part->count; i++)
         check_row(part, &part->rows[i]);
     ingest_part_free(part);
+}
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    for (int form = INGEST_PART; form <= INGEST_JSON; form++)
+        check_form(data, len, (enum ingest_form)form);
     struct json_object *array = NULL;
     if (json_parse((const char *)data, len, &array, NULL) == 0)
         (void)ingest_agents(array, check_agent, NULL, NULL);

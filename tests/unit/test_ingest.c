@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "core/limits.h"
+#include "core/template.h"
 #include "ingest/ingest.h"
 
 static struct ingest_part *checked_bytes(const char *text, size_t len)
@@ -24,6 +25,95 @@ static struct ingest_part *checked_bytes(const char *text, size_t len)
 static struct ingest_part *checked(const char *text)
 {
     return checked_bytes(text, strlen(text));
+}
+
+/* An append. `text` is copied without a NUL; the template may be NULL. */
+static struct ingest_part *appended(const char *text, enum ingest_form form, const char *template)
+{
+    struct ingest_part *part = xcalloc(1, sizeof *part);
+    part->form = form;
+    part->len = strlen(text);
+    part->text = xmalloc(part->len);
+    memcpy(part->text, text, part->len);
+    if (template != NULL)
+        assert_int_equal(template_parse(template, strlen(template), &part->template, NULL), 0);
+    ingest_part_check(part);
+    return part;
+}
+
+static void test_append_forms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum ingest_form form;
+    } rows[] = {
+        {"{\"assignments\":[{\"key\":\"a,]}\",\"fields\":{\"x\":[1,{}]}},\n 7 ,{\"fields\":{},\"key\":5,\"row\":9}]}", INGEST_JSON},
+        {" {\t\"assignments\" :[ {\"key\":\"a,]}\",\"fields\":{\"x\":[1,{}]}}\r\n,7,{\"row\":9,\"key\":5,\"fields\":{} } ] }\n", INGEST_JSON},
+        {"{\"key\":\"a,]}\",\"fields\":{\"x\":[1,{}]}}\n7\n{\"fields\":{},\"key\":5,\"row\":9}\n", INGEST_LINES},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct ingest_part *part = appended(rows[i].text, rows[i].form, NULL);
+        assert_int_equal(part->code, 0);
+        assert_int_equal(part->count, 2);
+        assert_memory_equal(part->rows[0].key.at, "a,]}", 4);
+        assert_memory_equal(part->rows[0].fields.at, "{\"x\":[1,{}]}", part->rows[0].fields.len);
+        assert_int_equal(part->rows[0].row, 1); /* its place, where none was given */
+        assert_int_equal(part->rows[1].row, 9);
+        assert_int_equal(part->rejected_count, 1);
+        assert_non_null(strstr(buf_text(&part->rejected), "\"row\":-2"));
+        ingest_part_free(part);
+    }
+}
+
+static void test_append_bodies(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int code;
+        const char *word;
+    } rows[] = {
+        {"{\"assignments\":[]}", 0, NULL},
+        {"{\"assignments\":[ ]}", 0, NULL},
+        {"", GALLOC_NOT_JSON, "body"},
+        {"[]", GALLOC_INVALID_VALUE, "assignments"},
+        {"{}", GALLOC_INVALID_VALUE, "assignments"},
+        {"{\"assignments\":{}}", GALLOC_INVALID_VALUE, "list"},
+        {"{\"assignments\":[],\"more\":1}", GALLOC_INVALID_VALUE, "\"more\""},
+        {"{\"assignments\":[]", GALLOC_NOT_JSON, "body"},
+        {"{\"assignments\":[{\"key\":\"a\\", GALLOC_NOT_JSON, "body"},
+        {"{\"assignments\":[]}x", GALLOC_NOT_JSON, "body"},
+        {"{\" assignments\":[]}", GALLOC_INVALID_VALUE, "\" assignments\""},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct ingest_part *part = appended(rows[i].text, INGEST_JSON, NULL);
+        assert_int_equal(part->code, -rows[i].code);
+        assert_int_equal(part->count, 0);
+        assert_string_equal(buf_text(&part->rejected), "[]");
+        if (rows[i].word != NULL && strstr(part->error.message, rows[i].word) == NULL)
+            fail_msg("%s: %s", rows[i].text, part->error.message);
+        ingest_part_free(part);
+    }
+    struct ingest_part *part = appended("{\"assignments\":[{\"key\":1,\"fields\":{}},]}", INGEST_JSON, NULL); /* a comma too many is a row that is none */
+    assert_int_equal(part->count, 1);
+    assert_int_equal(part->rejected_count, 1);
+    ingest_part_free(part);
+}
+
+static void test_append_columns(void **state)
+{
+    (void)state;
+    static const char template[] = "{{loads}}\n--- user\n{{home_city}} {{key}} {{fields}}";
+    static const char text[] = "{\"key\":1,\"fields\":{\"Home City\":\"x\"}}\n{\"key\":2,\"fields\":{\"home_cty\":\"x\"}}\n{\"key\":3,\"fields\":{}}";
+    struct ingest_part *part = appended(text, INGEST_LINES, template);
+    assert_int_equal(part->count, 1);
+    assert_int_equal(part->rejected_count, 2);
+    assert_non_null(strstr(buf_text(&part->rejected), "\"code\":\"missing_column\",\"message\":\"template: line 3: {{home_city}}: the input has no such column; did you mean {{home_cty}}?\""));
+    ingest_part_free(part);
+    part = appended(text, INGEST_LINES, "{{loads}} {{fields}}"); /* one that needs no column by name */
+    assert_int_equal(part->count, 3);
+    ingest_part_free(part);
 }
 
 static void test_rows(void **state)
@@ -343,6 +433,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_append_forms),
+        cmocka_unit_test(test_append_bodies),
+        cmocka_unit_test(test_append_columns),
         cmocka_unit_test(test_rejected),
         cmocka_unit_test(test_keys_let_through),
         cmocka_unit_test(test_sizes),

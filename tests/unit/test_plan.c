@@ -128,6 +128,7 @@ static const struct {
     {"{\"pool\":\"p\",\"options\":{\"priority\":101}}", GALLOC_INVALID_VALUE, "from -100 to 100"},
     {"{\"pool\":\"p\",\"options\":{\"max_retries\":99999999999999999999999}}", GALLOC_INVALID_VALUE, "from 0 to 20"},
     {"{\"pool\":\"p\",\"options\":{\"max_age_ms\":\"1h\"}}", GALLOC_INVALID_VALUE, "has to be a whole number"},
+    {"{\"pool\":\"p\",\"options\":{\"open\":true,\"max_age_ms\":1}}", GALLOC_USAGE, "open run"},
     {"{\"pool\":\"p\",\"options\":{\"send\":[\"a\"],\"keep_back\":[\"b\"]}}", GALLOC_USAGE, "exclude each other"},
     {"{\"pool\":\"p\",\"options\":{\"send\":[1]}}", GALLOC_INVALID_VALUE, "element 1 is not a text"},
     {"{\"pool\":\"p\",\"options\":{\"match\":[\"region\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
