@@ -172,6 +172,16 @@ def test_a_lease_outlives_the_daemon_and_runs_out_under_the_next(alone):
     assert [item["verdict"] for item in worker.tell(lease, decide(lease))] == ["stale"] * 3
 
 
+def test_places_in_outside_hands_are_kept_over_a_crash(alone):
+    run = alone.create([(f"K{n}", {}) for n in range(9)], [{"agent_id": "A0", "capacity": 5}], endpoint="workers")
+    worker = Worker(alone.socket)
+    assert len(worker.lease(max=3, ttl_ms=60000)["assignments"]) == 3
+    alone.kill()
+    alone.start()
+    assert len(worker.lease(max=9, ttl_ms=60000)["assignments"]) == 2 and worker.lease(max=9) is None
+    assert alone.counts(run)["failed"] == 0
+
+
 def test_numbers_of_leases_only_grow_over_crashes(alone):
     enqueue(alone, 6)
     worker = Worker(alone.socket)

@@ -16,6 +16,8 @@ class Storm:
         self.daemon, self.run, self.seed = daemon, run, seed
         self.lock = threading.Lock()
         self.told = {}       # key: agents whose choice was answered `succeeded`
+        self.latest = {}     # key: the highest lease that somebody holds or held it under
+        self.passed = []     # what was taken from under a newer lease
         self.ends = threading.Event()
         self.faults = []
 
@@ -23,9 +25,14 @@ class Storm:
         return [{"key": row["key"], "agent_id": rng.choice(lease["agents"])["agent_id"], "reason": "drawn"} for row in lease["assignments"]]
 
     def tell(self, worker, lease, results):
+        number = int(lease["lease"])
+        with self.lock:
+            fenced = {result["key"] for result in results if self.latest[result["key"]] > number}
         items = worker.tell(lease, results)
         with self.lock:
             for result, item in zip(results, items):
+                if item["key"] in fenced and item["verdict"] not in ("stale", "duplicate"):
+                    self.passed.append((number, item))
                 if item["verdict"] == "succeeded":
                     self.told.setdefault(result["key"], []).append(result["agent_id"])
         return items
@@ -34,6 +41,9 @@ class Storm:
         lease = worker.lease(max=rng.randint(1, 12), ttl_ms=rng.choice((300, 1000, 5000)), wait_ms=200)
         if lease is None:
             return
+        with self.lock:
+            for row in lease["assignments"]:
+                self.latest[row["key"]] = max(int(lease["lease"]), self.latest.get(row["key"], 0))
         results = self.decide(rng, lease)
         way = rng.random()
         if way < 0.04:
@@ -84,6 +94,7 @@ def test_unreliable_workers_and_a_killed_daemon(make_daemon):
     assert not storm.faults, storm.faults[0]
     results = {row["key"]: row for row in daemon.results(run)}
     assert len(results) == COUNT
+    assert not storm.passed, "a late worker passed the fence"
     twice = {key: agents for key, agents in storm.told.items() if len(agents) > 1}
     assert not twice, "a decision was taken twice"
     lost = {key: agents for key, agents in storm.told.items() if results[key].get("agent_id") != agents[0]}

@@ -62,6 +62,8 @@ static void test_defaults(void **state)
     assert_int_equal(config->drain_timeout_ms, 30000);
     assert_int_equal(config->connections_per_uid, 256);
     assert_int_equal(config->requests_per_uid, 8);
+    assert_int_equal(config->workers_per_uid, 64);
+    assert_string_equal(config->worker_socket_path, "");
     assert_null(config->keep_back);
     assert_int_equal(config->endpoint_count, 1);
     const struct endpoint_config *gemini = config_endpoint(config, "gemini");
@@ -90,7 +92,8 @@ static void test_all_settings(void **state)
     struct config *config = loaded("# comment\nsocket = \"run/g.sock\"\nsocket_mode = 0600\nsocket_group = "
                                    "\"ops\"\nstate_dir = \"/var/x\"\ndrain_timeout = 1.5s\n"
                                    "default_endpoint = \"lite\" keep_back = {\"phone\", \"National "
-                                   "ID\"}\nconnections_per_uid = 3 requests_per_uid = 2 prices_file = \"\"\n"
+                                   "ID\"}\nconnections_per_uid = 3 requests_per_uid = 2 workers_per_uid = 500 "
+                                   "worker_socket = \"run/w.sock\" worker_socket_group = \"w\" prices_file = \"\"\n"
                                    "endpoint \"lite\" {\n provider = gemini base_url = \"http://127.0.0.1:8089\" "
                                    "api_version = v1\n model = \"m\" api_key_file = \"./key\"\n"
                                    " proxy = \"http://p:3128\" ca_file = \"/ca.pem\" allow_plain_http = yes "
@@ -103,8 +106,12 @@ static void test_all_settings(void **state)
                                    "profile \"night\" { mode = batch batch_size = 20 delay_between_batches = 100ms "
                                    "max_retries = 5 backoff_max = 4s }\n"
                                    "profile \"calm\" { mode = sequential }\n");
-    char *socket = path_in("run/g.sock"), *key = path_in("key");
+    char *socket = path_in("run/g.sock"), *key = path_in("key"), *worker_socket = path_in("run/w.sock");
     assert_string_equal(config->socket_path, socket);
+    assert_string_equal(config->worker_socket_path, worker_socket);
+    assert_string_equal(config->worker_socket_group, "w");
+    assert_int_equal(config->workers_per_uid, 500);
+    free(worker_socket);
     assert_int_equal(config->socket_mode, 0600);
     assert_string_equal(config->socket_group, "ops");
     assert_string_equal(config->state_dir, "/var/x");
@@ -161,6 +168,7 @@ static const struct {
     {"socket_mode = 0990", 1, "socket_mode: \"0990\" is not an octal mode"},
     {"socket_mode = 01777", 1, "is not an octal mode"},
     {"socket = \"\"", 1, "socket: \"\" is out of range"},
+    {"workers_per_uid = 4097", 1, "workers_per_uid: \"4097\" is not a whole number from 1 to 4096"},
     {"requests_per_uid = 0", 1, "requests_per_uid: \"0\" is not a whole number from 1 to 256"},
     {"\nendpoint \"x\" { max_in_flight = 1025 }", 2, "max_in_flight: \"1025\" is not a whole number from 1 to 1024"},
     {"endpoint \"x\" { allow_plain_http = maybe }", 1, "allow_plain_http: \"maybe\" is not yes or no"},

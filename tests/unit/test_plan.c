@@ -30,7 +30,7 @@ static const char full[] = "{\"name\":\"nov\",\"agents\":[],\"endpoint\":\"gemin
                            "\"max_candidates\":20,\"batch_size\":7,\"delay_ms\":0,\"max_retries\":5,\"priority\":-3,"
                            "\"max_age_ms\":60000,\"on_duplicate\":\"replace\","
                            "\"order\":\"amount:desc\",\"key\":\"lan\",\"first\":100,\"from\":\"csv\",\"delimiter\":\";"
-                           "\",\"encoding\":\"UTF-8\",\"again\":true}}";
+                           "\",\"encoding\":\"UTF-8\",\"again\":true,\"workers_too\":true}}";
 
 static void check_full(const struct plan *plan)
 {
@@ -55,6 +55,7 @@ static void check_full(const struct plan *plan)
     assert_string_equal(plan->key_column, "lan");
     assert_int_equal(plan->first, 100);
     assert_string_equal(plan->delimiter, ";");
+    assert_true(plan->workers_too);
 }
 
 static void test_full(void **state)
