@@ -175,9 +175,11 @@ def test_the_second_signal_gives_back(bench):
 
 
 def test_the_third_signal_ends_at_once(bench):
+    """Also when there is a daemon that answers nothing."""
     bench.enqueue(1)
-    process = bench.start(command=bench.command("signal.signal(signal.SIGTERM, signal.SIG_IGN); mark(str(os.getpid())); wait_for('never')"))
+    process = bench.start(command=bench.command("mark('begun'); wait_for('never')"))
     wait_until(bench.marks, what="the command begins")
+    bench.daemon.process.send_signal(signal.SIGSTOP)
     for _ in range(2):
         process.send_signal(signal.SIGTERM)
         process.stderr.readline()
@@ -198,8 +200,10 @@ def test_a_command_that_is_ended_with_us_is_given_back(bench):
 
 
 def test_a_signal_ends_the_wait_for_work(bench):
-    process = bench.start("-v", command=bench.command("decide()"))
-    wait_until(lambda: bench.daemon.api("GET", "/metrics").status == 200 and process.poll() is None, what="it waits")
+    run = bench.enqueue(1)
+    process = bench.start(command=bench.command("decide()"))
+    bench.daemon.wait_done(run)
     process.send_signal(signal.SIGTERM)
-    assert bench.end(process)[0] == -signal.SIGTERM
+    status, _, err = bench.end(process)
+    assert status == -signal.SIGTERM and err == "1 batch, 1 assignment: 1 allocated\n"
     assert bench.leases() == []
