@@ -40,6 +40,7 @@ int exchange_turn(struct exchange *exchange, struct response *ret, struct galloc
     exchange->transfer = NULL;
     if (rc < 0 && passes(exchange, rc)) {
         exchange->last = *error;
+        response_clear(ret);
         exchange->due_mono_ms = clock_mono_ms() + client_pause_ms(exchange->tries++);
         return EXCHANGE_PENDING;
     }

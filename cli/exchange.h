@@ -20,7 +20,7 @@ struct exchange {
 
 /* Begins it; takes path over, and what is in body (NULL: none). Ends what was under way. */
 void exchange_start(struct exchange *exchange, struct client *client, const char *method, char *path, struct buf *body);
-/* EXCHANGE_PENDING, or its end: 0, or the negative code of an answer that is an error. `ret` is filled as by client_call(). */
+/* EXCHANGE_PENDING, with nothing in `ret`; or its end: 0, or the negative code of an answer that is an error, and `ret` is filled as by client_call(). */
 int exchange_turn(struct exchange *exchange, struct response *ret, struct galloc_error *error) MUST_CHECK;
 int64_t exchange_due(const struct exchange *exchange); /* when it wants a turn although nothing moved; INT64_MAX: never */
 static inline bool exchange_is_under_way(const struct exchange *exchange)

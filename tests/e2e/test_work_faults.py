@@ -142,7 +142,8 @@ def test_a_draining_daemon_is_waited_for(bench):
     process = bench.start("--run", run, command=bench.command("decide()"))
     assert "draining" in process.stderr.readline()
     bench.daemon.ctl("undrain")
-    assert bench.end(process)[0] == 0 and bench.daemon.counts(run)["succeeded"] == 1
+    status, _, err = bench.end(process)
+    assert status == 0 and bench.daemon.counts(run)["succeeded"] == 1, err
 
 
 def test_a_killed_worker_leaves_its_work_to_the_lease(bench):
