@@ -8,12 +8,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A device or a pipe takes what is written to it; renamed over, as root may, it would be gone for all. */
+static int open_special(struct atomic_file *atomic, bool is_path_only, struct galloc_error *error)
+{
+    if (is_path_only)
+        return galloc_fail(error, GALLOC_LOCAL_IO, "%s is no regular file; name one", atomic->path);
+    atomic->file = fopen(atomic->path, "we");
+    return atomic->file != NULL ? 0 : galloc_fail(error, GALLOC_LOCAL_IO, "%s cannot be written: %s", atomic->path, strerror(errno));
+}
+
 int atomic_open(struct atomic_file *atomic, const char *path, bool is_path_only, struct galloc_error *error)
 {
     struct stat st;
     *atomic = (struct atomic_file){.path = xstrdup(path)};
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+    bool is_there = stat(path, &st) == 0;
+    if (is_there && S_ISDIR(st.st_mode))
         return galloc_fail(error, GALLOC_LOCAL_IO, "%s is a folder; name a file in it", path);
+    if (is_there && !S_ISREG(st.st_mode))
+        return open_special(atomic, is_path_only, error);
     char *temporary = xasprintf("%s.XXXXXX", path);
     int fd = mkstemp(temporary);
     if (fd < 0) {
@@ -49,7 +61,8 @@ int atomic_commit(struct atomic_file *atomic, struct galloc_error *error)
         is_bad |= fclose(atomic->file) != 0;
         atomic->file = NULL;
     }
-    if (is_bad || sync_path(atomic->temporary) < 0 || rename(atomic->temporary, atomic->path) < 0)
+    bool has_place = atomic->temporary == NULL; /* a device or a pipe */
+    if (is_bad || (!has_place && (sync_path(atomic->temporary) < 0 || rename(atomic->temporary, atomic->path) < 0)))
         return galloc_fail(error, GALLOC_LOCAL_IO, "%s could not be written: %s", atomic->path, strerror(errno));
     free(atomic->temporary);
     atomic->temporary = NULL;

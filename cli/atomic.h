@@ -1,4 +1,4 @@
-/* A file that is there whole or not at all: written beside its place, synced, then renamed. One thread. */
+/* A file that is there whole or not at all: written beside its place, synced, then renamed; a device or a pipe is written to as it stands. One thread. */
 #ifndef GALLOC_CLI_ATOMIC_H
 #define GALLOC_CLI_ATOMIC_H
 
@@ -8,7 +8,7 @@
 
 struct atomic_file {
     char *path;      /* owned */
-    char *temporary; /* owned; NULL once it is in its place or given up */
+    char *temporary; /* owned; NULL once it is in its place or given up, and of a device or a pipe */
     FILE *file;      /* NULL for a file that somebody else writes at `temporary` */
 };
 

@@ -1,5 +1,6 @@
 """What people read: numbers in threes, times in their own zone, nothing said twice; and what machines read stays plain."""
 import json
+import os
 import re
 
 import pytest
@@ -62,3 +63,18 @@ def test_results_replace_a_file_with_a_yes_alone(bench):
     assert bench.ctl("results", "@last", "-o", "out.csv", "-y").returncode == 0
     assert "L1" in open(kept, encoding="utf-8").read()
     assert bench.ctl("results", "@last", "-o", "new.csv").returncode == 0
+
+
+def test_results_go_into_a_pipe_as_it_stands(bench):
+    """Renamed over, as root may, a pipe or /dev/null itself would be gone."""
+    bench.enqueue("in.csv", "lan\nL1\n")
+    pipe = bench.folder / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert bench.ctl("results", "@last", "-o", "pipe").returncode == 0
+        assert pipe.is_fifo() and b"L1" in os.read(end, 65536)
+    finally:
+        os.close(end)
+    ran = bench.ctl("results", "@last", "-o", "pipe", "--format", "xlsx")
+    assert ran.returncode == 11 and "no regular file" in ran.err and pipe.is_fifo(), ran.err
