@@ -23,7 +23,7 @@ void attempt_free(struct attempt *attempt)
 
 int64_t attempt_estimate(const struct attempt *attempt)
 {
-    return attempt->endpoint->dispatch->prompt_tokens;
+    return attempt->tokens > 0 ? attempt->tokens : attempt->endpoint->dispatch->prompt_tokens;
 }
 
 void attempt_take_slot(struct attempt *attempt)
@@ -36,15 +36,20 @@ void attempt_take_slot(struct attempt *attempt)
     attempt->engine->in_flight++;
 }
 
+static void leave_slot(struct attempt *attempt)
+{
+    if (!attempt->has_slot)
+        return;
+    attempt->has_slot = false;
+    attempt->endpoint->in_flight--;
+    attempt->run->dispatch->in_flight--;
+    attempt->engine->in_flight--;
+}
+
 /* A slot is free again only when its settle has committed: what is paid and unsaved is never more than max_in_flight. */
 void attempt_give_slot(struct attempt *attempt)
 {
-    if (attempt->has_slot) {
-        attempt->has_slot = false;
-        attempt->endpoint->in_flight--;
-        attempt->run->dispatch->in_flight--;
-        attempt->engine->in_flight--;
-    }
+    leave_slot(attempt);
     pool_give_places(attempt->run->pool, 1); /* counted since the lease */
     engine_turn(attempt->engine);
 }
@@ -198,11 +203,27 @@ static struct provider_wire wire_of(const struct endpoint *endpoint)
     return (struct provider_wire){endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, endpoint->values[SETTING_REQUEST_TIMEOUT]};
 }
 
+/* It was let through as one like the last prompts. One that is larger than what the quota of tokens has left waits for room, before all that its run has leased:
+ * behind smaller ones it would never find any. */
+static bool waits_for_tokens(struct attempt *attempt, const struct provider_request *request)
+{
+    int64_t tokens = call_tokens((int64_t)request->body.len);
+    struct pacer_answer answer = pacer_ask(attempt->endpoint->pacer, engine_now(), tokens, 0, false, true);
+    if (answer.wait != PACER_LIMIT_TPM)
+        return false;
+    attempt->tokens = tokens;
+    if (!attempt->keeps_slot)
+        leave_slot(attempt);
+    pump_put_back(attempt, answer.wait_us);
+    return true;
+}
+
 /* `rc`: of making the request; what cannot be made for one assignment can be made for none. Clears the request. */
 static void send_if_made(struct attempt *attempt, int rc, struct provider_request *request, const struct galloc_error *error)
 {
     if (rc == 0) {
-        send_request(attempt, request);
+        if (!waits_for_tokens(attempt, request))
+            send_request(attempt, request);
     } else {
         endpoint_go_down(attempt->engine, attempt->endpoint, OUTCOME_CONFIG, error->message);
         wait_without_call(attempt, OUTCOME_CONFIG, error->message, 0);

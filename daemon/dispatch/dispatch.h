@@ -79,6 +79,7 @@ int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, co
 void pump(struct engine *engine);
 void pump_release_ready(struct run_entry *run);
 void pump_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
+void pump_put_back(struct attempt *attempt, int64_t wait_us); /* before all that the run has leased; it may go after so long */
 void pump_wake_at(struct endpoint *endpoint, int64_t wait_us);
 int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms); /* places that the ledger still has for attempts; INT64_MAX: no limit */
 void pump_fail_held_if_alone(struct engine *engine, struct run_entry *run);

@@ -102,6 +102,18 @@ static void add_ready(struct run_entry *run, struct engine *engine, int64_t leas
     d->ready_count++;
 }
 
+/* What could not go before then is not given back for having waited till then. */
+void pump_put_back(struct attempt *attempt, int64_t wait_us)
+{
+    struct run_dispatch *d = attempt->run->dispatch;
+    attempt->ready_us = engine_now().mono_us + wait_us;
+    attempt->next = d->ready;
+    if (d->ready == NULL)
+        d->ready_end = &attempt->next;
+    d->ready = attempt;
+    d->ready_count++;
+}
+
 static void on_claimed(struct store_op *op)
 {
     struct store_claim *claim = (struct store_claim *)op;
@@ -183,7 +195,8 @@ int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
 static void claim_more(struct engine *engine, struct run_entry *run, struct pacer_now now, int64_t room)
 {
     struct run_dispatch *d = run->dispatch;
-    if (d->has_claim || d->has_sweep)
+    bool waits_for_tokens = d->ready != NULL && d->ready->tokens > 0; /* what is leased now would wait behind it */
+    if (d->has_claim || d->has_sweep || waits_for_tokens)
         return;
     if (d->dry_until_us > now.mono_us) {
         if (d->dry_until_us != INT64_MAX)

@@ -48,13 +48,8 @@ static void ask_again(struct attempt *attempt, const struct settle_item *item)
     attempt->n = item->ret_n;
     attempt->excluded = item->excluded;
     attempt->keeps_slot = true;
-    attempt->ready_us = engine_now().mono_us;
-    struct run_dispatch *d = attempt->run->dispatch;
-    attempt->next = d->ready;
-    if (d->ready == NULL)
-        d->ready_end = &attempt->next;
-    d->ready = attempt;
-    d->ready_count++;
+    attempt->tokens = 0;
+    pump_put_back(attempt, 0);
     if (attempt->endpoint != attempt->run->endpoint)
         pump_release_ready(attempt->run); /* the run goes to another endpoint now */
 }

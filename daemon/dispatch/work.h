@@ -23,6 +23,7 @@ struct attempt {
     int32_t n;
     struct retry_budget budget;
     int64_t token_cap;          /* in force for this attempt */
+    int64_t tokens;             /* of its prompt, once that was made and too large for what the quota had left; 0: as the last prompts were */
     bool keeps_slot;            /* a re-ask: its place is taken already */
     bool has_slot;              /* counted in endpoint->in_flight, the run's and the pool's */
     bool was_full;              /* sent when calls under way were at the limit */

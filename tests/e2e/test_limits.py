@@ -58,6 +58,20 @@ def test_tpm_holds_across_a_kill(world):
     assert most_within(sim.record(), 6000) <= 4000 / (found["tokens"]["in"] / found["counts"]["succeeded"])  # all prompts are about as long
 
 
+def test_tpm_holds_for_prompts_of_different_sizes(world):
+    """Each is held to its own size: a large one that came after small ones waits for room, and is not sent as one of theirs."""
+    sim, daemon = world("--latency_ms", "20", endpoint="tpm = 20000\n  time_scale = 0.1")
+    run = daemon.create([(f"K{n:04}", {"text": "word " * (8000 if n % 10 == 9 else 20)}) for n in range(60)], AGENTS)
+    daemon.wait_done(run)
+    with sqlite3.connect(f"file:{daemon.database}?mode=ro", uri=True) as database:
+        tokens = dict(database.execute("SELECT a.key, c.tokens_in FROM assignment a JOIN attempt t ON t.assignment = a.id JOIN call c ON c.id = t.call "
+                                       "WHERE c.tokens_in IS NOT NULL"))
+    calls = sorted((call["arrival_ms"], tokens[call["key"]]) for call in sim.record())
+    assert max(tokens.values()) > 5000 and len(calls) == 60
+    within = [sum(count for at_ms, count in calls if begin <= at_ms < begin + 6000) for begin, _ in calls]
+    assert max(within) <= 20000, within
+
+
 def test_the_endpoints_own_test_request_takes_no_place_in_a_quota_twice(world):
     """A failure that waits to be judged and assignments that wait for the quota: both may go when the window opens."""
     sim, daemon = world("--poison_keys", "K0001", "--poison_kind", "error_500", endpoint="rpm = 2\n  time_scale = 0.1")
