@@ -175,6 +175,18 @@ struct text_count text_count(int64_t count)
     return ret;
 }
 
+struct text_count text_bytes(int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    struct text_count ret;
+    size_t unit = 0;
+    double value = (double)bytes;
+    for (; value >= 1024 && unit + 1 < ARRAY_COUNT(units); unit++)
+        value /= 1024;
+    snprintf(ret.text, sizeof ret.text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return ret;
+}
+
 void text_add_amount(struct buf *out, int64_t micros)
 {
     char digits[8];

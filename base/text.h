@@ -34,6 +34,7 @@ struct text_count {
     char text[28];
 };
 struct text_count text_count(int64_t count);
+struct text_count text_bytes(int64_t bytes); /* 812 B, 4.0 KiB, 412.3 MiB, 1.2 GiB */
 
 /* Adds millionths as people write an amount, exact, with two decimals at least: 0.75, 0.075, 12.00. Not negative. */
 void text_add_amount(struct buf *out, int64_t micros);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,7 +18,7 @@ static int open_special(struct atomic_file *atomic, bool is_path_only, struct ga
     return atomic->file != NULL ? 0 : galloc_fail(error, GALLOC_LOCAL_IO, "%s cannot be written: %s", atomic->path, strerror(errno));
 }
 
-int atomic_open(struct atomic_file *atomic, const char *path, bool is_path_only, struct galloc_error *error)
+int atomic_open(struct atomic_file *atomic, const char *path, bool is_path_only, bool is_private, struct galloc_error *error)
 {
     struct stat st;
     *atomic = (struct atomic_file){.path = xstrdup(path)};
@@ -33,9 +34,11 @@ int atomic_open(struct atomic_file *atomic, const char *path, bool is_path_only,
         free(temporary);
         return rc;
     }
-    mode_t mask = umask(0);
-    umask(mask);
-    (void)fchmod(fd, 0666 & ~mask); /* mkstemp's 0600 is not what a redirection would give */
+    if (!is_private) {
+        mode_t mask = umask(0);
+        umask(mask);
+        (void)fchmod(fd, 0666 & ~mask); /* mkstemp's 0600 is not what a redirection would give */
+    }
     atomic->temporary = temporary;
     if (is_path_only)
         close(fd);
@@ -66,6 +69,9 @@ int atomic_commit(struct atomic_file *atomic, struct galloc_error *error)
         return galloc_fail(error, GALLOC_LOCAL_IO, "%s could not be written: %s", atomic->path, strerror(errno));
     free(atomic->temporary);
     atomic->temporary = NULL;
+    char *copy = xstrdup(atomic->path);
+    (void)sync_path(dirname(copy)); /* the name, too, outlasts a power cut, where the file system can promise it */
+    free(copy);
     return 0;
 }
 

@@ -12,8 +12,8 @@ struct atomic_file {
     FILE *file;      /* NULL for a file that somebody else writes at `temporary` */
 };
 
-/* `is_path_only`: makes the temporary name alone, for a library that opens it itself. 0 or -GALLOC_LOCAL_IO. */
-int atomic_open(struct atomic_file *atomic, const char *path, bool is_path_only, struct galloc_error *error) MUST_CHECK;
+/* `is_private`: nobody else reads it, ever (0600); else it gets the mode that a redirection would give. `is_path_only`: makes the temporary name alone, for a library that opens it itself. 0 or -GALLOC_LOCAL_IO. */
+int atomic_open(struct atomic_file *atomic, const char *path, bool is_path_only, bool is_private, struct galloc_error *error) MUST_CHECK;
 /* Puts it in its place. 0 or -GALLOC_LOCAL_IO, and then nothing is left. */
 int atomic_commit(struct atomic_file *atomic, struct galloc_error *error) MUST_CHECK;
 /* Removes what is unfinished, and frees. Also after a commit. */

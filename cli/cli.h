@@ -46,6 +46,9 @@ int say_failure(const struct cli *cli, int code, const char *fmt, ...) PRINTF_LI
 /* A yes from the person at the terminal; true at once under -y; false (and a word why) where nobody can be asked. */
 bool ask_yes(const struct cli *cli, const char *question);
 
+/* May `path` be written? A file that is there may be work of hours: it is replaced with a yes alone. */
+bool ask_replace(const struct cli *cli, const char *path);
+
 /* The exit status of a code, as gallocctl has it. */
 int exit_status_of(int code);
 

@@ -71,6 +71,10 @@ int transfer_chunk(struct transfer *transfer, int64_t wait_ms, struct buf *ret_c
 struct pollfd;
 void client_wait(struct client *client, const struct pollfd *fds, size_t count, int64_t wait_ms);
 
+/* Of the answer's head, once something of its body came: a header, borrowed until the transfer ends, or NULL; the body's length, or -1. */
+const char *transfer_header(const struct transfer *transfer, const char *name);
+int64_t transfer_length(const struct transfer *transfer);
+
 /* Waits a little before another try; false when the deadline or Ctrl-C came first. `attempt` counts from 0. */
 bool client_pause(struct client *client, unsigned attempt);
 int64_t client_pause_ms(unsigned attempt); /* how long that is */

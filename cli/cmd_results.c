@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 
 struct results {
     struct cli *cli;
@@ -168,7 +167,7 @@ static int write_book(const struct results *results, const char *path, struct ga
 static int write_file(struct results *results, const char *output, struct galloc_error *error)
 {
     struct atomic_file atomic;
-    int rc = atomic_open(&atomic, output, results->format == FORMAT_XLSX, error);
+    int rc = atomic_open(&atomic, output, results->format == FORMAT_XLSX, false, error);
     results->file = atomic.file;
     if (rc == 0 && results->format == FORMAT_XLSX)
         rc = write_book(results, atomic.temporary, error);
@@ -201,18 +200,6 @@ static void tell_written(const struct results *results, const char *output)
     response_clear(&run);
 }
 
-/* A file that is there may be work of hours: it is replaced with a yes alone. */
-static bool may_write(const struct cli *cli, const char *output)
-{
-    struct stat st;
-    if (stat(output, &st) < 0 || !S_ISREG(st.st_mode))
-        return true;
-    char *question = xasprintf("%s is there already. Replace it?", output);
-    bool is_yes = ask_yes(cli, question);
-    free(question);
-    return is_yes;
-}
-
 int command_results(struct cli *cli, int count, char **words)
 {
     (void)count;
@@ -222,7 +209,7 @@ int command_results(struct cli *cli, int count, char **words)
     if (results.format == FORMAT_XLSX && output == NULL)
         return say_failure(cli, GALLOC_USAGE, "a workbook goes into a file: -o FILE.xlsx");
     bool is_file = output != NULL && strcmp(output, "-") != 0;
-    if (is_file && !may_write(cli, output))
+    if (is_file && !ask_replace(cli, output))
         return EXIT_CANCELLED;
     results.run = client_segment(words[0]);
     make_path(&results);

@@ -135,6 +135,10 @@ static const struct option_row doctor_options[] = {
     {"full", 0, OPTION_FLAG, NULL, "the slow checks too: every page and every digest", NULL, 0, 0},
     {0},
 };
+static const struct option_row backup_options[] = {
+    {"verify", 0, OPTION_FLAG, NULL, "check every page, counter and digest of the copy, not only that it opens", NULL, 0, 0},
+    {0},
+};
 static const struct option_row drain_options[] = {
     {"wait", 'w', OPTION_FLAG, NULL, "until nothing is in flight", NULL, 0, 0},
     {0},
@@ -212,6 +216,8 @@ const struct command commands[] = {
      "gallocctl health --ready && echo takes work", NULL},
     {"doctor", "Operation", "", "check the store, recount its counters", {doctor_options}, NULL, 0, 0, command_doctor, NULL,
      "gallocctl doctor --full", NULL},
+    {"backup", "Operation", "FILE|-", "a copy of the daemon's database, while it works", {backup_options}, NULL, 1, 1, command_backup, "file",
+     "gallocctl backup --verify galloc-$(date +%F).db", NULL},
     {"drain", "Operation", "", "no new calls; what is in flight ends", {drain_options}, NULL, 0, 0, command_drain, NULL,
      "gallocctl --timeout 5m drain --wait", NULL},
     {"undrain", "Operation", "", "calls go out again", {0}, NULL, 0, 0, command_undrain, NULL,

@@ -63,6 +63,7 @@ int command_work(struct cli *cli, int count, char **words);
 int command_notify(struct cli *cli, int count, char **words);
 int command_health(struct cli *cli, int count, char **words);
 int command_doctor(struct cli *cli, int count, char **words);
+int command_backup(struct cli *cli, int count, char **words);
 int command_drain(struct cli *cli, int count, char **words);
 int command_undrain(struct cli *cli, int count, char **words);
 int command_reload(struct cli *cli, int count, char **words);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int exit_status_of(int code)
@@ -77,4 +78,15 @@ bool ask_yes(const struct cli *cli, const char *question)
     fflush(stderr);
     char answer[16] = "";
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+bool ask_replace(const struct cli *cli, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return true;
+    char *question = xasprintf("%s is there already. Replace it?", path);
+    bool is_yes = ask_yes(cli, question);
+    free(question);
+    return is_yes;
 }

@@ -334,3 +334,16 @@ int transfer_chunk(struct transfer *transfer, int64_t wait_ms, struct buf *ret_c
     transfer->taken = rc == STREAM_LINE ? transfer->body.len : transfer->taken;
     return rc;
 }
+
+const char *transfer_header(const struct transfer *transfer, const char *name)
+{
+    struct curl_header *header = NULL;
+    return curl_easy_header(transfer->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : NULL;
+}
+
+int64_t transfer_length(const struct transfer *transfer)
+{
+    curl_off_t length = -1;
+    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length;
+}

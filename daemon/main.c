@@ -4,6 +4,7 @@
 #include "notify.h"
 #include "options.h"
 #include "reload.h"
+#include "restore.h"
 #include "start.h"
 
 #include "api/api.h"
@@ -369,6 +370,20 @@ static int check_config(struct config *config)
     return print(&text);
 }
 
+/* Takes the configuration over: only its state directory counts. */
+static int restore(struct gallocd *daemon, struct config *config)
+{
+    struct buf text = BUF_EMPTY;
+    struct galloc_error error;
+    daemon->state_dir = absolute(daemon->options.state_dir ? daemon->options.state_dir : config->state_dir);
+    config_free(config);
+    int rc = restore_run(daemon->options.restore, daemon->state_dir, &text, &error);
+    if (rc == 0)
+        return print(&text);
+    fprintf(stderr, "gallocd: %s\n", error.message);
+    return galloc_code_row(error.code)->exit_status;
+}
+
 int main(int argc, char **argv)
 {
     struct gallocd daemon = {.lock_fd = -1};
@@ -378,7 +393,7 @@ int main(int argc, char **argv)
         return galloc_code_row(error.code)->exit_status;
     }
     enum options_action action = daemon.options.action;
-    if (action != ACTION_RUN && action != ACTION_CHECK_CONFIG)
+    if (action != ACTION_RUN && action != ACTION_CHECK_CONFIG && action != ACTION_RESTORE)
         return print_what(action);
     set_log_level(&daemon.options);
     if (negative_text() != NULL)
@@ -391,7 +406,7 @@ int main(int argc, char **argv)
     }
     if (action == ACTION_CHECK_CONFIG)
         return check_config(config);
-    int status = run(&daemon, config);
+    int status = action == ACTION_RESTORE ? restore(&daemon, config) : run(&daemon, config);
     free(daemon.socket_path);
     free(daemon.worker_socket_path);
     free(daemon.state_dir);

@@ -6,7 +6,7 @@
 #include <getopt.h>
 #include <string.h>
 
-enum option_key { KEY_SOCKET = 256, KEY_WORKER_SOCKET, KEY_STATE_DIR, KEY_CHECK_CONFIG, KEY_PRINT_SETTINGS, KEY_PRINT_ROUTES, KEY_VERSION };
+enum option_key { KEY_SOCKET = 256, KEY_WORKER_SOCKET, KEY_STATE_DIR, KEY_CHECK_CONFIG, KEY_RESTORE, KEY_PRINT_SETTINGS, KEY_PRINT_ROUTES, KEY_VERSION };
 
 static const struct option_row {
     int key; /* its letter where it has one */
@@ -17,6 +17,7 @@ static const struct option_row {
     {KEY_WORKER_SOCKET, "worker-socket", "PATH", "where the outside workers' socket is (else there is none)"},
     {KEY_STATE_DIR, "state-dir", "DIR", "the folder of the database"},
     {KEY_CHECK_CONFIG, "check-config", NULL, "read the configuration, say what is wrong with it, and exit"},
+    {KEY_RESTORE, "restore", "FILE", "put a backup in place of the database, while no daemon runs, and exit"},
     {KEY_PRINT_SETTINGS, "print-settings", NULL, "print the table of settings"},
     {KEY_PRINT_ROUTES, "print-routes", NULL, "print the routes of the API"},
     {'v', "verbose", NULL, "log more; twice: everything"},
@@ -34,6 +35,7 @@ void options_help(struct buf *out)
 {
     buf_add_str(out, "usage: gallocd [-qv] [-c FILE] [--socket PATH] [--worker-socket PATH] [--state-dir DIR]\n"
                      "       gallocd [-c FILE] --check-config\n"
+                     "       gallocd [-c FILE] [--state-dir DIR] --restore FILE\n"
                      "       gallocd --print-settings | --print-routes | --version | --help\n"
                      "Has a language model allocate assignments to agents. Runs in the foreground.\n\n");
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
@@ -43,7 +45,7 @@ void options_help(struct buf *out)
         snprintf(left, sizeof left, "%s--%s%s%s", letter, rows[i].name, rows[i].argument ? " " : "", rows[i].argument ? rows[i].argument : "");
         buf_add_fmt(out, "  %-26s %s\n", left, rows[i].help);
     }
-    buf_add_str(out, "\nExit status: 0 stopped as asked, 64 wrong usage, 65 the database is refused, 70 a fault of gallocd, 74 the disk failed,\n"
+    buf_add_str(out, "\nExit status: 0 stopped as asked, 64 wrong usage, 65 the database or backup is refused, 70 a fault of gallocd, 74 the disk failed,\n"
                      "75 another daemon holds the state directory, 78 the configuration is wrong. See gallocd(8).\n");
 }
 
@@ -71,6 +73,7 @@ static void take(struct options *options, int key, const char *value)
     case KEY_SOCKET: options->socket = value; break;
     case KEY_WORKER_SOCKET: options->worker_socket = value; break;
     case KEY_STATE_DIR: options->state_dir = value; break;
+    case KEY_RESTORE: options->action = ACTION_RESTORE; options->restore = value; break;
     case KEY_CHECK_CONFIG: options->action = ACTION_CHECK_CONFIG; break;
     case KEY_PRINT_SETTINGS: options->action = ACTION_PRINT_SETTINGS; break;
     case KEY_PRINT_ROUTES: options->action = ACTION_PRINT_ROUTES; break;

@@ -5,10 +5,11 @@
 #include "base/buf.h"
 #include "base/code.h"
 
-enum options_action { ACTION_RUN, ACTION_CHECK_CONFIG, ACTION_PRINT_SETTINGS, ACTION_PRINT_ROUTES, ACTION_VERSION, ACTION_HELP };
+enum options_action { ACTION_RUN, ACTION_CHECK_CONFIG, ACTION_RESTORE, ACTION_PRINT_SETTINGS, ACTION_PRINT_ROUTES, ACTION_VERSION, ACTION_HELP };
 
 struct options {
-    const char *config, *socket, *worker_socket, *state_dir; /* borrowed from argv; NULL: not given */
+    const char *config, *socket, *worker_socket, *state_dir; /* borrowed from argv, as the next; NULL: not given */
+    const char *restore;
     enum options_action action;
     int verbose, quiet; /* how often */
 };

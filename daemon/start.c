@@ -126,6 +126,17 @@ int start_lock_state(const char *state_dir, const char *socket_path, int *ret_fd
     return rc;
 }
 
+int start_become_owner(const char *state_dir, struct galloc_error *error)
+{
+    struct stat st;
+    if (geteuid() != 0 || stat(state_dir, &st) < 0 || st.st_uid == 0)
+        return 0;
+    if (setgroups(0, NULL) < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
+        return galloc_fail(error, GALLOC_D_CONFIG, "the state directory %s belongs to uid %u, and going on as that user failed: %s", state_dir, (unsigned)st.st_uid,
+                           strerror(errno));
+    return 0;
+}
+
 int start_make_socket_folder(const char *socket_path, const char *group, const char *option, struct galloc_error *error)
 {
     char *copy = xstrdup(socket_path);

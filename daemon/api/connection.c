@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -154,19 +155,25 @@ void connection_answer(struct connection *connection, int status, const char *co
         connection_pump(connection);
 }
 
-void connection_begin_stream(struct connection *connection, int status, const char *content_type)
+void connection_begin_stream(struct connection *connection, int status, const char *content_type, const char *more_headers, int64_t length_bytes)
 {
-    add_head(connection, status, content_type, "");
-    evbuffer_add_printf(connection->out, "Transfer-Encoding: chunked\r\n\r\n");
+    add_head(connection, status, content_type, more_headers);
+    connection->is_sized = length_bytes >= 0;
+    if (connection->is_sized)
+        evbuffer_add_printf(connection->out, "Content-Length: %" PRId64 "\r\n\r\n", length_bytes);
+    else
+        evbuffer_add_printf(connection->out, "Transfer-Encoding: chunked\r\n\r\n");
     enter_phase(connection, PHASE_STREAM, SEND_MS);
     event_add(connection->writable, NULL);
 }
 
 void connection_chunk(struct connection *connection, const char *data, size_t len)
 {
-    evbuffer_add_printf(connection->out, "%zx\r\n", len);
+    if (!connection->is_sized)
+        evbuffer_add_printf(connection->out, "%zx\r\n", len);
     evbuffer_add(connection->out, data, len);
-    evbuffer_add(connection->out, "\r\n", 2);
+    if (!connection->is_sized)
+        evbuffer_add(connection->out, "\r\n", 2);
     if (!loop_timer_is_set(&connection->deadline))
         loop_timer_set_ms(&connection->deadline, SEND_MS);
     event_add(connection->writable, NULL);
@@ -175,9 +182,9 @@ void connection_chunk(struct connection *connection, const char *data, size_t le
 void connection_end_stream(struct connection *connection, bool is_whole)
 {
     connection->request = NULL;
-    if (is_whole)
+    if (is_whole && !connection->is_sized)
         evbuffer_add_printf(connection->out, "0\r\n\r\n");
-    else
+    else if (!is_whole)
         connection->closes = true;
     if (!is_whole && evbuffer_get_length(connection->out) > LIMIT_UNSENT_BYTES) {
         connection->phase = PHASE_SEND;

@@ -170,14 +170,19 @@ void request_fail_op(struct request *request, const struct store_op *op)
 
 /* ---- streams ---- */
 
-void stream_begin(struct request *request, int status, const char *content_type)
+void stream_begin_sized(struct request *request, int status, const char *content_type, const char *more_headers, int64_t length_bytes)
 {
     give_back(request);
     request->is_stream = true;
     request->api->stream_count++;
     server_count(request->api, request->route, status, request->began_mono_us);
     if (request->connection != NULL)
-        connection_begin_stream(request->connection, status, content_type);
+        connection_begin_stream(request->connection, status, content_type, more_headers, length_bytes);
+}
+
+void stream_begin(struct request *request, int status, const char *content_type)
+{
+    stream_begin_sized(request, status, content_type, "", -1);
 }
 
 void stream_write(struct request *request, const char *data, size_t len)

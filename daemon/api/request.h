@@ -55,8 +55,9 @@ void request_fail_fmt(struct request *request, int code, const char *fmt, ...) P
 /* The failure of an operation that came back: its code and error, or the store's words for the code. */
 void request_fail_op(struct request *request, const struct store_op *op);
 
-/* Begins an answer of unknown length. */
+/* Begins an answer of unknown length; or one of which all is known but the bytes: `more_headers` are whole lines. */
 void stream_begin(struct request *request, int status, const char *content_type);
+void stream_begin_sized(struct request *request, int status, const char *content_type, const char *more_headers, int64_t length_bytes);
 void stream_write(struct request *request, const char *data, size_t len); /* may find the client gone */
 size_t stream_unsent(const struct request *request);
 void stream_end(struct request *request); /* the last chunk; frees the request */

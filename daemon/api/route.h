@@ -46,6 +46,7 @@ void handle_template_show(struct request *request);
 void handle_template_check(struct request *request);
 void handle_doctor(struct request *request);
 void handle_audit(struct request *request);
+void handle_backup(struct request *request);
 void handle_drain(struct request *request);
 void handle_undrain(struct request *request);
 void handle_reload(struct request *request);

@@ -47,6 +47,7 @@ struct api {
     int64_t bodies_bytes;           /* of all requests */
     int64_t connection_count, stream_count, dropped_count;
     int64_t started_at_ms;
+    struct request *backup;         /* borrowed: the one that a backup is made for, or sent to; NULL: none */
     bool is_stopping, is_closing;
 };
 
@@ -75,6 +76,7 @@ struct connection {
     struct loop_timer deadline;
     enum phase phase;
     bool is_busy;           /* its pump runs: the memory has to stay */
+    bool is_sized;          /* its stream is of a length that was told: no chunks */
     bool is_dead, is_eof, closes;
 };
 
@@ -90,7 +92,7 @@ void connection_pump(struct connection *connection);
 bool connection_is_gone(const struct connection *connection); /* has the other end closed both ways? */
 /* The answer's head and body, then the next request. */
 void connection_answer(struct connection *connection, int status, const char *content_type, const char *more_headers, struct buf *body);
-void connection_begin_stream(struct connection *connection, int status, const char *content_type);
+void connection_begin_stream(struct connection *connection, int status, const char *content_type, const char *more_headers, int64_t length_bytes); /* -1: not known */
 void connection_chunk(struct connection *connection, const char *data, size_t len);
 void connection_end_stream(struct connection *connection, bool is_whole);
 size_t connection_unsent(const struct connection *connection);

@@ -75,6 +75,16 @@ struct store_ops {
     void (*check)(struct store_reader *reader, struct store_doctor *doctor);
     void (*interrupt)(struct store_reader *reader);
     void (*reader_close)(struct store_reader *reader);
+
+    /* Backups; a thread of their own, beside the writer and the readers. copy() makes the file `to` (mode 0600, synced): the store as it stood at one instant, all
+     * that was committed before *ret_at_ms (wall) in it. It may hold the log for as long as it takes, and looks that the file system keeps room for results.
+     * copy_check() looks at such a file as a start would, and with `is_full` at all of it. Both give up soon when *ends becomes true, with any failure.
+     * 0 or negative: -DISK_FULL, -CORRUPT or -D_STORE_REFUSED (not sound), -D_STORE_IO, -STORE_UNAVAILABLE; then copy() leaves no file. */
+    int (*copy)(const char *path, const char *to, const atomic_bool *ends, int64_t *ret_at_ms, struct galloc_error *error);
+    int (*copy_check)(const char *copy, bool is_full, const atomic_bool *ends, struct galloc_error *error);
+
+    /* Puts a copy in place of the store, which is closed; see store_restore() in op_backup.h. */
+    int (*restore)(struct store_restore *restore, struct galloc_error *error);
 };
 
 extern const struct store_ops sqlite_ops;

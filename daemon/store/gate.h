@@ -14,6 +14,9 @@ struct gate {
     int inside_count;        /* turns under way */
     bool is_closed;
     atomic_bool ends_reads;  /* what is under way has to end at once: readers look at it while they work */
+    /* A backup does not pass the gate: it holds its snapshot from the first page to the last. */
+    atomic_bool has_copy;    /* there is one: the log cannot be emptied now, whoever steps aside */
+    atomic_bool ends_copy;   /* it has to give up at once */
 };
 
 void gate_init(struct gate *gate);

@@ -176,6 +176,11 @@ static void doctor_clear(struct store_op *op)
     buf_clear(&CONTAINER_OF(op, struct store_doctor, op)->ret_report);
 }
 
+static void backup_read_clear(struct store_op *op)
+{
+    buf_clear(&CONTAINER_OF(op, struct store_backup_read, op)->ret_bytes);
+}
+
 static void lease_expire_clear(struct store_op *op)
 {
     struct store_lease_expire *expire = CONTAINER_OF(op, struct store_lease_expire, op);
@@ -233,6 +238,9 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_IMPORT] = {"import", STORE_IMPORT, sizeof(struct store_import), import_clear},
     [OP_READ] = {"read", STORE_READ, sizeof(struct store_read), read_clear},
     [OP_DOCTOR] = {"doctor", STORE_READ, sizeof(struct store_doctor), doctor_clear},
+    [OP_BACKUP] = {"backup", STORE_BACKUP, sizeof(struct store_backup), nothing_clear},
+    [OP_BACKUP_READ] = {"backup_read", STORE_BACKUP, sizeof(struct store_backup_read), backup_read_clear},
+    [OP_BACKUP_END] = {"backup_end", STORE_BACKUP, sizeof(struct store_op), nothing_clear},
 };
 
 enum store_lane store_op_lane(enum store_op_kind kind)

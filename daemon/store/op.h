@@ -9,7 +9,7 @@
 #include "store/model.h"
 
 /* ---- operations ---- */
-enum store_lane { STORE_SETTLE, STORE_LEASE, STORE_OPERATOR, STORE_IMPORT, STORE_READ }; /* the order among those that wait; READ has a thread of its own */
+enum store_lane { STORE_SETTLE, STORE_LEASE, STORE_OPERATOR, STORE_IMPORT, STORE_READ, STORE_BACKUP }; /* the order among those that wait; READ and BACKUP have threads of their own */
 
 enum store_op_kind {
     OP_SETTLE, OP_JUDGE, OP_RELEASE, OP_CALL_END,
@@ -19,6 +19,7 @@ enum store_op_kind {
     OP_ENDPOINT_SET, OP_ENDPOINT_STATE, OP_AUDIT,
     OP_IMPORT,
     OP_READ, OP_DOCTOR,
+    OP_BACKUP, OP_BACKUP_READ, OP_BACKUP_END,
     STORE_OP_KIND_COUNT
 };
 

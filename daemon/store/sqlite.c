@@ -381,4 +381,7 @@ const struct store_ops sqlite_ops = {
     .check = sqlite_reader_check,
     .interrupt = sqlite_reader_interrupt,
     .reader_close = sqlite_reader_close,
+    .copy = sqlite_copy,
+    .copy_check = sqlite_copy_check,
+    .restore = sqlite_restore,
 };

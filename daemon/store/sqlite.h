@@ -29,6 +29,7 @@ struct sqlite_store {
     struct galloc_error fault_error;
     bool is_corrupt;           /* SQLite met what it cannot make sense of: no medium that failed, and no reason to try again */
     bool is_broken;            /* a commit failed: only reopen() helps */
+    const char *lost_text;     /* static: why attempts of former lives ended without an answer */
     bool needs_recovery;       /* the first transaction that commits puts in order what former lives left */
     int64_t recovery_batch;    /* the transaction that did so */
     struct store_image *image; /* borrowed while opening: told what was recovered */
@@ -98,11 +99,19 @@ int sqlite_day_count_lost(struct sqlite_store *store);
 /* Looks, makes or migrates, connects, reads the numbers of the last life (sqlite_open.c). 0, -D_STORE_REFUSED or -D_STORE_IO. */
 int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error) MUST_CHECK;
 int sqlite_open_writable(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* the connection alone, with its settings */
+int sqlite_store_open_copy(const char *path, struct sqlite_store **ret_store, struct galloc_error *error) MUST_CHECK; /* one that is no store yet: neither looked at nor marked */
 int sqlite_open_on_full_disk(struct sqlite_store *store, struct galloc_error *error) MUST_CHECK; /* to read alone; is_broken is set */
 int sqlite_recover(struct sqlite_store *store, struct store_image *image);    /* sqlite_recover.c; inside the first transaction */
 int sqlite_image_load(struct sqlite_store *store, struct store_image *image); /* sqlite_image.c; runs, pools, settings, endpoints, leases, seq */
 int sqlite_sends_load(struct sqlite_store *store, struct store_image *image); /* sqlite_call.c; what was sent of late, and of this day */
 int sqlite_sweeps_open(struct sqlite_store *store, int64_t **ret_ids, size_t *ret_count); /* sqlite_sweep.c; the caller frees */
+
+/* ---- backups: of store_ops (sqlite_copy.c, sqlite_restore.c) ---- */
+int sqlite_copy(const char *path, const char *to, const atomic_bool *ends, int64_t *ret_at_ms, struct galloc_error *error);
+int sqlite_copy_check(const char *copy, bool is_full, const atomic_bool *ends, struct galloc_error *error);
+int sqlite_check_all(const char *path, const char *shown, const atomic_bool *ends, struct galloc_error *error) MUST_CHECK; /* the doctor's; `shown`: what people know it by */
+int sqlite_to_one_file(const char *path, struct galloc_error *error) MUST_CHECK; /* takes its log in, so that nothing lies beside it; nobody else has it open */
+int sqlite_restore(struct store_restore *restore, struct galloc_error *error);
 
 /* A connection that can only read, with the settings of a reader (sqlite_open.c). 0 or negative, error filled. */
 int sqlite_open_readonly(const char *path, sqlite3 **ret_db, struct galloc_error *error);

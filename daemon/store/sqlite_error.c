@@ -31,7 +31,7 @@ static int last_errno_of(sqlite3 *db, int which_file)
 {
     sqlite3_file *file = NULL;
     int number = 0;
-    if (sqlite3_file_control(db, "main", which_file, &file) != SQLITE_OK || file == NULL || file->pMethods == NULL ||
+    if (sqlite3_file_control(db, "main", which_file, &file) != SQLITE_OK || file == NULL || file->pMethods == NULL || file->pMethods->xFileControl == NULL || /* a journal in memory */
         file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number) != SQLITE_OK)
         return 0;
     return number;

@@ -257,3 +257,31 @@ int sqlite_apply_lease_expire(struct sqlite_store *store, struct store_op *op, b
         op->seq_first = sqlite_seq_next(store);
     return rc < 0 ? rc : next_due(store, expire);
 }
+
+/* ---- leases of a former incarnation ---- */
+static int lease_void(struct sqlite_store *store, int64_t lease, int64_t run, const char *message)
+{
+    static const struct return_row lost = {.class = OUTCOME_LOST, .is_due_now = true};
+    struct run_entry *entry = NULL;
+    int64_t rows = 0;
+    int rc = books_run(store, run, &entry);
+    if (rc == 0)
+        return sqlite_do(store, STMT_LEASE_END, "ii", lease, store->wall_ms); /* its run is gone */
+    return rc < 0 ? rc : rows_return(store, entry, lease, &lost, message, &rows);
+}
+
+int leases_void(struct sqlite_store *store, const char *message, int64_t *ret_count)
+{
+    *ret_count = 0;
+    for (;; ++*ret_count) {
+        sqlite3_stmt *row = NULL;
+        int rc = sqlite_find(store, STMT_LEASE_STANDING, &row, "");
+        if (rc <= 0)
+            return rc;
+        int64_t lease = sqlite3_column_int64(row, 0), run = sqlite3_column_int64(row, 1);
+        sqlite_end(row);
+        rc = lease_void(store, lease, run, message);
+        if (rc < 0)
+            return rc;
+    }
+}

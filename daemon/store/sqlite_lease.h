@@ -22,4 +22,7 @@ int lease_end_if_empty(struct sqlite_store *store, int64_t number, int64_t *ret_
 /* A row that was leased has been cancelled: when an outside worker had it, its attempt ends, and so does the lease with its last row. 0 or a fault. */
 int lease_row_cancelled(struct sqlite_store *store, struct run_entry *entry, int64_t assignment, int64_t n, int64_t lease);
 
+/* Ends every standing lease of an outside worker: attempts are told as lost, rows are due again, nothing is spent. *ret_count: leases. 0 or a fault. */
+int leases_void(struct sqlite_store *store, const char *message, int64_t *ret_count);
+
 #endif

@@ -12,9 +12,12 @@
 #include <unistd.h>
 
 #define HEADER_BYTES 100 /* https://www.sqlite.org/fileformat.html, 1.3 */
+#define COPY_HINT "give another file that 'gallocctl backup' made"
 
 struct look {
     const char *path;
+    const char *shown; /* what people know it by */
+    bool is_copy;      /* a backup, not the store */
     struct galloc_error *error;
     int latest_version;
     bool has_log;
@@ -25,13 +28,13 @@ struct look {
 
 static int refuse(struct look *look, const char *cause, const char *next_step)
 {
-    return galloc_fail(look->error, GALLOC_D_STORE_REFUSED, "%s: %s. Next: %s", look->path, cause, next_step);
+    return galloc_fail(look->error, GALLOC_D_STORE_REFUSED, "%s: %s. Next: %s", look->shown, cause, look->is_copy ? COPY_HINT : next_step);
 }
 
 static int refuse_errno(struct look *look, const char *doing)
 {
     return galloc_fail(look->error, GALLOC_D_STORE_IO, "%s: %s: %s. Next: see that the daemon's user owns the state directory and all in it",
-                       look->path, doing, strerror(errno));
+                       look->shown, doing, strerror(errno));
 }
 
 /* ---- where it lies ---- */
@@ -75,6 +78,8 @@ static int64_t suffix_bytes(const char *path, const char *suffix) /* -1: no such
 /* Missing or of no bytes: a new store, unless something tells that there was one. */
 static int look_nothing(struct look *look, const char *how)
 {
+    if (look->is_copy)
+        return refuse(look, "it is empty", COPY_HINT);
     char *marker = sqlite_marker_path(look->path);
     bool has_marker = access(marker, F_OK) == 0;
     int rc = 0;
@@ -161,7 +166,7 @@ static char *uri_of(const char *path)
 static int corrupt(struct look *look, sqlite3 *db, int rc)
 {
     if ((rc & 0xff) == SQLITE_IOERR || rc == SQLITE_CANTOPEN)
-        return galloc_fail(look->error, GALLOC_D_STORE_IO, "%s: it cannot be read: %s", look->path, sqlite3_errmsg(db));
+        return galloc_fail(look->error, GALLOC_D_STORE_IO, "%s: it cannot be read: %s", look->shown, sqlite3_errmsg(db));
     char cause[300];
     snprintf(cause, sizeof cause, "it is corrupt: %s", sqlite3_errmsg(db));
     return refuse(look, cause, SQLITE_RESTORE_HINT);
@@ -253,13 +258,14 @@ static int look_inside(struct look *look, int fd)
     return rc;
 }
 
-int sqlite_look(const char *path, int latest_version, enum store_file *ret_file, int *ret_version, struct galloc_error *error)
+static int look_at(struct look given, enum store_file *ret_file, int *ret_version)
 {
-    struct look look = {.path = path, .error = error, .latest_version = latest_version, .has_log = suffix_bytes(path, "-wal") > 0};
+    struct look look = given;
+    look.has_log = suffix_bytes(look.path, "-wal") > 0;
     int rc = look_file_system(&look);
     if (rc != 0)
         return rc;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(look.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno != ENOENT)
         return refuse_errno(&look, "it cannot be opened");
     struct stat st = {0};
@@ -279,4 +285,15 @@ int sqlite_look(const char *path, int latest_version, enum store_file *ret_file,
     if (fd >= 0)
         close(fd);
     return rc;
+}
+
+int sqlite_look(const char *path, int latest_version, enum store_file *ret_file, int *ret_version, struct galloc_error *error)
+{
+    return look_at((struct look){.path = path, .shown = path, .error = error, .latest_version = latest_version}, ret_file, ret_version);
+}
+
+int sqlite_look_copy(const char *path, const char *shown, int latest_version, int *ret_version, struct galloc_error *error)
+{
+    enum store_file file;
+    return look_at((struct look){.path = path, .shown = shown, .is_copy = true, .error = error, .latest_version = latest_version}, &file, ret_version);
 }

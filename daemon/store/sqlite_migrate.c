@@ -2,11 +2,9 @@
  * an old one is copied first and then changed in one transaction. */
 #include "store/sqlite_open.h"
 
+#include "store/file.h"
 #include "store/sqlite.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <unistd.h>
 
 int sqlite_schema_latest(const struct sqlite_migration *migrations)
@@ -36,45 +34,7 @@ int sqlite_schema_digest(sqlite3 *db, char ret_hex[DIGEST_HEX])
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-/* ---- files ---- */
-static int fail_errno(const char *path, const char *doing, struct galloc_error *error)
-{
-    return galloc_fail(error, GALLOC_D_STORE_IO, "%s: %s: %s", path, doing, strerror(errno));
-}
-
-static int sync_path(const char *path, struct galloc_error *error)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) < 0 ? fail_errno(path, "it cannot be synced", error) : 0;
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-/* Syncs the file, renames it, syncs the folder: from then on it is there, whatever happens. */
-static int put_in_place(const char *from, const char *to, struct galloc_error *error)
-{
-    int rc = sync_path(from, error);
-    if (rc == 0 && rename(from, to) < 0)
-        rc = fail_errno(to, "it cannot be put in place", error);
-    char *copy = xstrdup(to);
-    if (rc == 0)
-        rc = sync_path(dirname(copy), error);
-    free(copy);
-    return rc;
-}
-
-/* An empty file of mode 0600, in the place of what an earlier try left. */
-static int file_begin(const char *path, struct galloc_error *error)
-{
-    unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail_errno(path, "it cannot be made", error);
-    close(fd);
-    return 0;
-}
-
+/* ---- the marker ---- */
 char *sqlite_marker_path(const char *path)
 {
     return xasprintf("%s.id", path);
@@ -83,14 +43,14 @@ char *sqlite_marker_path(const char *path)
 static int marker_write(const char *marker, const char *store_id, struct galloc_error *error)
 {
     char *made = xasprintf("%s.new", marker);
-    int rc = file_begin(made, error);
-    int fd = rc == 0 ? open(made, O_WRONLY | O_CLOEXEC) : -1;
-    if (rc == 0 && (fd < 0 || write(fd, store_id, strlen(store_id)) != (ssize_t)strlen(store_id) || write(fd, "\n", 1) != 1))
-        rc = fail_errno(made, "it cannot be written", error);
+    int fd = -1;
+    int rc = file_make(made, &fd, error);
+    if (rc == 0 && (write(fd, store_id, strlen(store_id)) != (ssize_t)strlen(store_id) || write(fd, "\n", 1) != 1))
+        rc = file_fail(made, "it cannot be written", error);
     if (fd >= 0)
         close(fd);
     if (rc == 0)
-        rc = put_in_place(made, marker, error);
+        rc = file_place(made, marker, error);
     free(made);
     return rc;
 }
@@ -170,7 +130,7 @@ int sqlite_create(const char *path, const struct sqlite_migration *migrations, s
 {
     char *made = xasprintf("%s.new", path), *journal = xasprintf("%s-journal", made);
     unlink(journal);
-    int rc = file_begin(made, error);
+    int rc = file_make(made, NULL, error);
     sqlite3 *db = NULL;
     if (rc == 0) {
         int sqlite_rc = sqlite3_open_v2(made, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
@@ -183,7 +143,7 @@ int sqlite_create(const char *path, const struct sqlite_migration *migrations, s
         sqlite3_close(db);
     }
     if (rc == 0)
-        rc = put_in_place(made, path, error);
+        rc = file_place(made, path, error);
     free(journal);
     free(made);
     return rc;
@@ -193,10 +153,10 @@ int sqlite_create(const char *path, const struct sqlite_migration *migrations, s
 static int copy_aside(sqlite3 *db, const char *path, int version, struct galloc_error *error)
 {
     char *copy = xasprintf("%s.v%d", path, version), *made = xasprintf("%s.new", copy);
-    int rc = file_begin(made, error);
+    int rc = file_make(made, NULL, error);
     if (rc == 0) {
         int sqlite_rc = run_sql(db, "VACUUM INTO %Q", made);
-        rc = sqlite_rc == SQLITE_OK ? put_in_place(made, copy, error) : fail_sqlite(db, copy, "the old database cannot be copied", sqlite_rc, error);
+        rc = sqlite_rc == SQLITE_OK ? file_place(made, copy, error) : fail_sqlite(db, copy, "the old database cannot be copied", sqlite_rc, error);
     }
     if (rc != 0)
         unlink(made);
@@ -205,14 +165,14 @@ static int copy_aside(sqlite3 *db, const char *path, int version, struct galloc_
     return rc;
 }
 
-int sqlite_migrate(const char *path, int from_version, const struct sqlite_migration *migrations, struct galloc_error *error)
+static int migrate(const char *path, int from_version, const struct sqlite_migration *migrations, bool keeps_old, struct galloc_error *error)
 {
     sqlite3 *db = NULL;
     int sqlite_rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (sqlite_rc == SQLITE_OK)
         sqlite_rc = run_sql(db, "PRAGMA synchronous = FULL");
     int rc = sqlite_rc == SQLITE_OK ? 0 : fail_sqlite(db, path, "it cannot be opened", sqlite_rc, error);
-    if (rc == 0)
+    if (rc == 0 && keeps_old)
         rc = copy_aside(db, path, from_version, error);
     if (rc == 0) {
         sqlite_rc = apply_from(db, from_version, migrations);
@@ -221,4 +181,14 @@ int sqlite_migrate(const char *path, int from_version, const struct sqlite_migra
     }
     sqlite3_close(db);
     return rc;
+}
+
+int sqlite_migrate(const char *path, int from_version, const struct sqlite_migration *migrations, struct galloc_error *error)
+{
+    return migrate(path, from_version, migrations, true, error);
+}
+
+int sqlite_migrate_copy(const char *path, int from_version, const struct sqlite_migration *migrations, struct galloc_error *error)
+{
+    return migrate(path, from_version, migrations, false, error);
 }

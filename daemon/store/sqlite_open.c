@@ -115,7 +115,10 @@ static int file_prepare(const char *path, struct galloc_error *error)
 {
     enum store_file file = STORE_FILE_NONE;
     int version = 0, latest = sqlite_schema_latest(sqlite_migrations);
-    int rc = sqlite_look(path, latest, &file, &version, error);
+    int rc = sqlite_swap_finish(path, NULL, error);
+    if (rc < 0)
+        return rc;
+    rc = sqlite_look(path, latest, &file, &version, error);
     if (rc == 0 && file == STORE_FILE_NONE)
         return sqlite_create(path, sqlite_migrations, error);
     if (rc == 0 && chmod(path, 0600) < 0)
@@ -157,14 +160,26 @@ static int parts_open(struct sqlite_store *store, struct galloc_error *error)
     return rc < 0 || store->is_broken ? rc : sqlite_marker_keep(store->path, store->db, error);
 }
 
-int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error)
+static int copy_open(struct sqlite_store *store, struct galloc_error *error)
+{
+    int rc = sqlite_open_writable(store, error);
+    if (rc == 0 && meta_read(store) < 0) {
+        *error = store->fault_error;
+        rc = store->fault;
+    }
+    return rc;
+}
+
+static int store_open_by(int (*open_parts)(struct sqlite_store *store, struct galloc_error *error), const char *path, struct sqlite_store **ret_store,
+                         struct galloc_error *error)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* a lock and a count at every allocation that nobody reads; refused, harmlessly, when in use already */
     struct sqlite_store *store = xcalloc(1, sizeof *store);
     store->path = path;
     store->needs_recovery = true;
+    store->lost_text = "the daemon ended before the answer came";
     struct galloc_error why;
-    if (parts_open(store, &why) == 0) {
+    if (open_parts(store, &why) == 0) {
         *ret_store = store;
         return 0;
     }
@@ -172,4 +187,14 @@ int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct 
     sqlite3_close(store->db);
     free(store);
     return galloc_fail(error, why.code == GALLOC_D_STORE_REFUSED ? GALLOC_D_STORE_REFUSED : GALLOC_D_STORE_IO, "%s", why.message);
+}
+
+int sqlite_store_open(const char *path, struct sqlite_store **ret_store, struct galloc_error *error)
+{
+    return store_open_by(parts_open, path, ret_store, error);
+}
+
+int sqlite_store_open_copy(const char *path, struct sqlite_store **ret_store, struct galloc_error *error)
+{
+    return store_open_by(copy_open, path, ret_store, error);
 }

@@ -26,6 +26,9 @@ enum store_file { STORE_FILE_NONE, STORE_FILE_USABLE };
  * marker, on a network file system. -GALLOC_D_STORE_IO when it cannot be read. */
 int sqlite_look(const char *path, int latest_version, enum store_file *ret_file, int *ret_version, struct galloc_error *error) MUST_CHECK;
 
+/* The same at a copy of a store, which people know as `shown`: it has no marker, and what to do next is to give another one. */
+int sqlite_look_copy(const char *path, const char *shown, int latest_version, int *ret_version, struct galloc_error *error) MUST_CHECK;
+
 /* The digest of a connection's schema: of type, name, table and SQL of all that is not SQLite's own. */
 int sqlite_schema_digest(sqlite3 *db, char ret_hex[DIGEST_HEX]);
 
@@ -39,5 +42,12 @@ int sqlite_marker_keep(const char *path, sqlite3 *db, struct galloc_error *error
 char *sqlite_marker_path(const char *path); /* owned */
 /* Copies the database to PATH.v<old version>, then applies what is newer in one transaction. */
 int sqlite_migrate(const char *path, int from_version, const struct sqlite_migration *migrations, struct galloc_error *error) MUST_CHECK;
+int sqlite_migrate_copy(const char *path, int from_version, const struct sqlite_migration *migrations, struct galloc_error *error) MUST_CHECK; /* not copied: it is one */
+
+/* A database that was made ready as PATH becomes the store, whole or not at all; `date` is in the name of the former one, *ret_kept (owned; NULL: there was none).
+ * What a crash interrupts after the decision, sqlite_swap_finish() ends: every start calls it first, with ret_kept NULL (sqlite_swap.c). 0 or -D_STORE_IO. */
+int sqlite_swap(const char *path, const char *made, const char *date, char **ret_kept, struct galloc_error *error) MUST_CHECK;
+int sqlite_swap_finish(const char *path, char **ret_kept, struct galloc_error *error) MUST_CHECK;
+char *sqlite_swap_made(const char *path); /* owned: where a restore makes its database ready; what a crash leaves there goes at the next start */
 
 #endif

@@ -39,7 +39,7 @@ static int attempt_lose(struct sqlite_store *store, const struct left_attempt *l
     int rc = books_run(store, left->run, &entry);
     if (rc <= 0)
         return rc;
-    rc = min_i64(settle_attempt_close(store, entry, left->assignment, left->n, left->lease, OUTCOME_LOST, "the daemon ended before the answer came"), 0);
+    rc = min_i64(settle_attempt_close(store, entry, left->assignment, left->n, left->lease, OUTCOME_LOST, store->lost_text), 0);
     if (rc == 0 && left->call != 0) {
         rc = sqlite_do(store, STMT_CALL_CLOSE, "iiii", left->call, (int64_t)CALL_LOST, store->wall_ms, (int64_t)OUTCOME_LOST);
         if (rc == 0 && sqlite3_changes(store->db) > 0) {

@@ -79,6 +79,10 @@
     X(STMT_IMAGE_DAYS, "SELECT endpoint, calls FROM endpoint_day WHERE ends_at_ms = ?1 ORDER BY 1")                                               \
     X(STMT_IMAGE_SENDS, "SELECT endpoint, state, coalesce(class, -1), sent_at_ms, coalesce(ended_at_ms, 0), coalesce(latency_ms, 0), "            \
                         "coalesce(tokens_in, -1) FROM call ORDER BY id DESC LIMIT ?1")                                                            \
+    /* a restore */                                                                                                                               \
+    X(STMT_RUNS_OPEN, "SELECT id FROM run WHERE state < 2 AND id > ?1 ORDER BY id LIMIT 1")                                                       \
+    X(STMT_NODE_DROP, "DELETE FROM node WHERE id = ?1")                                                                                           \
+    X(STMT_RUN_RESTORED, "UPDATE run SET pause_text = ?2 || coalesce('; before that: ' || pause_text, '') WHERE id = ?1")                         \
 /* END OF ADMIN */
 /* clang-format on */
 

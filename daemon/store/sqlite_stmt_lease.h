@@ -15,6 +15,7 @@
     X(STMT_LEASE_PRUNE, "DELETE FROM lease WHERE number IN (SELECT number FROM lease INDEXED BY lease_ended WHERE ended_at_ms < ?1 LIMIT ?2)")    \
     X(STMT_LEASES_DUE, "SELECT number, run, worker, row_count FROM " STANDING_LEASES " AND deadline_ms <= ?1 ORDER BY deadline_ms LIMIT ?2")      \
     X(STMT_LEASE_NEXT_DUE, "SELECT deadline_ms FROM " STANDING_LEASES " ORDER BY deadline_ms LIMIT 1")                                            \
+    X(STMT_LEASE_STANDING, "SELECT number, run FROM " STANDING_LEASES " LIMIT 1")                                                                   \
     X(STMT_LEASE_ROW, "SELECT id, lost_alone FROM assignment INDEXED BY assignment_leased WHERE lease = ?1 AND state = 1 LIMIT 1")                \
     X(STMT_LEASE_ATTEMPTS_END, "UPDATE attempt SET class = ?2, message = ?3, ended_at_ms = ?4 WHERE (assignment, n) IN "                          \
                                "(SELECT id, attempts FROM assignment INDEXED BY assignment_leased WHERE lease = ?1 AND state = 1) "               \

@@ -1,6 +1,7 @@
 /* The facade: hands operations to the writer or to a reader, and their answers back to the loop's thread, in the order in which they were made.
  * Answers of a commit come to the loop together, behind what the commit changed, and cost it one note. The functions here are the loop's thread's, but for the report_ ones, which the
  * store's own threads call. */
+#include "store/backup.h"
 #include "store/reader.h"
 #include "store/writer.h"
 
@@ -37,6 +38,7 @@ struct store {
     struct store_engine *engine;
     struct writer *writer;
     struct reader *reader, *doctor;
+    struct backup *backup;
     struct gate gate; /* readers pass it at each turn; the writer closes it to empty the log */
     struct wake *wake;
     struct loop_note *told, **told_last; /* the writer's: of the turn that it is in, oldest first */
@@ -227,6 +229,7 @@ int store_open(const struct store_config *config, struct store **ret_store, stru
     store->writer = writer_new(ops, engine, &report, &log);
     store->reader = reader_new(ops, path, &store->gate, report_read, store);
     store->doctor = reader_new(ops, path, &store->gate, report_read, store);
+    store->backup = backup_new(ops, path, &store->gate, report_read, store);
     sweeps_resume(store, sweeps, sweep_count);
     free(sweeps);
     *ret_store = store;
@@ -237,11 +240,13 @@ void store_close(struct store *store)
 {
     if (store == NULL)
         return;
+    backup_free(store->backup);
     reader_free(store->doctor);
     reader_free(store->reader);
     writer_free(store->writer);
     report_turn(store);
     store->reader = store->doctor = NULL;
+    store->backup = NULL;
     store->writer = NULL;
     while (answers_give(store))
         continue;
@@ -265,6 +270,8 @@ static bool op_put(struct store *store, struct store_op *op)
         return reader_put(store->doctor, op);
     if (op->kind == OP_READ)
         return reader_put(store->reader, op);
+    if (store_op_lane(op->kind) == STORE_BACKUP)
+        return backup_put(store->backup, op);
     return writer_put(store->writer, store_op_lane(op->kind), op);
 }
 
@@ -274,8 +281,20 @@ void store_submit(struct store *store, struct store_op *op)
         return;
     bool is_closed = store->writer == NULL;
     op->code = galloc_fail(&op->error, is_closed ? GALLOC_STORE_UNAVAILABLE : GALLOC_BUSY,
-                           is_closed ? "the store is being closed" : "too many operations wait for the store");
+                           is_closed ? "the store is being closed"
+                           : op->kind == OP_BACKUP ? "another backup is under way: wait for its end" : "too many operations wait for the store");
     report_read(op, store);
+}
+
+void store_backup_cut(struct store *store)
+{
+    if (store->backup != NULL)
+        backup_cut(store->backup);
+}
+
+int store_restore(struct store_restore *restore, struct galloc_error *error)
+{
+    return sqlite_ops.restore(restore, error);
 }
 
 void store_stats(struct store *store, struct store_stats *ret_stats)

@@ -9,6 +9,7 @@
 
 #include "core/pace.h"
 #include "store/op_admin.h"
+#include "store/op_backup.h"
 #include "store/op_lease.h"
 #include "store/op_run.h"
 #include "store/read.h"

@@ -23,7 +23,6 @@
 #define LOG_ASK_MS 60         /* a reader's turn is 50 ms */
 #define LOG_END_MS 2000       /* what was told to end is out within milliseconds, but for a disk that hangs */
 #define LOG_LEAST_US 1000000  /* between two such pauses in vain */
-#define RESERVE_BYTES (32 << 20) /* of the file system: below it new work is refused, so that every result that is owed finds room */
 
 /* ---- answers and stats ---- */
 void writer_answer(struct writer *writer, struct store_op *op)
@@ -90,7 +89,7 @@ static int log_tidy(struct writer *writer, enum store_tidy how, struct galloc_er
     int fault = writer->ops->tidy(writer->engine, how, &log_bytes, error);
     const struct writer_log *log = &writer->log;
     int64_t last_us = writer->log_mono_us[log_bytes >= log->end_bytes];
-    if (fault == 0 && log_bytes >= log->ask_bytes && (last_us == 0 || clock_mono_us() - last_us >= LOG_LEAST_US))
+    if (fault == 0 && log_bytes >= log->ask_bytes && !atomic_load(&log->gate->has_copy) && (last_us == 0 || clock_mono_us() - last_us >= LOG_LEAST_US))
         fault = log_empty(writer, &log_bytes, error);
     return fault;
 }
@@ -100,10 +99,10 @@ static int log_tidy(struct writer *writer, enum store_tidy how, struct galloc_er
 static bool is_refused_for_space(const struct writer *writer, struct store_op *op)
 {
     bool is_new_work = op->kind == OP_RUN_CREATE || (op->kind == OP_IMPORT && op != writer->import);
-    if (BREAKS(NO_RESERVE) || !is_new_work || writer->sizes_mono_us == 0 || writer->stats.free_bytes >= RESERVE_BYTES)
+    if (BREAKS(NO_RESERVE) || !is_new_work || writer->sizes_mono_us == 0 || writer->stats.free_bytes >= LIMIT_RESERVE_BYTES)
         return false;
     op->code = galloc_fail(&op->error, GALLOC_DISK_FULL, "less than %d MiB are left on the store's file system: make room, then send it again",
-                           RESERVE_BYTES >> 20);
+                           LIMIT_RESERVE_BYTES >> 20);
     return true;
 }
 

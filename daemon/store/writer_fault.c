@@ -143,6 +143,7 @@ void writer_resolve_unknown(struct writer *writer)
     struct galloc_error error = {0};
     struct store_commit commit;
     bool has_landed = false;
+    atomic_store(&writer->log.gate->ends_copy, true); /* a copy would hold the log, and with it everybody who waits for an answer */
     int fault = writer->ops->reopen(writer->engine, &has_landed, &commit, &error);
     if (fault < 0) {
         writer_failure(writer, fault, &error);

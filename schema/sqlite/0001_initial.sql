@@ -2,7 +2,8 @@
 -- Times are milliseconds of the store's own clock (`…_ms`, see store/clock) or of the wall clock since the epoch (`…_at_ms`). Money is micros of
 -- a currency. States and classes are small numbers; their names stand in daemon/core (state.h, outcome.h), and the CHECKs here repeat the ranges.
 
-CREATE TABLE meta (                 -- values of the store as a whole: store_id, incarnation, schema_sha256,
+CREATE TABLE meta (                 -- values of the store as a whole: store_id, incarnation (raised by a restore), schema_sha256,
+                                    -- backup_at_ms (of a copy, and of what was restored from one), restored_at_ms,
                                     -- boot_id, and with every transaction: batch, event_seq, lease_number, now_ms, boot_ms (CLOCK_BOOTTIME at now_ms)
   name  TEXT PRIMARY KEY,
   value ANY NOT NULL
