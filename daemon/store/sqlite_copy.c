@@ -186,7 +186,7 @@ int sqlite_check_all(const char *path, const char *shown, const atomic_bool *end
     sqlite_reader_check(reader, doctor);
     sqlite_reader_close(reader);
     if (doctor->op.code == -GALLOC_CORRUPT)
-        rc = galloc_fail(error, GALLOC_D_STORE_REFUSED, "%s: what is in it is not sound: %s", shown, doctor->op.error.message);
+        rc = galloc_fail(error, GALLOC_D_STORE_REFUSED, "%s: what is in it is not sound: pages are damaged", shown);
     else if (doctor->op.code < 0)
         rc = galloc_fail(error, -doctor->op.code, "%s: %s", shown, doctor->op.error.message);
     else
@@ -198,8 +198,13 @@ int sqlite_check_all(const char *path, const char *shown, const atomic_bool *end
 int sqlite_copy_check(const char *copy, bool is_full, const atomic_bool *ends, struct galloc_error *error)
 {
     int version = 0;
-    int rc = sqlite_look_copy(copy, "the backup", sqlite_schema_latest(sqlite_migrations), &version, error);
-    return rc < 0 || !is_full ? rc : sqlite_check_all(copy, "the backup", ends, error);
+    struct galloc_error why;
+    int rc = sqlite_look_copy(copy, "the copy", sqlite_schema_latest(sqlite_migrations), &version, &why);
+    if (rc == 0 && is_full)
+        rc = sqlite_check_all(copy, "the copy", ends, &why);
+    if (rc == -GALLOC_D_STORE_REFUSED)
+        return galloc_fail(error, GALLOC_D_STORE_REFUSED, "%.400s. Next: gallocctl doctor --full tells whether the database itself is sound", why.message);
+    return rc < 0 ? galloc_fail(error, -rc, "%s", why.message) : 0;
 }
 
 int sqlite_to_one_file(const char *path, struct galloc_error *error)
