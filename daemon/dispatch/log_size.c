@@ -18,8 +18,8 @@ void engine_log_text(struct engine *engine, char *ret_text, size_t size)
         store_stats(engine->store, &stats);
     if (stats.wal_bytes > LIMIT_WAL_WARN_BYTES)
         snprintf(ret_text, size,
-                 "the store's log has grown to %" PRId64 " MiB: it cannot be emptied while somebody reads; exports and doctor are ended at %lld MiB, another "
-                 "program that has galloc.db open has to be ended by you",
+                 "the store's log has grown to %" PRId64 " MiB: it cannot be emptied while somebody reads; exports and doctor are ended at %lld MiB, a backup "
+                 "ends by itself, another program that has galloc.db open has to be ended by you",
                  stats.wal_bytes >> 20, LIMIT_WAL_BYTES >> 20);
 }
 
