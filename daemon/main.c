@@ -378,8 +378,12 @@ static int restore(struct gallocd *daemon, struct config *config)
     daemon->state_dir = absolute(daemon->options.state_dir ? daemon->options.state_dir : config->state_dir);
     config_free(config);
     int rc = restore_run(daemon->options.restore, daemon->state_dir, &text, &error);
-    if (rc == 0)
-        return print(&text);
+    if (rc == 0) {
+        rc = print(&text);
+        if (rc != 0)
+            fputs("gallocd: the backup is in place; what was done could not be written to standard output\n", stderr);
+        return rc;
+    }
     fprintf(stderr, "gallocd: %s\n", error.message);
     return galloc_code_row(error.code)->exit_status;
 }
