@@ -197,7 +197,7 @@ int notify_state_save(struct notify_state *state, struct galloc_error *error)
         return 0;
     struct atomic_file file;
     struct buf text = BUF_EMPTY;
-    int rc = atomic_open(&file, state->path, false, error);
+    int rc = atomic_open(&file, state->path, false, false, error);
     if (rc == 0) {
         print(state, &text);
         fwrite(text.data, 1, text.len, file.file);

@@ -108,7 +108,7 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/undrain", ROLE_OPERATOR, .handle = handle_undrain, .summary = "calls go out again"},
     {HTTP_POST, "/v1/reload", ROLE_OPERATOR, .handle = handle_reload, .summary = "reads the configuration again"},
     {HTTP_POST, "/v1/doctor", ROLE_OPERATOR, BODY_JSON_OR_NONE, .handle = handle_doctor, FIELDS(doctor_fields), .summary = "checks the store"},
-    {HTTP_GET, "/v1/backup", ROLE_OPERATOR, .is_stream = true, .handle = handle_backup, .query = query_backup, .summary = "a copy of the database, streamed"},
+    {HTTP_GET, "/v1/backup", ROLE_OPERATOR, .kind = REQUEST_STREAM, .handle = handle_backup, .query = query_backup, .summary = "a copy of the database, streamed"},
     {HTTP_GET, "/v1/audit", ROLE_OPERATOR, .handle = handle_audit, .query = query_audit, .summary = "operators' actions"},
 };
 
