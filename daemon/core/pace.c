@@ -32,9 +32,15 @@ static struct pace_entry *entry_at(struct pace *pace, size_t i)
     return &pace->log[(pace->log_first + i) % pace->log_cap];
 }
 
+/* How long a send counts. */
+static int64_t window_us(const struct pace *pace)
+{
+    return (int64_t)(PACE_WINDOW_US * pace->time_scale) + PACE_GUARD_US;
+}
+
 static void forget_old(struct pace *pace, int64_t now_us)
 {
-    int64_t since_us = now_us - (int64_t)(PACE_WINDOW_US * pace->time_scale);
+    int64_t since_us = now_us - window_us(pace);
     while (pace->log_count > 0 && entry_at(pace, 0)->at_us <= since_us) {
         pace->log_tokens -= entry_at(pace, 0)->tokens;
         pace->log_first = (pace->log_first + 1) % pace->log_cap;
@@ -68,7 +74,7 @@ static void remember(struct pace *pace, int64_t now_us, int64_t tokens)
 /* When the log's entries from the oldest up to `count` have left the window. */
 static int64_t wait_for_leaving(struct pace *pace, int64_t now_us, size_t count)
 {
-    int64_t leaves_us = entry_at(pace, count - 1)->at_us + (int64_t)(PACE_WINDOW_US * pace->time_scale);
+    int64_t leaves_us = entry_at(pace, count - 1)->at_us + window_us(pace);
     return max_i64(leaves_us - now_us, 1000);
 }
 

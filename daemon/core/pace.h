@@ -6,7 +6,8 @@
 #include "core/rng.h"
 
 #define PACE_LOG_MAX 65536         /* sends that the log of a window holds; a higher rpm is spread evenly */
-#define PACE_WINDOW_US 60250000    /* a minute and a guard for the server's clock */
+#define PACE_WINDOW_US 60000000    /* a minute of the quota */
+#define PACE_GUARD_US 250000       /* after it, for the way to the server, which takes no less time where the minute is scaled */
 #define PACE_DECREASE 0.7
 #define PACE_RATE_MIN 0.05         /* calls a second */
 

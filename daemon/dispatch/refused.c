@@ -30,13 +30,33 @@ bool run_is_refused(const struct run_entry *run)
     return refused->endpoint == run->endpoint && refused->rounds >= ROUNDS_TOLD;
 }
 
+/* A key as a word of a command that is pasted into a shell, where it does nothing but stand for itself. */
+static void add_word(struct buf *out, const char *key)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.,:/@%+=";
+    if (key[strspn(key, plain)] == '\0') {
+        buf_add_str(out, key);
+        return;
+    }
+    buf_add_char(out, '\'');
+    for (const char *at = key; *at != '\0'; at++)
+        if (*at == '\'')
+            buf_add_str(out, "'\\''");
+        else
+            buf_add_char(out, *at);
+    buf_add_char(out, '\'');
+}
+
 void refused_text(const struct run_entry *run, char *text, size_t size)
 {
     const struct refused *refused = &run->dispatch->refused;
     char since[CLOCK_TEXT_MAX];
+    struct buf word = BUF_EMPTY;
     size_t len = strlen(text);
+    add_word(&word, refused->key);
     snprintf(text + len, size - len,
              "; this run was refused %" PRId64 " times in a row since %s, last with %s. A prompt that is larger than the quota of tokens a minute is refused for ever: "
              "see gallocctl attempts %s %s; to give it up: gallocctl cancel %s --key %s",
-             refused->rounds, clock_rfc3339(refused->since_at_ms, since), refused->key, run->info.run_id, refused->key, run->info.run_id, refused->key);
+             refused->rounds, clock_rfc3339(refused->since_at_ms, since), refused->key, run->info.run_id, buf_text(&word), run->info.run_id, buf_text(&word));
+    buf_clear(&word);
 }

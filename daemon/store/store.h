@@ -51,7 +51,7 @@ struct store_sends {
     size_t count;
     int64_t day_calls;       /* of the present day (Pacific time) */
 };
-#define STORE_SENDS_MS 602500 /* the longest window of a pacer: 60.25 s, at the highest time_scale */
+#define STORE_SENDS_MS 600250 /* the longest window of a pacer: 60 s at the highest time_scale, and its guard */
 
 /* What an endpoint's calls came to, ever. */
 struct store_endpoint_sums {

@@ -1,5 +1,6 @@
 """Each class of outcome, shown by what it costs an assignment: retries, waiting, calls. A test fails when its class's rule is broken."""
 import re
+import shlex
 
 import pytest
 from harness import check_allocation, make_agents, make_loans, wait_until
@@ -299,6 +300,15 @@ def test_what_is_unknown_of_all_calls_is_not_zero(world):
     assert done["cost"]["micros"] is None and done["cost"]["unknown_calls"] == 3
     assert daemon.api("GET", "/v1/endpoints/gemini").json["cost"]["micros"] is None
     assert "unknown (3 calls came without their usage" in daemon.ctl("status", run).stdout
+
+
+def test_what_is_to_be_pasted_takes_a_key_as_it_is(world):
+    key = "it's $(reboot) 1"
+    sim, daemon = world("--poison_keys", key, "--poison_kind", "error_429", endpoint="time_scale = 0.02\nmax_in_flight = 1")
+    run = daemon.create([(key, {"region": "north"})], [{"agent_id": "A0", "capacity": 1, "attributes": {}}])
+    told = wait_until(lambda: "in a row" in ((daemon.run(run)["waiting"] or {}).get("text") or "") and daemon.run(run), what="the status says that it is refused")
+    words = shlex.split(told["waiting"]["text"].split("to give it up: ")[1])
+    assert words == ["gallocctl", "cancel", run, "--key", key]
 
 
 def test_who_alone_is_refused_for_ever_holds_up_nobody_and_is_named(world):

@@ -86,6 +86,24 @@ static void test_defaults(void **state)
     config_free(config);
 }
 
+/* The endpoints of test_all_settings(). */
+static void check_endpoints(const struct config *config, const char *key)
+{
+    const struct endpoint_config *lite = config_endpoint(config, "lite");
+    assert_string_equal(lite->base_url, "http://127.0.0.1:8089");
+    assert_string_equal(lite->api_version, "v1");
+    assert_string_equal(lite->api_key_file, key);
+    assert_string_equal(lite->proxy, "http://p:3128");
+    assert_string_equal(lite->ca_file, "/ca.pem");
+    assert_true(lite->allow_plain_http);
+    assert_int_equal(lite->request_timeout_ms, 120000);
+    assert_int_equal(lite->max_in_flight, 1024);
+    assert_int_equal(lite->tpm, 2);
+    assert_true(lite->time_scale > 0.0999 && lite->time_scale < 0.1001);
+    assert_int_equal(config_endpoint(config, "gemini")->rpm, 7);
+    assert_string_equal(config_endpoint(config, "empty")->model, "gemini-3.8-flash");
+}
+
 static void test_all_settings(void **state)
 {
     (void)state;
@@ -120,19 +138,7 @@ static void test_all_settings(void **state)
     assert_null(config->keep_back[2]);
     assert_int_equal(config->connections_per_uid, 3);
     assert_int_equal(config->endpoint_count, 3);
-    const struct endpoint_config *lite = config_endpoint(config, "lite");
-    assert_string_equal(lite->base_url, "http://127.0.0.1:8089");
-    assert_string_equal(lite->api_version, "v1");
-    assert_string_equal(lite->api_key_file, key);
-    assert_string_equal(lite->proxy, "http://p:3128");
-    assert_string_equal(lite->ca_file, "/ca.pem");
-    assert_true(lite->allow_plain_http);
-    assert_int_equal(lite->request_timeout_ms, 120000);
-    assert_int_equal(lite->max_in_flight, 1024);
-    assert_int_equal(lite->tpm, 2);
-    assert_true(lite->time_scale > 0.0999 && lite->time_scale < 0.1001);
-    assert_int_equal(config_endpoint(config, "gemini")->rpm, 7);
-    assert_string_equal(config_endpoint(config, "empty")->model, "gemini-3.8-flash");
+    check_endpoints(config, key);
     assert_int_equal(config->price_count, 2);
     assert_string_equal(config->prices[0].price.currency, "EUR");
     assert_int_equal(config->prices[0].price.in_micros, 100000);
