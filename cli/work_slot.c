@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum {
-    ASK_WAIT_MS = 20000,      /* the daemon holds the question so long when there is nothing to do */
+    ASK_WAIT_MS = 10000,      /* the daemon holds the question so long when there is nothing to do */
     ASK_AGAIN_MS = 100,
     PAUSED_MS = 1000,
     BACKOFF_MS = 1000,        /* after a command that failed; doubles */

@@ -159,6 +159,7 @@ def test_a_paused_run_is_told_and_waited_for(bench):
     once = bench.work("--run", run, "--once", command=bench.command("decide()"), check=False)
     assert once.returncode == 9 and "is paused" in once.stderr
     process = bench.start("--run", run, command=bench.command("decide()"))
+    assert "is paused" in process.stderr.readline()  # after the time for which it asks to wait
     assert bench.daemon.api("POST", f"/v1/runs/{run}/resume").status == 200
     assert bench.end(process)[0] == 0 and bench.daemon.counts(run)["succeeded"] == 1
 
