@@ -98,7 +98,7 @@ def check_creates(history, store, verdict):
 def sent_parts(history):
     """(run, n): the operations that sent it."""
     parts = collections.defaultdict(list)
-    for op in history.of("part", "append"):
+    for op in history.of("part"):
         parts[op.about["run"], op.about["n"]].append(op)
     return parts
 
@@ -128,8 +128,36 @@ def check_parts(history, store, verdict):
             if row is not None and digests.get(row["id"]) != digest:
                 verdict.add("broken", f"{key} of {run}: its input is not what was sent")
         asked.update({(run, key): True for key in rows})
+    asked.update(check_appends(history, store, digests, verdict))
     for run, key in store.keys.keys() - asked.keys():
         verdict.add("unexpected", f"{key} of {run} was never sent")
+
+
+def check_appends(history, store, digests, verdict):
+    """I-1, I-3, I-4, I-6 of what was added to a run: all of it stands, or none, once for its Idempotency-Key. The keys that were sent."""
+    by_key, asked = collections.defaultdict(list), {}
+    for op in history.of("append"):
+        by_key[op.about["idem"]].append(op)
+    for idem, ops in by_key.items():
+        run, rows = ops[0].about["run"], ops[0].about["rows"]
+        standing = [store.keys[run, key] for key in rows if (run, key) in store.keys]
+        is_promised, in_doubt = any(op.is_ok for op in ops), any(op.is_in_doubt for op in ops)
+        if is_promised and len(standing) < len(rows):
+            verdict.add("lost", f"{idem}, added to {run}: {len(standing)} of {len(rows)} rows")
+        elif standing and len(standing) < len(rows):
+            verdict.add("broken", f"{idem}, added to {run}, stands in part: {len(standing)} of {len(rows)} rows")
+        elif standing and not is_promised:
+            if in_doubt:
+                verdict.recovered.add(idem)
+            else:
+                verdict.add("unexpected", f"{idem} of {run}: every request was refused, and its rows stand")
+        if len({op.answer["part"] for op in ops if op.is_ok}) > 1:
+            verdict.add("duplicated", f"{idem} made parts {[op.answer['part'] for op in ops if op.is_ok]}")
+        for row in standing:
+            if digests.get(row["id"]) != rows[row["key"]]:
+                verdict.add("broken", f"{row['key']} of {run}: its input is not what was sent")
+        asked.update({(run, key): True for key in rows})
+    return asked
 
 
 def check_commits(history, store, verdict):

@@ -75,6 +75,18 @@ class Importer(Actor):
             self.load.add_rows(run, list(rows))
         if self.insist("commit", "POST", f"/v1/runs/{run}/commit", {"run": run}, {"parts": parts}).is_ok:
             self.load.add_run(run)
+            if self.dice.random() < 0.3:
+                self.append(tag, run)
+
+    def append(self, tag, run):
+        """More rows for a run that may be done by then."""
+        for n in range(901, 901 + self.dice.randrange(1, 3)):
+            text, rows = part_rows(tag, n, self.dice.randrange(1, self.load.rows_most), self.dice)
+            idem = f"{tag}+{n}"
+            op = self.insist("append", "POST", f"/v1/runs/{run}/assignments", {"run": run, "idem": idem, "rows": rows}, text, headers={"Idempotency-Key": idem},
+                             content_type="application/x-ndjson")
+            if op.is_ok:
+                self.load.add_rows(run, list(rows))
 
     def create(self, tag):
         agents = [{"agent_id": f"{tag}-A{n}", "capacity": self.load.capacity, "attributes": {"region": harness.REGIONS[n % 4]}} for n in range(AGENTS)]

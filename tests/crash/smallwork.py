@@ -13,6 +13,7 @@ class SmallWork:
     def __init__(self, daemon, history, tag, dice):
         self.daemon, self.tag, self.client = daemon, tag, Client(daemon, history, tag)
         self.parts = {n: part_rows(tag, n, ROWS, dice) for n in (1, 2)}
+        self.more = part_rows(tag, 9, 4, dice)
         self.body = {"name": tag, "agents": [{"agent_id": f"{tag}-A", "capacity": 1000}], "options": {"workers_too": True}}
         self.run = None
 
@@ -38,6 +39,9 @@ class SmallWork:
         keys = list(self.parts[2][1])[-3:]
         self.call("cancel", "POST", f"/v1/runs/{self.run}/cancel", {"run": self.run, "keys": keys[:1]}, {"keys": keys[:1]})
         self.call("retry", "POST", f"/v1/runs/{self.run}/retry", {"run": self.run, "keys": keys[:1]}, {"keys": keys[:1]})
+        text, rows = self.more
+        self.call("append", "POST", f"/v1/runs/{self.run}/assignments", {"run": self.run, "idem": f"{self.tag}+", "rows": rows}, text,
+                  headers={"Idempotency-Key": f"{self.tag}+"}, content_type="application/x-ndjson")
         self.call("pause", "POST", f"/v1/runs/{self.run}/pause", {"run": self.run})
         self.call("resume", "POST", f"/v1/runs/{self.run}/resume", {"run": self.run})
         lease = self.call("lease", "POST", "/v1/leases", {"run": self.run, "worker": "w"}, {"worker": "w", "run": self.run, "max": 3, "ttl_ms": 5000})
@@ -73,5 +77,5 @@ class SmallWork:
             raise AssertionError(f"{self.tag} cannot be enqueued on a daemon that is well: {self.client.history.ops[-1]}")
         self.call("resume", "POST", f"/v1/runs/{self.run}/resume", {"run": self.run})
         done = self.daemon.wait_done(self.run, seconds)
-        if done["counts"]["total"] != 2 * ROWS:
+        if done["counts"]["total"] not in (2 * ROWS, 2 * ROWS + len(self.more[1])):
             raise AssertionError(f"{self.tag} has {done['counts']} of {2 * ROWS} rows")
