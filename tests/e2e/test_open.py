@@ -1,6 +1,7 @@
 """Open runs through the API: a queue that is fed all day. What was accepted is kept and decided once, whoever feeds it, whatever dies meanwhile."""
 import json
 import threading
+import time
 
 import pytest
 
@@ -101,6 +102,29 @@ def test_a_closed_run_ends_when_the_last_is_decided(world):
     assert close(daemon, run)["state"] == "running"
     assert daemon.wait_done(run)["counts"]["succeeded"] == 4
     assert sim.stats()["calls"] == 4
+
+
+def test_an_open_run_has_no_end_in_sight(world):
+    """While work is left, and its rate is known: when it ends, and what it costs in the end, is known once it is closed."""
+    _, daemon = world("--latency_ms", 300, endpoint="max_in_flight = 4", sections='price "gemini-3.8-flash" { from = "2020-01-01"  currency = "USD"  in = 1.0  out = 1.0 }')
+    run = open_run(daemon)
+    append(daemon, run, keys_from(0, 400))
+    open_ = wait_until(lambda: (shown := daemon.run(run))["counts"]["succeeded"] >= 20 and shown, 60, lambda: json.dumps(daemon.run(run)))
+    assert open_["rate_per_min"] > 0 and open_["eta"] is None and open_["waiting"] is None, open_
+    assert open_["cost"]["micros"] > 0 and open_["cost"]["projected_micros"] is None
+    close(daemon, run)
+    closed = wait_until(lambda: (shown := daemon.run(run))["eta"] and shown, 60, lambda: json.dumps(daemon.run(run)))
+    assert closed["cost"]["projected_micros"]["high"] > closed["cost"]["micros"]
+
+
+def test_max_age_counts_for_what_is_added(make_daemon):
+    daemon = make_daemon("http://127.0.0.1:9").start()
+    run = daemon.create([("OLD", FIELDS)], AGENTS, paused=True, options={"max_age_ms": 3000})
+    wait_until(lambda: daemon.counts(run)["failed"] == 1, 30, "the first expires")
+    began = time.monotonic()
+    append(daemon, run, ["NEW"])
+    wait_until(lambda: daemon.counts(run)["failed"] == 2, 30, "so does the second")
+    assert time.monotonic() - began >= 2.5, "in its own time"
 
 
 def test_a_cancelled_run_is_open_no_more(daemon):
