@@ -166,8 +166,9 @@ def test_a_line_is_taken_when_it_is_there(desk):
     feed = Feed(desk, *desk.agents, "--open", "--name", "fed", "-q")
     assert feed.process.poll() is None
     feed.line("lan,region")
+    wait_until(lambda: desk.api("GET", "/v1/runs/fed").status == 200 and desk.run("fed")["state"] == "running", 20, "it runs before the first row comes")
     run = feed.process.stdout.readline().decode().strip()
-    assert desk.run("fed")["id"] == run and desk.run("fed")["state"] == "running", "it runs before the first row comes"
+    assert desk.run("fed")["id"] == run
     for number in range(3):
         feed.line(f"L{number},north")
         wait_until(lambda: desk.counts("fed")["succeeded"] == number + 1, 20, "the line is decided while more may come")  # noqa: B023
