@@ -82,7 +82,7 @@
     /* a restore */                                                                                                                               \
     X(STMT_RUNS_OPEN, "SELECT id FROM run WHERE state < 2 AND id > ?1 ORDER BY id LIMIT 1")                                                       \
     X(STMT_NODE_DROP, "DELETE FROM node WHERE id = ?1")                                                                                           \
-    X(STMT_RUN_RESTORED, "UPDATE run SET pause_text = ?2 || coalesce('; before that: ' || pause_text, '') WHERE id = ?1")                         \
+    X(STMT_RUN_RESTORED, "UPDATE run SET pause_text = ?2 || coalesce('; before that: ' || substr(pause_text, 1, 160), '') WHERE id = ?1")         \
 /* END OF ADMIN */
 /* clang-format on */
 

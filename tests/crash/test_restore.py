@@ -46,7 +46,7 @@ class Scene:
         os.chmod(self.state, 0o700)
 
     def command(self):
-        return [harness.program("gallocd"), "-c", str(self.daemon.config), "--state-dir", str(self.state), "--restore", str(self.backup)]
+        return [harness.program("gallocd"), "-c", str(self.daemon.config), "--state-dir", str(self.state), "-q", "--restore", str(self.backup)]
 
     def restore(self, injection=None, trace="/dev/null", calls=None):
         before = ["strace", "-f", "-qq", "-o", str(trace), "-e", f"trace={calls or injection.split(':')[0]}"] if injection or calls else []
