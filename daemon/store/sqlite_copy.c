@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define STEP_PAGES 2048   /* 8 MiB: some ten milliseconds */
-#define LOG_PART 4        /* the log grows by at most a quarter of what is copied meanwhile: at 1 M rows the copy takes 290 MB/s, the busiest writer 65 [M] */
+#define LOG_PART 4        /* the log grows by at most a quarter of what is copied meanwhile: a copy of 389 MiB under full load took 7.5 s and 46 MiB of log (two busy cores) */
 
 struct copying {
     const char *to;
