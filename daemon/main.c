@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/negative.h"
+#include "base/text.h"
 
 #include <event2/event.h>
 #include <inttypes.h>
@@ -370,6 +371,16 @@ static int check_config(struct config *config)
     return print(&text);
 }
 
+/* The words may hold names out of a damaged file. */
+static int fail_restore(const struct galloc_error *error)
+{
+    struct buf shown = BUF_EMPTY;
+    text_escape(&shown, error->message, strlen(error->message));
+    fprintf(stderr, "gallocd: %s\n", buf_text(&shown));
+    buf_clear(&shown);
+    return galloc_code_row(error->code)->exit_status;
+}
+
 /* Takes the configuration over: only its state directory counts. */
 static int restore(struct gallocd *daemon, struct config *config)
 {
@@ -386,8 +397,7 @@ static int restore(struct gallocd *daemon, struct config *config)
             fputs("gallocd: the backup is in place; what was done could not be written to standard output\n", stderr);
         return rc;
     }
-    fprintf(stderr, "gallocd: %s\n", error.message);
-    return galloc_code_row(error.code)->exit_status;
+    return fail_restore(&error);
 }
 
 int main(int argc, char **argv)

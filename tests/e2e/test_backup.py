@@ -3,6 +3,7 @@ without being told."""
 import hashlib
 import json
 import os
+import random
 import re
 import socketserver
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 from harness import SLOWNESS, KEY, UnixConnection, make_agents, make_loans, program, wait_until, write_csv
 
 NOBODY = "http://127.0.0.1:9"
+SEED = int(os.environ["GALLOC_TEST_SEED"])
 LARGE = 6 << 20  # of a database: more than fits between a daemon and a client that does not read
 
 
@@ -332,6 +334,29 @@ def test_refused_restores_touch_nothing(daemon, tmp_path):
     assert ran.returncode == 65 and "in place itself" in ran.stderr
     assert restore(daemon, copy, "--nonsense").returncode == 64
     assert daemon.start().counts()["total"] == 400000 // 4000
+
+
+def test_a_damaged_backup_ends_nothing_but_itself(daemon, tmp_path):
+    """Whatever bytes are changed: refused in words that a terminal can bear and nothing touched, or restored and well."""
+    print(f"seed {SEED}")
+    grow(daemon, 300000)
+    daemon.ctl("backup", tmp_path / "whole.db")
+    daemon.stop()
+    whole, dice, statuses = (tmp_path / "whole.db").read_bytes(), random.Random(SEED), set()
+    for number in range(25):
+        damaged = bytearray(whole)
+        for _ in range(dice.choice((1, 3, 20))):
+            damaged[dice.randrange(dice.choice((200, len(damaged))))] = dice.randrange(256)
+        (tmp_path / "damaged\x1b[31m.db").write_bytes(damaged)
+        before = digest_of(daemon.state_dir)
+        ran = restore(daemon, tmp_path / "damaged\x1b[31m.db", "-q")
+        assert ran.returncode in (0, 65), (number, ran)
+        statuses.add(ran.returncode)
+        if ran.returncode == 65:
+            assert digest_of(daemon.state_dir) == before and ran.stderr.count("\n") == 1 and "\x1b" not in ran.stderr, (number, ran)
+    assert 65 in statuses
+    daemon.start()
+    assert daemon.api("POST", "/v1/doctor", {"full": True}).json["ok"]
 
 
 def test_what_a_restore_tells(daemon, tmp_path):
