@@ -43,6 +43,7 @@ void net_call_free(struct net_call *call)
 {
     curl_easy_cleanup(call->easy);
     free(call->body);
+    free(call->own.data);
     buf_clear(&call->answer);
     free(call);
 }
@@ -271,6 +272,8 @@ static CURLcode call_options(struct net_call *call, bool wants_new_connection)
         code = curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(call->connect_us / 1000 + BACKSTOP_MS));
     if (code == CURLE_OK)
         code = curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)wants_new_connection);
+    if (code == CURLE_OK)
+        code = curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->own.data != NULL ? &call->own : call->site->list);
     if (code == CURLE_OK && strcmp(call->site->method, "GET") != 0) {
         code = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_len);
         if (code == CURLE_OK)
@@ -298,8 +301,12 @@ struct net_call *net_start(struct net *net, struct net_request *request)
     call->stall_us = clamp_i64(request->stall_timeout_ms, 1, INT32_MAX / 2) * 1000;
     call->answer_cap_bytes = request->answer_cap_bytes > 0 ? request->answer_cap_bytes : LIMIT_ANSWER_BYTES;
     request->body = NULL;
+    if (request->call_header != NULL && request->call_header[0] != '\0')
+        call->own = (struct curl_slist){.data = xstrdup(request->call_header), .next = site->list};
     if (site->refusal.code != 0) {
         refusal = site->refusal.message;
+    } else if (call->own.data != NULL && !net_site_is_header(call->own.data)) {
+        refusal = "a header holds a control character";
     } else if (call->easy == NULL) {
         refusal = "libcurl cannot make a handle: no memory";
         end = NET_NOT_SENT;

@@ -41,7 +41,8 @@ struct net_request {
     const char *method;          /* "POST" or "GET" */
     char *body;                  /* owned by the call from net_start() on; NULL for GET */
     size_t body_len;
-    const char *const *headers;  /* NULL-ended "Name: value"; borrowed during net_start() */
+    const char *const *headers;  /* NULL-ended "Name: value", the same from call to call; borrowed during net_start() */
+    const char *call_header;     /* one more, of this call alone; borrowed during net_start(); NULL or "": none */
     const char *secret_header;   /* "x-goog-api-key" or "Authorization: Bearer " prefix style: "Name: " put before `secret`; NULL: none */
     const char *secret;          /* borrowed during net_start(); never in messages or logs */
     const char *proxy, *ca_file; /* NULL or "": none, the system's */

@@ -34,6 +34,7 @@ struct net_call {
     void *arg;
     char *body;                /* owned: the request's */
     size_t body_len;
+    struct curl_slist own;     /* the call's own header, before its site's list; its text is owned, NULL: none */
     int64_t began_us, connect_us, total_us, stall_us; /* when; and how long each may take */
     int64_t byte_us;           /* mono, of the answer's last byte; 0: none yet */
     int64_t sent_us;           /* mono, of the first byte of the request; 0: not sent */
@@ -80,6 +81,7 @@ void net_socket_options(struct net *net, CURL *easy);
 
 /* net_site.c */
 struct net_site *net_site_get(struct net *net, const struct net_request *request);
+bool net_site_is_header(const char *text); /* no control character in it */
 bool net_site_options(struct net *net, const struct net_site *site, CURL *easy);
 void net_site_free(struct net_site *site); /* its idle calls must be gone */
 

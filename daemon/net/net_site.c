@@ -1,5 +1,5 @@
 /* Sites: what stays the same between calls, and every option of libcurl that makes a call safe. Options are set once when a handle is made for
- * its site; a call sets its body's size and its time limits, nothing else.
+ * its site; a call sets its body's size, its time limits and its headers (the site's list, with its own before it), nothing else.
  *
  * Our copies of the key (the site's and the header list's) are wiped when the site goes. libcurl keeps copies of its own while it
  * sends a header and frees them unwiped: against a reader of our memory stand LimitCORE=0 and PR_SET_DUMPABLE. */
@@ -22,7 +22,7 @@ static const char *or_empty(const char *text)
 }
 
 /* A control character in a header could begin another header. */
-static bool is_header_text(const char *text)
+bool net_site_is_header(const char *text)
 {
     for (; *text != '\0'; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7f)
@@ -62,14 +62,14 @@ static void make_headers(struct net_site *site, const char *const *headers)
     for (size_t i = 0; i < count; i++) {
         site->headers[i] = xstrdup(headers[i]);
         site->list = append(site->list, headers[i]);
-        if (!is_header_text(headers[i]))
+        if (!net_site_is_header(headers[i]))
             galloc_fail(&site->refusal, GALLOC_INVALID_VALUE, "a header holds a control character");
     }
     site->list = append(site->list, "Expect:"); /* or libcurl waits for a 100 before a body over 1 MiB */
     if (site->secret_header[0] != '\0' && site->secret[0] != '\0') {
         char *line = xasprintf("%s%s", site->secret_header, site->secret);
         site->list = append(site->list, line);
-        if (!is_header_text(line))
+        if (!net_site_is_header(line))
             galloc_fail(&site->refusal, GALLOC_INVALID_VALUE, "the key holds a line break or another control character");
         wipe_free(line);
     }
@@ -198,7 +198,6 @@ bool net_site_options(struct net *net, const struct net_site *site, CURL *easy)
     is_well = curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, site->is_plain ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS) == CURLE_OK &&
               is_well;
     is_well = curl_easy_setopt(easy, strcmp(site->method, "GET") == 0 ? CURLOPT_HTTPGET : CURLOPT_POST, 1L) == CURLE_OK && is_well;
-    is_well = curl_easy_setopt(easy, CURLOPT_HTTPHEADER, site->list) == CURLE_OK && is_well;
     is_well = curl_easy_setopt(easy, CURLOPT_CURLU, site->place) == CURLE_OK && is_well;
     net_socket_options(net, easy);
     return is_well;

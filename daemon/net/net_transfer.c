@@ -172,6 +172,8 @@ void net_transfer_reset(struct net_call *call)
     free(call->body);
     call->body = NULL;
     call->body_len = 0;
+    free(call->own.data);
+    call->own = (struct curl_slist){.data = NULL};
     if (call->answer.cap > KEPT_BYTES)
         buf_clear(&call->answer);
     buf_reset(&call->answer);

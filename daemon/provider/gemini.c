@@ -68,11 +68,15 @@ static void make_url(const struct provider_wire *wire, struct buf *url)
     buf_add_str(url, ":generateContent");
 }
 
-static int begin(const struct provider_wire *wire, struct provider_request *request, struct galloc_error *error)
+static int check(const struct provider_wire *wire, struct galloc_error *error)
 {
     int rc = check_base(wire->base_url, error);
-    if (rc == 0)
-        rc = check_names(wire, error);
+    return rc == 0 ? check_names(wire, error) : rc;
+}
+
+static int begin(const struct provider_wire *wire, struct provider_request *request, struct galloc_error *error)
+{
+    int rc = check(wire, error);
     if (rc != 0)
         return rc;
     *request = (struct provider_request){.method = "POST", .secret_header = provider_gemini.secret_header};
@@ -222,7 +226,9 @@ static int build_test(const struct provider_wire *wire, struct provider_request 
 const struct provider_ops provider_gemini = {
     .name = "gemini",
     .secret_header = "x-goog-api-key: ",
-    .has_test_request = true,
+    .takes_prompt = true,
+    .needs_key = true,
+    .check = check,
     .build = build,
     .build_rest = build_rest,
     .build_test = build_test,

@@ -165,12 +165,6 @@ void gemini_classify(const struct provider_response *response, struct provider_v
     } else if (response->status == 200 && span_is(object, JSON_OBJECT)) {
         read_answer(object, response->is_rest, ret_verdict);
     } else {
-        google_status_judge(response->status, ret_verdict);
-        free(ret_verdict->message);
-        ret_verdict->message = NULL;
-        if (!is_whole)
-            verdict_say(ret_verdict, "HTTP %d: the answer is larger than the limit", response->status);
-        else
-            ret_verdict->message = message_of_page(response->status, response->body != NULL ? response->body : "", response->body_len);
+        verdict_of_page(ret_verdict, response);
     }
 }

@@ -1,5 +1,5 @@
-/* See google_error.h. Two halves: what the envelope says (read), and what it means (judge). What it means stands in tables: the status first, then
- * the finer words that turn a status into another class, then the quota that a 429 names. */
+/* See google_error.h. Two halves: what the envelope says (read), and what it means (judge). What it means stands in tables: the status first
+ * (status.c), then the finer words that turn a status into another class, then the quota that a 429 names. */
 #include "provider/google_error.h"
 
 #include "base/parse.h"
@@ -192,32 +192,6 @@ void google_error_clear(struct google_error *error)
 
 /* ---- judge ---- */
 
-/* The first row that holds the status. */
-static const struct {
-    int low, high;
-    enum outcome_class class;
-    bool is_capacity;
-} status_rows[] = {
-    {200, 299, OUTCOME_INVALID_ANSWER, false},
-    {300, 399, OUTCOME_CONFIG, false}, /* redirects are not followed: the base URL is wrong */
-    {401, 401, OUTCOME_CREDENTIALS, false},
-    {402, 402, OUTCOME_BILLING, false},
-    {403, 403, OUTCOME_CREDENTIALS, false},
-    {404, 405, OUTCOME_CONFIG, false},
-    {407, 407, OUTCOME_CONFIG, false}, /* the proxy's */
-    {408, 408, OUTCOME_TRANSIENT, false},
-    {410, 410, OUTCOME_CONFIG, false},
-    {421, 421, OUTCOME_TRANSIENT, false},
-    {425, 425, OUTCOME_TRANSIENT, false},
-    {429, 429, OUTCOME_THROTTLED, false},
-    {499, 499, OUTCOME_TRANSIENT, false},
-    {400, 498, OUTCOME_REJECTED, false},
-    {501, 501, OUTCOME_CONFIG, false},
-    {503, 503, OUTCOME_UNAVAILABLE, true},
-    {529, 529, OUTCOME_UNAVAILABLE, true}, /* overloaded, of some gateways */
-    {500, 599, OUTCOME_TRANSIENT, false},
-};
-
 /* Words of the envelope that turn a status into another class. `phrase` is the message's beginning; one that begins with * may stand anywhere in it. */
 static const struct {
     int status; /* 0: any 4xx */
@@ -281,20 +255,6 @@ static bool is_phrase(const char *wanted, const char *message)
     return strncasecmp(message, wanted, strlen(wanted)) == 0;
 }
 
-void google_status_judge(int status, struct provider_verdict *verdict)
-{
-    verdict->class = OUTCOME_TRANSIENT; /* no number that HTTP knows */
-    for (size_t i = 0; i < ARRAY_COUNT(status_rows); i++) {
-        if (status < status_rows[i].low || status > status_rows[i].high)
-            continue;
-        verdict->class = status_rows[i].class;
-        verdict->is_capacity = status_rows[i].is_capacity;
-        break;
-    }
-    if (verdict->class == OUTCOME_THROTTLED)
-        verdict->quota_span = QUOTA_SPEND; /* no details: nobody said of what */
-}
-
 static void judge_words(int status, const struct google_error *error, struct provider_verdict *verdict)
 {
     for (size_t i = 0; i < ARRAY_COUNT(word_rows); i++) {
@@ -335,7 +295,7 @@ void google_error_judge(int status, const struct google_error *error, struct pro
         if (status == 0)
             status = 500;
     }
-    google_status_judge(status, verdict);
+    verdict_judge_status(verdict, status);
     judge_words(status, error, verdict);
     judge_quota(error, verdict);
     verdict->retry_after_ms = min_i64(max_i64(verdict->retry_after_ms, error->retry_ms), RETRY_LONGEST_MS);

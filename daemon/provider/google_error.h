@@ -27,7 +27,4 @@ void google_error_clear(struct google_error *error);
 /* Fills class, capacity, quota, retry-after and message. `status` is HTTP's; of a 200 that carries an error, the envelope's code is taken. */
 void google_error_judge(int status, const struct google_error *error, struct provider_verdict *verdict);
 
-/* The class of a status alone, of which no envelope could be read. */
-void google_status_judge(int status, struct provider_verdict *verdict);
-
 #endif

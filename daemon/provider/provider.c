@@ -1,7 +1,7 @@
 /* The table of providers, and what is the same for all of them: freeing, and the ends below HTTP. */
 #include "provider/provider_internal.h"
 
-static const struct provider_ops *const providers[] = {&provider_gemini};
+static const struct provider_ops *const providers[] = {&provider_gemini, &provider_http};
 
 const struct provider_ops *provider_by_name(const char *name)
 {
@@ -21,11 +21,17 @@ const struct provider_ops *provider_at(size_t index)
     return index < ARRAY_COUNT(providers) ? providers[index] : NULL;
 }
 
+bool provider_has_test(const struct provider_ops *ops, const struct provider_wire *wire)
+{
+    return ops->build_test != NULL && (!ops->test_needs_path || (wire->test_path != NULL && wire->test_path[0] != '\0'));
+}
+
 void provider_request_clear(struct provider_request *request)
 {
     buf_clear(&request->url);
     buf_clear(&request->body);
     buf_clear(&request->header_text);
+    buf_clear(&request->call_header);
     *request = (struct provider_request){.method = NULL};
 }
 

@@ -10,10 +10,11 @@
 /* What of an endpoint shapes its wire. Borrowed from the registry. */
 struct provider_wire {
     const char *base_url, *api_version, *model;
+    const char *test_path; /* where a test request goes, for those whose `test_needs_path`; "": nowhere */
     int64_t request_timeout_ms;
 };
 
-/* What is asked. Borrowed. */
+/* What is asked. Borrowed. Those who take a prompt find it in the first part, the others what it would be made of in the second; the other part is empty. */
 struct provider_ask {
     const char *system_json; /* a JSON string, in its quotes: it is the same from call to call, and its quoting is kept by who asks */
     size_t system_json_len;  /* 0: none */
@@ -22,15 +23,24 @@ struct provider_ask {
     const char *const *candidates; /* agent ids for the answer's schema */
     size_t candidate_count;        /* over LIMIT_SCHEMA_ENUM: not named in the schema */
     int64_t max_output_tokens;     /* this attempt's cap */
+
+    const char *id;                /* of this attempt among all of all daemons, so that a repeat is known as one; letters, digits, '-', '/' */
+    const char *run, *key;
+    int64_t attempt;               /* the assignment's, from 1 */
+    const char *fields_json;       /* an object: the columns that are let out */
+    size_t fields_json_len;
+    const char *candidates_json;   /* objects, parted by commas */
+    size_t candidates_json_len;
 };
 
 /* A request to be sent; provider_request_clear() frees it. */
 struct provider_request {
     const char *method;        /* static */
     struct buf url, body;
-    const char *headers[4];    /* static or in header_text; NULL-ended */
+    const char *headers[4];    /* static or in header_text; NULL-ended; the same from call to call */
     struct buf header_text;
-    const char *secret_header; /* static: "x-goog-api-key: " */
+    struct buf call_header;    /* one more, of this call alone; "": none */
+    const char *secret_header; /* static: "x-goog-api-key: "; not sent where there is no key */
 };
 void provider_request_clear(struct provider_request *request);
 
@@ -69,14 +79,19 @@ void provider_verdict_clear(struct provider_verdict *verdict);
 struct provider_ops {
     const char *name;          /* "gemini" */
     const char *secret_header;
-    bool has_test_request;
+    bool takes_prompt;         /* else the fields and candidates themselves */
+    bool needs_key;            /* else none is no fault */
+    bool test_needs_path;      /* build_test() needs a test_path; see provider_has_test() */
+    /* Can requests be made of this wire? Asked when a configuration is read. 0, or -GALLOC_INVALID_VALUE beginning with the setting's name. */
+    int (*check)(const struct provider_wire *wire, struct galloc_error *error);
     /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
     int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
     /* The rest of an UNFINISHED answer: the same request once more, with the token that came last. `body` is the one that build() made for the answer's first
      * call. 0, or -GALLOC_INVALID_VALUE. NULL when the provider's answers are never UNFINISHED. */
     int (*build_rest)(const struct provider_wire *wire, const char *body, size_t body_len, const char *continuation, struct provider_request *ret_request,
                       struct galloc_error *error);
-    /* The endpoint's own small test request: cheap, shows that key, model and service work (few tokens, fixed text). */
+    /* The endpoint's own small test request: cheap, shows that key, model and service work (few tokens, fixed text). NULL when there is none. Where an endpoint
+     * has none, waiting assignments are its probes. */
     int (*build_test)(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error);
     /* Never fails: whatever came is some class. */
     void (*classify)(const struct provider_response *response, struct provider_verdict *ret_verdict);
@@ -85,6 +100,7 @@ struct provider_ops {
 const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
 size_t provider_count(void);
 const struct provider_ops *provider_at(size_t index); /* of provider_count() */
-extern const struct provider_ops provider_gemini;
+bool provider_has_test(const struct provider_ops *ops, const struct provider_wire *wire); /* may build_test() be called? */
+extern const struct provider_ops provider_gemini, provider_http;
 
 #endif

@@ -16,7 +16,12 @@ void verdict_init(struct provider_verdict *verdict, enum outcome_class class);
 /* The verdict of an end without a usable answer (1 of wire order). False when the answer is to be read. */
 bool verdict_of_transport(const struct provider_response *response, struct provider_verdict *verdict);
 
-/* gemini_answer.c */
+/* status.c */
+void verdict_judge_status(struct provider_verdict *verdict, int status); /* class, capacity, span of a 429 */
+void verdict_of_page(struct provider_verdict *verdict, const struct provider_response *response); /* by the status alone, with what words there are */
+
+/* gemini_answer.c, http_answer.c */
 void gemini_classify(const struct provider_response *response, struct provider_verdict *ret_verdict);
+void http_classify(const struct provider_response *response, struct provider_verdict *ret_verdict);
 
 #endif

@@ -15,7 +15,7 @@
 
 #include <dirent.h>
 
-static const struct provider_wire wire = {.base_url = "https://example.org", .api_version = "v1", .model = "m-1", .request_timeout_ms = 1000};
+static const struct provider_wire wire = {.base_url = "https://example.org", .api_version = "v1", .model = "m-1", .test_path = "/health", .request_timeout_ms = 1000};
 
 static void check_verdict(const char *what, int status, const struct provider_verdict *verdict)
 {
@@ -68,7 +68,7 @@ static void try_body(const struct provider_ops *ops, const char *what, const cha
 static void test_every_body_under_every_status(void **state)
 {
     (void)state;
-    static const char *const folders[] = {"gemini"};
+    static const char *const folders[] = {"gemini", "http"};
     for (size_t p = 0; p < provider_count(); p++)
         for (size_t f = 0; f < ARRAY_COUNT(folders); f++) {
             char path[512];
@@ -104,18 +104,25 @@ static void test_odd_bodies(void **state)
     }
 }
 
+static void check_header(const char *header)
+{
+    assert_non_null(strstr(header, ": "));
+    assert_null(strpbrk(header, "\r\n"));
+}
+
 static void check_request(const struct provider_ops *ops, const struct provider_request *request)
 {
-    assert_true(strcmp(request->method, "POST") == 0 || strcmp(request->method, "GET") == 0);
+    bool is_post = strcmp(request->method, "POST") == 0;
+    assert_true(is_post || strcmp(request->method, "GET") == 0);
     assert_true(strncmp(buf_text(&request->url), wire.base_url, strlen(wire.base_url)) == 0); /* nowhere else */
     assert_null(strstr(buf_text(&request->url), "key="));
-    assert_int_equal(json_check(buf_text(&request->body), request->body.len, NULL), 0);
+    assert_int_equal(is_post ? json_check(buf_text(&request->body), request->body.len, NULL) : (int)request->body.len, 0);
     assert_string_equal(request->secret_header, ops->secret_header);
-    for (size_t i = 0; i < ARRAY_COUNT(request->headers) && request->headers[i] != NULL; i++) {
-        assert_non_null(strstr(request->headers[i], ": "));
-        assert_null(strpbrk(request->headers[i], "\r\n"));
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(request->headers) && request->headers[i] != NULL; i++)
+        check_header(request->headers[i]);
     assert_null(request->headers[ARRAY_COUNT(request->headers) - 1]);
+    if (request->call_header.len > 0)
+        check_header(buf_text(&request->call_header));
 }
 
 /* The rest of an answer is asked for where and as its first piece was; whatever the token holds, the body stays JSON. */
@@ -132,34 +139,63 @@ static void check_rest(const struct provider_ops *ops, const struct provider_req
     }
 }
 
+static void check_test_request(const struct provider_ops *ops)
+{
+    struct provider_wire no_path = wire;
+    struct provider_request request = {0};
+    no_path.test_path = "";
+    assert_int_equal(provider_has_test(ops, &no_path), ops->build_test != NULL && !ops->test_needs_path);
+    assert_int_equal(provider_has_test(ops, &wire), ops->build_test != NULL);
+    if (ops->build_test == NULL)
+        return;
+    assert_int_equal(ops->build_test(&wire, &request, NULL), 0);
+    check_request(ops, &request);
+    assert_true(request.body.len < 512); /* small: it costs money */
+    assert_int_equal(request.call_header.len, 0);
+    provider_request_clear(&request);
+    assert_int_equal(ops->build_test(&no_path, &request, NULL), ops->test_needs_path ? -GALLOC_INVALID_VALUE : 0);
+    provider_request_clear(&request);
+}
+
+static void check_bad_wires(const struct provider_ops *ops, const struct provider_ask *ask)
+{
+    static const char *const bad[] = {NULL, "", "nonsense", "ftp://example.org/", "https://", "https:///x", "https://example.org/a b", "https://example.org/#x",
+                                      "https://example.org/\r\nX: y"};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        struct provider_wire wrong = wire;
+        struct provider_request request = {0};
+        struct galloc_error error = {0};
+        wrong.base_url = bad[i];
+        assert_int_equal(ops->check(&wrong, &error), -GALLOC_INVALID_VALUE);
+        assert_true(strncmp(error.message, "base_url ", 9) == 0);
+        assert_int_equal(ops->build(&wrong, ask, &request, NULL), -GALLOC_INVALID_VALUE);
+        provider_request_clear(&request);
+    }
+    assert_int_equal(ops->check(&wire, NULL), 0);
+}
+
 static void test_requests(void **state)
 {
     (void)state;
     static const char *const candidates[] = {"A1", "A2"};
-    static const struct provider_ask ask = {
+    static const char fields[] = "{\"note\":\"Case 1\"}", agents[] = "{\"agent_id\":\"A1\"},{\"agent_id\":\"A2\"}";
+    static const struct provider_ask prompt = {
         .system_json = "\"Allocate.\"", .system_json_len = 11, .user = "Case 1", .user_len = 6, .candidates = candidates, .candidate_count = 2, .max_output_tokens = 64};
+    static const struct provider_ask data = {.id = "r-1/2/3", .run = "r-1", .key = "K\"1", .attempt = 3, .fields_json = fields, .fields_json_len = sizeof fields - 1,
+                                             .candidates_json = agents, .candidates_json_len = sizeof agents - 1};
     for (size_t p = 0; p < provider_count(); p++) {
         const struct provider_ops *ops = provider_at(p);
-        struct provider_request request;
-        struct galloc_error error = {0};
+        const struct provider_ask *ask = ops->takes_prompt ? &prompt : &data;
+        struct provider_request request = {0};
         assert_ptr_equal(provider_by_name(ops->name), ops);
-        assert_int_equal(ops->build(&wire, &ask, &request, &error), 0);
+        assert_int_equal(ops->build(&wire, ask, &request, NULL), 0);
         check_request(ops, &request);
         assert_non_null(strstr(buf_text(&request.body), "Case 1"));
         if (ops->build_rest != NULL)
             check_rest(ops, &request);
         provider_request_clear(&request);
-        assert_int_equal(ops->has_test_request, ops->build_test != NULL);
-        if (ops->has_test_request) {
-            assert_int_equal(ops->build_test(&wire, &request, &error), 0);
-            check_request(ops, &request);
-            assert_true(request.body.len < 512); /* small: it costs money */
-            provider_request_clear(&request);
-        }
-        struct provider_wire no_url = wire;
-        no_url.base_url = "nonsense";
-        assert_int_equal(ops->build(&no_url, &ask, &request, &error), -GALLOC_INVALID_VALUE);
-        assert_true(error.message[0] != '\0');
+        check_test_request(ops);
+        check_bad_wires(ops, ask);
     }
     assert_null(provider_by_name("nobody"));
     assert_null(provider_by_name(NULL));

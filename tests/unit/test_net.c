@@ -85,6 +85,41 @@ static void test_large_body_without_expect(void **state)
     bad_server_stop(server);
 }
 
+/* A header of one call alone: it is sent with the site's, and neither left over for the next call nor a reason for another connection. */
+static void test_a_header_of_one_call(void **state)
+{
+    (void)state;
+    static const char *const own[] = {"X-Galloc-Attempt: r-1/7/1", NULL, "X-Galloc-Attempt: r-1/8/1", ""};
+    char url[128];
+    struct caller caller;
+    struct came came = {0};
+    struct bad_server *server = bad_server_start(answer_all);
+    caller_setup(&caller);
+
+    for (size_t i = 0; i < ARRAY_COUNT(own); i++) {
+        struct net_request request = caller_request(bad_server_port(server), "body", url);
+        request.call_header = own[i];
+        caller_call(&caller, &request, &came);
+        assert_int_equal(came.end, NET_ANSWERED);
+        char *sent = bad_server_take_request(server), line[64];
+        snprintf(line, sizeof line, "\r\n%s\r\n", own[i] != NULL ? own[i] : "");
+        assert_int_equal(strstr(sent, "X-Galloc-Attempt") != NULL, i % 2 == 0);
+        assert_true(i % 2 == 1 || strstr(sent, line) != NULL);
+        assert_non_null(strstr(sent, "\r\nx-goog-api-key: " CALLER_KEY "\r\n"));
+        assert_non_null(strstr(sent, "\r\nUser-Agent: galloc/test\r\n"));
+        free(sent);
+    }
+    assert_int_equal(bad_server_connections(server), 1);
+    struct net_request request = caller_request(bad_server_port(server), "body", url);
+    request.call_header = "X-Galloc-Attempt: a\r\nX-Other: b";
+    caller_call(&caller, &request, &came);
+    assert_int_equal(came.end, NET_CONFIG);
+    assert_int_equal(bad_server_requests(server), 4);
+    came_clear(&came);
+    caller_clear(&caller);
+    bad_server_stop(server);
+}
+
 /* One connection serves call after call; a change of key or address is seen at once, and the old key is not sent again. */
 static void test_reuse_and_change_of_key(void **state)
 {
@@ -367,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_sent),
         cmocka_unit_test(test_large_body_without_expect),
+        cmocka_unit_test(test_a_header_of_one_call),
         cmocka_unit_test(test_reuse_and_change_of_key),
         cmocka_unit_test(test_starts_from_done_within_the_pool),
         cmocka_unit_test(test_cancel),

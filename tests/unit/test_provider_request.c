@@ -164,7 +164,7 @@ static void test_test_request(void **state)
 {
     (void)state;
     struct provider_request request;
-    assert_true(provider_gemini.has_test_request);
+    assert_true(provider_has_test(&provider_gemini, &wire));
     assert_int_equal(provider_gemini.build_test(&wire, &request, NULL), 0);
     assert_string_equal(buf_text(&request.url), "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.8-flash:generateContent");
     assert_string_equal(buf_text(&request.body), "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Answer with the single word OK.\"}]}],"
