@@ -147,6 +147,8 @@ static void print_prompts(const struct cli *cli, struct json_object *prompts)
         out_title(cli, "prompt of %s", json_get_str(prompt, "key", "?"));
         for (size_t p = 0; p < ARRAY_COUNT(parts); p++) {
             const char *text = json_get_str(prompt, parts[p], "");
+            if (text[0] == '\0')
+                continue; /* a template without that part, or data instead of a prompt */
             out_line("--- %s", parts[p]);
             out_bytes(&(struct cli){.is_stdout_terminal = true}, text, strlen(text));
             out_line("%s", "");

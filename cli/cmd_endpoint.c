@@ -140,6 +140,16 @@ static void print_sums(struct json_object *sums)
     buf_clear(&text);
 }
 
+/* What it has of a key and of a test request, where that is not as people expect. */
+static void print_key(struct json_object *endpoint)
+{
+    bool has_key = json_get_bool(endpoint, "has_key", true), needs_key = json_get_bool(endpoint, "needs_key", true);
+    if (!has_key)
+        out_line("  %-18s %s", "key", needs_key ? "none, and its provider needs one" : "none; its provider needs none");
+    if (!json_get_bool(endpoint, "has_test_request", true))
+        out_line("  %-18s %s", "test request", "none (no test_path): after a failure waiting assignments are tried in turn");
+}
+
 static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
 {
     struct json_object *settings = json_get(endpoint, "settings");
@@ -152,8 +162,10 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
         out_line("  %-18s %" PRId64, "in workers' hands", json_get_i64(endpoint, "in_flight", 0));
         return;
     }
-    out_line("  %-18s %s, model %s, %s", "provider", json_get_str(endpoint, "provider", "?"), json_get_str(endpoint, "model", "?"),
+    const char *model = json_get_str(endpoint, "model", "");
+    out_line("  %-18s %s, %s%s, %s", "provider", json_get_str(endpoint, "provider", "?"), model[0] != '\0' ? "model " : "no model", model,
              json_get_str(endpoint, "base_url", "?"));
+    print_key(endpoint);
     print_pacer(json_get(endpoint, "pacer"));
     out_line("  %-18s %s", "in flight", text_count(json_get_i64(endpoint, "in_flight", 0)).text);
     out_line("  ever");

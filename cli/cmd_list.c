@@ -106,6 +106,8 @@ static void print_assignment(const struct cli *cli, struct json_object *assignme
     static const char *const parts[] = {"system", "user"};
     for (size_t i = 0; json_is_object(prompt) && i < ARRAY_COUNT(parts); i++) {
         const char *words = json_get_str(prompt, parts[i], "");
+        if (words[0] == '\0')
+            continue; /* a template without that part, or data instead of a prompt */
         out_title(cli, "prompt, %s", parts[i]);
         out_bytes(&(struct cli){.is_stdout_terminal = true}, words, strlen(words));
         out_line("%s", "");

@@ -362,9 +362,15 @@ static int check_config(struct config *config)
     struct galloc_error error;
     buf_add_fmt(&text, "%s: well\n", config->path ? config->path : "(no configuration file: the defaults)");
     for (size_t i = 0; i < config->endpoint_count; i++) {
+        const struct endpoint_config *endpoint = &config->endpoints[i];
         struct secret *secret = NULL;
-        if (secret_read(&config->endpoints[i], &secret, &error) < 0)
-            buf_add_fmt(&text, "note: endpoint %s would be down: %s\n", config->endpoints[i].name, error.message);
+        if (endpoint_find_key(endpoint, &secret, &error) < 0)
+            buf_add_fmt(&text, "note: endpoint %s would be down: %s\n", endpoint->name, error.message);
+        else if (secret == NULL)
+            buf_add_fmt(&text, "note: endpoint %s has no key; its provider (%s) needs none\n", endpoint->name, endpoint->provider);
+        const struct provider_wire wire = endpoint_config_wire(endpoint);
+        if (!provider_has_test(provider_by_name(endpoint->provider), &wire))
+            buf_add_fmt(&text, "note: endpoint %s has no test_path: after a failure waiting assignments find out whether the service is well\n", endpoint->name);
         secret_free(secret);
     }
     config_free(config);

@@ -61,16 +61,22 @@ static double asked_bytes(const struct estimate *estimate)
     return prompt_bytes(estimate) + SCHEMA_BYTES + choice_bytes;
 }
 
+/* Workers and services that take no prompt tell their tokens afterwards, if at all. */
+static bool has_tokens(const struct estimate *estimate)
+{
+    return !estimate->is_on_workers && estimate->endpoint->provider->takes_prompt;
+}
+
 static struct range tokens_in(const struct estimate *estimate)
 {
-    if (estimate->is_on_workers)
+    if (!has_tokens(estimate))
         return (struct range){-1, -1};
     return scaled(asked_bytes(estimate) / BYTES_PER_TOKEN * (double)called(estimate));
 }
 
 static struct range tokens_out(const struct estimate *estimate)
 {
-    if (estimate->is_on_workers)
+    if (!has_tokens(estimate))
         return (struct range){-1, -1};
     const struct endpoint *endpoint = estimate->endpoint;
     int64_t seen = endpoint->counts[OUTCOME_SUCCEEDED];
@@ -93,16 +99,27 @@ static void price_text(const struct endpoint *endpoint, const struct price *pric
     buf_add_fmt(out, " %s out per million tokens", price->currency);
 }
 
+static void no_price_text(const struct endpoint_config *config, struct buf *out)
+{
+    if (config->model[0] == '\0')
+        buf_add_fmt(out, "what a decision of %s costs is not known; where it tells its tokens, or costs nothing: gallocctl endpoint set %s price_in=… price_out=…", config->name,
+                    config->name);
+    else
+        buf_add_fmt(out, "no price of %s is known; tell it in the configuration: price \"%s\" { currency = \"USD\"  in = …  out = … }, or: "
+                         "gallocctl endpoint set %s price_in=… price_out=…", config->model, config->model, config->name);
+}
+
 static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
 {
-    const struct endpoint_config *config = estimate->endpoint->config;
     int64_t wall_ms = clock_wall_ms();
     const struct price *price = endpoint_price(estimate->endpoint, wall_ms);
     struct range cost = {-1, -1};
     struct buf text = BUF_EMPTY;
     if (price == NULL) {
-        buf_add_fmt(&text, "no price of %s is known; tell it in the configuration: price \"%s\" { currency = \"USD\"  in = …  out = … }, or: "
-                           "gallocctl endpoint set %s price_in=… price_out=…", config->model, config->model, config->name);
+        no_price_text(estimate->endpoint->config, &text);
+    } else if (!has_tokens(estimate) && !price_is_free(price)) {
+        buf_add_str(&text, "not known ahead: the service tells its tokens with each decision, if at all; ");
+        price_text(estimate->endpoint, price, wall_ms, &text);
     } else {
         const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_OUT] = reply.low}, high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
         cost = (struct range){price_of_tokens(price, low), price_of_tokens(price, high)};

@@ -42,6 +42,11 @@ int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry *
         return galloc_fail(error, GALLOC_NOT_FOUND, "there is no endpoint \"%s\"%s%s%s (gallocctl endpoint list)", plan->endpoint,
                            nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
     }
+    const struct endpoint *endpoint = registry_endpoint(registry, plan->endpoint);
+    if (plan->template != NULL && endpoint != NULL && !endpoint->provider->takes_prompt)
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "the endpoint \"%s\" takes no prompt (provider %s): it is sent the fields and the candidates; leave the template out", plan->endpoint,
+                           endpoint->provider->name);
     *ret_pool = NULL;
     if (plan->pool == NULL)
         return 0;

@@ -48,6 +48,8 @@ static void settings_json(struct json_out *out, const struct endpoint *endpoint)
     json_out_begin(out, '[');
     for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
         const struct endpoint_override *override = &endpoint->overrides[i];
+        if (!endpoint_setting_applies(endpoint, (enum endpoint_setting)i))
+            continue;
         json_out_begin(out, '{');
         json_out_member_str(out, "name", rows[i].name);
         setting_value(out, "value", &rows[i], endpoint->values[i], endpoint_price(endpoint, wall_ms));
@@ -139,6 +141,9 @@ void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint 
     json_out_member_str(out, "provider", config->provider);
     json_out_member_str(out, "model", config->model);
     json_out_member_str(out, "base_url", config->base_url);
+    json_out_member_bool(out, "has_key", endpoint->secret != NULL);
+    json_out_member_bool(out, "needs_key", endpoint->provider->needs_key);
+    json_out_member_bool(out, "has_test_request", endpoint_has_test(endpoint));
     json_out_member_bool(out, "is_default", strcmp(config->name, engine_configuration(engine)->default_endpoint) == 0);
     json_out_member_str(out, "state", is_down ? "down" : "up");
     int class = endpoint->state.down_class >= 0 ? endpoint->state.down_class : OUTCOME_CREDENTIALS;
@@ -172,6 +177,9 @@ static void workers_json(struct json_out *out, struct engine *engine)
     json_out_member_str(out, "provider", PLAN_WORKERS);
     json_out_member_str(out, "model", "");
     json_out_member_str(out, "base_url", "");
+    json_out_member_bool(out, "has_key", false);
+    json_out_member_bool(out, "needs_key", false);
+    json_out_member_bool(out, "has_test_request", false);
     json_out_member_bool(out, "is_default", plan_is_workers(engine_configuration(engine)->default_endpoint));
     json_out_member_str(out, "state", "up");
     json_out_member_null(out, "reason");
@@ -274,7 +282,12 @@ static void on_tested(const struct endpoint_test_result *result, void *arg)
 void handle_endpoint_test(struct request *request)
 {
     struct endpoint *endpoint = endpoint_of_path(request);
-    if (endpoint != NULL)
+    if (endpoint != NULL && !endpoint_has_test(endpoint))
+        request_fail_fmt(request, GALLOC_CONFLICT,
+                         "the endpoint %s has no test request: give it a test_path in the configuration, then: gallocctl reload; or try it with one assignment "
+                         "(gallocctl enqueue FILE --endpoint %s --first 1)",
+                         endpoint->config->name, endpoint->config->name);
+    else if (endpoint != NULL)
         engine_endpoint_test(request->api->config.engine, endpoint, on_tested, request);
 }
 

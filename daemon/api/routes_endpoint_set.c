@@ -94,6 +94,7 @@ static int (*const readers[ENDPOINT_SETTING_KIND_COUNT])(const struct endpoint_s
 /* ---- the body ---- */
 
 struct read_settings {
+    const struct endpoint *endpoint;
     struct setting_changes *changes;
     struct galloc_error *error;
 };
@@ -107,6 +108,9 @@ static int add_setting(const char *name, struct json_object *value, void *arg)
         names[i] = rows[i].name;
         if (strcmp(rows[i].name, name) != 0)
             continue;
+        if (!endpoint_setting_applies(in->endpoint, (enum endpoint_setting)i))
+            return galloc_fail(in->error, GALLOC_INVALID_VALUE, "\"%s\" means nothing to the endpoint %s: its provider (%s) takes no prompt", name,
+                               in->endpoint->config->name, in->endpoint->provider->name);
         struct setting_change *change = &in->changes->items[in->changes->count];
         int rc = value != NULL ? readers[rows[i].kind](&rows[i], value, &change->value, in->error) : 0;
         if (rc < 0)
@@ -177,7 +181,7 @@ void handle_endpoint_set(struct request *request)
     request->state_free = changes_free;
     int64_t for_ms = json_get_i64(request->json, "for_ms", 0);
     changes->until_at_ms = for_ms > 0 ? clock_wall_ms() + for_ms : 0;
-    struct read_settings in = {.changes = changes, .error = &error};
+    struct read_settings in = {.endpoint = endpoint, .changes = changes, .error = &error};
     int rc = json_each(json_get(request->json, "settings"), add_setting, &in);
     if (rc == 0 && changes->count == 0)
         rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "nothing to set: \"settings\" is empty");

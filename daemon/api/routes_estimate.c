@@ -88,7 +88,8 @@ static void render(struct estimate *estimate, struct json_object *row)
     struct galloc_error error;
     json_to_text(json_get(row, "fields"), &fields);
     struct prompt_choice choice = {.is_matched = true};
-    int rc = engine_prompt(estimate->engine, &estimate->plan, estimate->pool, key, fields.data, fields.len, &system, &user, &choice, &error);
+    const struct engine_prompt what = {.endpoint = estimate->endpoint, .plan = &estimate->plan, .pool = estimate->pool, .key = key, .fields = fields.data, .fields_len = fields.len};
+    int rc = engine_prompt(estimate->engine, &what, &system, &user, &choice, &error);
     if (estimate->is_on_workers) {
         note_match(estimate, key, &choice); /* they get no prompt */
     } else if (rc == 0) {

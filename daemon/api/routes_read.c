@@ -102,7 +102,8 @@ static void prompt_json(struct request *request, struct json_out *out, const str
     else if (run->is_on_workers)
         rc = galloc_fail(&error, GALLOC_WRONG_STATE, "outside workers decide this run: they get the fields and the agents, and no prompt");
     else
-        rc = engine_prompt(engine, &run->plan, run->pool, request->params[1], fields, strlen(fields), &system, &user, NULL, &error);
+        rc = engine_prompt(engine, &(struct engine_prompt){run->endpoint, &run->plan, run->pool, run->info.run_id, request->params[1], fields, strlen(fields)}, &system,
+                           &user, NULL, &error);
     json_out_name(out, "prompt");
     json_out_begin(out, '{');
     json_out_member_str(out, "system", rc == 0 ? buf_text(&system) : "");

@@ -10,7 +10,10 @@
 /* One endpoint as the file has it. What `endpoint set` changed lies over it in the registry, not here. Strings are
  * owned by the config. */
 struct endpoint_config {
-    char *name, *provider, *base_url, *api_version, *model;
+    char *name, *provider, *base_url, *api_version;
+    char *model;           /* "": none, as of a provider without models */
+    char *test_path;       /* "": none */
+    int base_url_line, test_path_line; /* where the file has them; 0: it does not */
     char *api_key_file;    /* "": key NAME of the service's credentials ($CREDENTIALS_DIRECTORY), else
                               SYSCONFDIR/galloc/keys/NAME */
     char *proxy, *ca_file; /* "": none */

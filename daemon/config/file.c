@@ -1,9 +1,7 @@
 /* The file, through libconfuse. Every setting is a string to libconfuse; a callback reads it by its row of the table
  * while the line is known. A section is gathered in a draft and joins the configuration where it ends. libconfuse's
  * callbacks carry no argument of ours, hence the one static pointer. */
-#include "config/settings.h"
-
-#include "core/limits.h"
+#include "config/section.h"
 
 #include "base/text.h"
 
@@ -17,24 +15,9 @@
 #include <unistd.h>
 
 #define FILE_BYTES_MAX (1 << 20)
-#define MODEL_BYTES 256
 /* libconfuse takes a file that ends within a section or a comment for whole. So a last setting is put behind the text:
  * whoever is still in a section does not know it, and one that is swallowed by a comment never comes. */
 #define LAST_SETTING "end-of-file"
-
-/* A section that is being read. */
-struct draft {
-    cfg_t *section; /* borrowed; NULL: none is open */
-    enum setting_section kind;
-    char *name;     /* owned: the title */
-    uint64_t given; /* a bit a row of the table */
-    union {
-        struct endpoint_config endpoint;
-        struct price_config price;
-        struct profile profile;
-    } in;
-    const struct profile *known; /* the profile that is changed; NULL: a new one */
-};
 
 struct reader {
     struct config *config;
@@ -52,12 +35,17 @@ struct reader {
 static struct reader *reading; /* while file_read() runs */
 
 /* Keeps the first error with its line. Always -1, as libconfuse wants it. */
-static int fail_at(const cfg_t *cfg, const char *message)
+static int fail_line(int line, const char *message)
 {
     if (!reading->has_failed)
-        galloc_fail(&reading->error, GALLOC_D_CONFIG, "%s:%d: %s", reading->path, cfg->line, message);
+        galloc_fail(&reading->error, GALLOC_D_CONFIG, "%s:%d: %s", reading->path, line, message);
     reading->has_failed = true;
     return -1;
+}
+
+static int fail_at(const cfg_t *cfg, const char *message)
+{
+    return fail_line(cfg->line, message);
 }
 
 static enum setting_section section_of(const char *name)
@@ -131,18 +119,12 @@ static void PRINTF_LIKE(2, 0) confuse_error(cfg_t *cfg, const char *fmt, va_list
 
 /* ---- drafts: sections that are being read ---- */
 
-static void draft_clear(struct draft *draft)
-{
-    settings_clear(draft->kind, &draft->in);
-    free(draft->name);
-    *draft = (struct draft){0};
-}
-
 static void draft_open(cfg_t *cfg, enum setting_section section)
 {
     struct draft *draft = &reading->draft;
     const char *title = cfg_title(cfg);
     draft->section = cfg;
+    draft->is_shipped = reading->only_prices;
     draft->kind = section;
     draft->name = xstrdup(title ? title : "");
     settings_default(section, &draft->in);
@@ -155,110 +137,6 @@ static void draft_open(cfg_t *cfg, enum setting_section section)
     }
 }
 
-static bool is_given(const struct draft *draft, const char *name, enum setting_section section)
-{
-    for (size_t i = 0; i < setting_count; i++)
-        if (settings[i].section == section && strcmp(settings[i].name, name) == 0)
-            return draft->given >> i & 1;
-    return false;
-}
-
-/* Names stand in paths, URLs and tables, so they are plain. */
-static bool is_plain_name(const char *name)
-{
-    size_t len = strlen(name);
-    return len > 0 && len <= LIMIT_NAME_BYTES && name[0] != '.' && name[0] != '-' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
-}
-
-static const char *end_endpoint(struct config *config, struct draft *draft)
-{
-    if (!is_plain_name(draft->name))
-        return "an endpoint's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither "
-               "dot nor dash";
-    if (plan_is_workers(draft->name))
-        return "the name \"workers\" is taken: it means runs that are left to outside workers";
-    struct endpoint_config *place = (struct endpoint_config *)config_endpoint(config, draft->name);
-    if (place != NULL) {
-        free(place->name);
-        settings_clear(SECTION_ENDPOINT, place);
-    } else {
-        config->endpoints = xreallocarray(config->endpoints, config->endpoint_count + 1, sizeof *config->endpoints);
-        place = &config->endpoints[config->endpoint_count++];
-    }
-    *place = draft->in.endpoint;
-    place->name = xstrdup(draft->name);
-    draft->in.endpoint = (struct endpoint_config){0};
-    return NULL;
-}
-
-static const char *end_price(struct config *config, struct draft *draft)
-{
-    struct price_config *price = &draft->in.price;
-    const char *star = strchr(draft->name, '*');
-    size_t len = strlen(draft->name);
-    if (len == 0 || len > MODEL_BYTES || (star != NULL && star[1] != '\0'))
-        return "a price's name is that of a model, of 1 to 256 bytes, with a * at most at its end";
-    if (!is_given(draft, "in", SECTION_PRICE) || !is_given(draft, "out", SECTION_PRICE))
-        return "a price needs both \"in\" and \"out\" (per million tokens)";
-    if (!is_given(draft, "cached_in", SECTION_PRICE))
-        price->price.cached_in_micros = price->price.in_micros;
-    config->prices = xreallocarray(config->prices, config->price_count + 1, sizeof *config->prices);
-    price->model = xstrdup(draft->name);
-    price->is_shipped = reading->only_prices;
-    config->prices[config->price_count++] = *price;
-    *price = (struct price_config){0};
-    return NULL;
-}
-
-static char *profile_text(const struct profile *profile)
-{
-    static const char *const ways[] = {[MODE_CONTINUOUS] = "continuous: a free slot takes the next assignment",
-                                       [MODE_SEQUENTIAL] = "one at a time, in the order of the input"};
-    if (profile->mode != MODE_BATCH)
-        return xstrdup(ways[profile->mode]);
-    return xasprintf("batches of %lld, %lld ms between them", (long long)profile->batch_size,
-                     (long long)profile->delay_ms);
-}
-
-static const char *end_profile(struct config *config, struct draft *draft)
-{
-    struct profile *profile = &draft->in.profile;
-    if (!is_plain_name(draft->name))
-        return "a profile's name has 1 to 128 letters, digits, dots, dashes and underscores, and begins with neither "
-               "dot nor dash";
-    if (draft->known != NULL && profile->mode != draft->known->mode)
-        return "the mode of a built-in profile stays as it is; make a profile of another name";
-    if (draft->known == NULL && !is_given(draft, "mode", SECTION_PROFILE))
-        return "a new profile needs a mode: continuous, batch or sequential";
-    bool has_batch = is_given(draft, "batch_size", SECTION_PROFILE),
-         has_delay = is_given(draft, "delay_between_batches", SECTION_PROFILE);
-    if (profile->mode != MODE_BATCH && (has_batch || has_delay))
-        return "batch_size and delay_between_batches are for profiles of mode batch alone";
-    if (profile->mode == MODE_BATCH && draft->known == NULL && !has_batch)
-        return "a batch profile needs a batch_size";
-    if (profile->mode == MODE_SEQUENTIAL)
-        profile->batch_size = 1;
-    profile->name = xstrdup(draft->name);
-    profile->text = profile_text(profile);
-    if (draft->known != NULL) {
-        struct profile *place = &config->profiles[draft->known - config->profiles];
-        profile_clear(place);
-        *place = *profile;
-    } else {
-        config->profiles = xreallocarray(config->profiles, config->profile_count + 1, sizeof *config->profiles);
-        config->profiles[config->profile_count++] = *profile;
-    }
-    *profile = (struct profile){0};
-    return NULL;
-}
-
-static const char *(*const section_ends[SECTION_COUNT])(struct config *config, struct draft *draft) = {
-    [SECTION_ENDPOINT] = end_endpoint,
-    [SECTION_PRICE] = end_price,
-    [SECTION_PROFILE] = end_profile,
-};
-
 /* libconfuse calls this where a section has ended; `cfg` is the one around it. */
 static int section_end(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -266,10 +144,10 @@ static int section_end(cfg_t *cfg, cfg_opt_t *opt)
     struct draft *draft = &reading->draft;
     if (draft->section == NULL) /* it was empty: it is the last of its kind */
         draft_open(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1), section);
-    const char *problem = section_ends[section](reading->config, draft);
+    const char *problem = draft_end(draft, reading->config);
     if (problem != NULL) {
         char *words = xasprintf("%s \"%s\": %s", section_names[section], draft->name, problem);
-        fail_at(cfg, words);
+        fail_line(draft->problem_line > 0 ? draft->problem_line : cfg->line, words);
         free(words);
     }
     draft_clear(draft);
@@ -277,6 +155,23 @@ static int section_end(cfg_t *cfg, cfg_opt_t *opt)
 }
 
 /* ---- values ---- */
+
+/* Where a setting stands that is judged later. */
+static void note_line(enum setting_section section, size_t index, int line)
+{
+    size_t at = settings[index].at;
+    struct endpoint_config *endpoint = &reading->draft.in.endpoint;
+    if (section != SECTION_DAEMON)
+        reading->draft.lines[index] = line;
+    if (section == SECTION_DAEMON && at == offsetof(struct config, default_endpoint))
+        reading->report.default_endpoint_line = line;
+    if (section == SECTION_DAEMON && at == offsetof(struct config, prices_file))
+        reading->report.prices_file_line = line;
+    if (section == SECTION_ENDPOINT && at == offsetof(struct endpoint_config, base_url))
+        endpoint->base_url_line = line;
+    if (section == SECTION_ENDPOINT && at == offsetof(struct endpoint_config, test_path))
+        endpoint->test_path_line = line;
+}
 
 static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
@@ -302,10 +197,7 @@ static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
         return -1;
     }
     *given |= UINT64_C(1) << index;
-    if (section == SECTION_DAEMON && row->at == offsetof(struct config, default_endpoint))
-        reading->report.default_endpoint_line = cfg->line;
-    if (section == SECTION_DAEMON && row->at == offsetof(struct config, prices_file))
-        reading->report.prices_file_line = cfg->line;
+    note_line(section, index, cfg->line);
     *(const char **)result = value;
     return 0;
 }

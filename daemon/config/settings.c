@@ -48,15 +48,18 @@ const struct setting settings[] = {
     {SECTION_DAEMON, "prices_file", SETTING_PATH, GALLOC_DATADIR "/prices.conf", 0, 4096, DAEMON(prices_file), NULL,
      "list prices; those of the configuration win"},
 
-    {SECTION_ENDPOINT, "provider", SETTING_CHOICE, "gemini", 0, 0, ENDPOINT(provider), "gemini",
-     "the wire that it speaks"},
+    {SECTION_ENDPOINT, "provider", SETTING_CHOICE, "gemini", 0, 0, ENDPOINT(provider), "gemini|http",
+     "the wire that it speaks: Gemini's, or plain JSON to a service of one's own"},
     {SECTION_ENDPOINT, "base_url", SETTING_TEXT, "https://generativelanguage.googleapis.com", 1, 2048,
-     ENDPOINT(base_url), NULL, "where it is"},
+     ENDPOINT(base_url), NULL, "where it is; of http the whole URL, which has to be given"},
     {SECTION_ENDPOINT, "api_version", SETTING_CHOICE, "v1beta", 0, 0, ENDPOINT(api_version), "v1beta|v1",
      "the version of the API"},
-    {SECTION_ENDPOINT, "model", SETTING_TEXT, "gemini-3.8-flash", 1, 256, ENDPOINT(model), NULL, "the model's name"},
+    {SECTION_ENDPOINT, "model", SETTING_TEXT, "gemini-3.8-flash", 1, 256, ENDPOINT(model), NULL,
+     "the model's name; http needs none"},
+    {SECTION_ENDPOINT, "test_path", SETTING_TEXT, "", 0, 1024, ENDPOINT(test_path), NULL,
+     "http: a path on the same host where GET tells whether the service is well; none: waiting assignments are tried"},
     {SECTION_ENDPOINT, "api_key_file", SETTING_PATH, "", 0, 4096, ENDPOINT(api_key_file), NULL,
-     "the file with the key (0600); else the service's credential of the endpoint's name, else " GALLOC_SYSCONFDIR
+     "the file with the key (0600), of which http needs none; else the service's credential of the endpoint's name, else " GALLOC_SYSCONFDIR
      "/galloc/keys/NAME"},
     {SECTION_ENDPOINT, "proxy", SETTING_TEXT, "", 0, 2048, ENDPOINT(proxy), NULL,
      "a proxy; the environment's are not used"},
@@ -100,6 +103,19 @@ const struct setting settings[] = {
      "the longest wait before a retry"},
 };
 const size_t setting_count = ARRAY_COUNT(settings);
+
+/* Of an endpoint's settings, those that mean something to one provider alone. */
+static const struct {
+    const char *setting, *provider;
+} of_one_provider[] = {{"api_version", "gemini"}, {"max_output_tokens", "gemini"}, {"test_path", "http"}};
+
+const char *setting_provider(const struct setting *row)
+{
+    for (size_t i = 0; row->section == SECTION_ENDPOINT && i < ARRAY_COUNT(of_one_provider); i++)
+        if (strcmp(of_one_provider[i].setting, row->name) == 0)
+            return of_one_provider[i].provider;
+    return NULL;
+}
 
 const char *const section_names[SECTION_COUNT] = {"", "endpoint", "price", "profile"};
 

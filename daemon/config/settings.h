@@ -40,6 +40,8 @@ extern const struct setting settings[];
 extern const size_t setting_count;
 extern const char *const section_names[SECTION_COUNT]; /* "" for the daemon's own */
 
+const char *setting_provider(const struct setting *row); /* the one provider that it is for; NULL: for all */
+
 /* Reads `text` as the row's type and puts it at its place in `target` (what was there is freed). `folder` is where
  * relative paths begin. 0, or -GALLOC_INVALID_VALUE with what would be right. A list gets one more element. */
 int setting_set(const struct setting *row, void *target, const char *text, const char *folder,

@@ -5,7 +5,6 @@
 #include <string.h>
 
 enum { START_IN_FLIGHT = 48, LEAST_IN_FLIGHT = 2, LATENCIES = 256 };
-enum { TEST_TOKENS = 100 }; /* of a test request, before it is made: no provider's has more */
 
 struct pacer {
     struct pacer_limits limits;
@@ -76,16 +75,16 @@ int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, in
     return pacer->breaker.is_open ? 0 : min_i64(slots, pace_room(&pacer->pace, now.mono_us, now.wall_ms, tokens, is_adaptive));
 }
 
-int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now)
+int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now, int64_t tokens)
 {
     int64_t wait_us;
-    return pace_ask(&pacer->pace, now.mono_us, now.wall_ms, TEST_TOKENS, false, &wait_us) == PACE_FREE ? 0 : wait_us;
+    return pace_ask(&pacer->pace, now.mono_us, now.wall_ms, tokens, false, &wait_us) == PACE_FREE ? 0 : wait_us;
 }
 
 struct pacer_answer pacer_ask_test_by_hand(struct pacer *pacer, struct pacer_now now)
 {
     struct pacer_answer answer;
-    answer.wait = wait_of_limit(pace_ask_limits(&pacer->pace, now.mono_us, now.wall_ms, TEST_TOKENS, &answer.wait_us));
+    answer.wait = wait_of_limit(pace_ask_limits(&pacer->pace, now.mono_us, now.wall_ms, PACER_TEST_TOKENS, &answer.wait_us));
     return answer;
 }
 
@@ -117,6 +116,8 @@ static bool on_answer(struct pacer *pacer, struct pacer_now now, const struct pa
 static void on_success(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {
     pace_accepted(&pacer->pace, now.mono_us, outcome->sent_us);
+    if (outcome->class == OUTCOME_SUCCEEDED && outcome->is_first_attempt)
+        breaker_first_attempt(&pacer->breaker, now.mono_us / 1000, false);
     if (on_answer(pacer, now, outcome, change) || outcome->is_test)
         return;
     pacer->latencies_us[pacer->latency_count++ % LATENCIES] = outcome->latency_us;
@@ -148,7 +149,7 @@ static void on_failure(struct pacer *pacer, struct pacer_now now, const struct p
         pacer->in_flight = (double)max_i64(outcome->in_flight, LEAST_IN_FLIGHT);
 }
 
-/* A test request tells whether the endpoint is well: an answer does, and so does a refusal, which blocks besides. */
+/* A probe tells whether the endpoint is well: an answer does, and so does a refusal, which blocks besides. */
 static void on_test(struct pacer *pacer, struct pacer_now now, const struct pacer_outcome *outcome, struct pacer_change *change)
 {
     if (outcome->class == OUTCOME_THROTTLED || outcome->class == OUTCOME_QUOTA_DAY) {
@@ -167,7 +168,7 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     *ret_change = (struct pacer_change){0};
     if (outcome->tokens >= 0)
         pace_tokens_known(&pacer->pace, outcome->sent_us, outcome->tokens);
-    if (outcome->is_test) {
+    if (outcome->is_test || outcome->is_probe) {
         on_test(pacer, now, outcome, ret_change);
         return;
     }
@@ -186,8 +187,6 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     case OUTCOME_UNFINISHED:
     case OUTCOME_AGENT_FULL:
         on_success(pacer, now, outcome, ret_change); /* the endpoint answered: it is well */
-        if (outcome->class == OUTCOME_SUCCEEDED && outcome->is_first_attempt)
-            breaker_first_attempt(&pacer->breaker, now.mono_us / 1000, false);
         return;
     case OUTCOME_REJECTED: /* answered, but no success: it ends no row of failures */
         pace_accepted(&pacer->pace, now.mono_us, outcome->sent_us);
@@ -284,6 +283,8 @@ void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *re
         .next_us = pacer->breaker.is_open ? probe_us : pace->blocked_until_us > now.mono_us ? pace->blocked_until_us - now.mono_us : -1,
         .quota_until_at_ms = pace->quota_day_until_at_ms,
         .latency_p50_us = latency_quantile_us(pacer, 0.5),
+        .open_us = pacer->breaker.is_open ? now.mono_us - pacer->breaker.opened_ms * 1000 : 0,
+        .probes_failed = pacer->breaker.is_open ? pacer->breaker.probes_failed : 0,
     };
     if (pace->rpm > 0 && ret_view->rate_per_min > (double)pace->rpm)
         ret_view->rate_per_min = (double)pace->rpm;

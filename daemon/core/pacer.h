@@ -11,6 +11,8 @@
 struct json_object;
 struct pacer;
 
+#define PACER_TEST_TOKENS 100 /* of a test request, before it is made: no provider's has more */
+
 struct pacer_limits {
     int64_t rpm, tpm, rpd;  /* 0: none */
     int64_t max_in_flight;  /* never exceeded */
@@ -39,8 +41,8 @@ void pacer_set_limits(struct pacer *pacer, const struct pacer_limits *limits);
 struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive, bool keeps_slot);
 /* How many such calls may start now; what waits for a slot is not leased before it can go. */
 int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive);
-/* How long until the endpoint's own test request may go, by quotas, hints and the canary alone: 0 now; microseconds; -1: after the next outcome. */
-int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now);
+/* How long until a probe of about `tokens` may go, by quotas, hints and the canary alone: 0 now; microseconds; -1: after the next outcome. */
+int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now, int64_t tokens);
 /* May one go that an operator asks for? He may try within a block, but exceeds no configured limit. */
 struct pacer_answer pacer_ask_test_by_hand(struct pacer *pacer, struct pacer_now now);
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens);
@@ -55,6 +57,7 @@ struct pacer_outcome {
     int64_t latency_us;
     int32_t local_port;
     bool is_test;          /* the endpoint's own test request */
+    bool is_probe;         /* an assignment in its place, where there is none */
     bool is_first_attempt; /* numbered 1 */
     bool failed_before;    /* the assignment had a transient failure before */
     bool was_full;         /* sent with in_flight at the limit */
@@ -92,6 +95,8 @@ struct pacer_view {
     int64_t next_us;             /* from now until it wakes; -1: nothing to wait for */
     int64_t quota_until_at_ms;   /* wall; 0 */
     int64_t latency_p50_us;      /* 0: unknown */
+    int64_t open_us;             /* for how long the breaker has been open */
+    int probes_failed;           /* since it opened */
 };
 void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *ret_view);
 

@@ -16,6 +16,11 @@ int64_t price_of_tokens(const struct price *price, const int64_t tokens[5])
     return micros > INT64_MAX ? INT64_MAX : (int64_t)micros;
 }
 
+bool price_is_free(const struct price *price)
+{
+    return price->in_micros == 0 && price->cached_in_micros == 0 && price->out_micros == 0;
+}
+
 bool price_is_unknown(int http_status, int64_t in_tokens, int64_t cost_micros)
 {
     bool is_answered = http_status >= 200 && http_status < 300;

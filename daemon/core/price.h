@@ -17,6 +17,9 @@ struct price {
  * Tokens that were not told (-1) count as none. */
 int64_t price_of_tokens(const struct price *price, const int64_t tokens[5]);
 
+/* Does it cost nothing, whatever was used? */
+bool price_is_free(const struct price *price);
+
 /* Was something used that nobody knows the cost of: has a call that was answered (2xx), or told its tokens (-1: not), no cost (-1)? There is no price, or no usage
  * was told. A refusal costs nothing; of a call that was lost it is told that it was. */
 bool price_is_unknown(int http_status, int64_t in_tokens, int64_t cost_micros);

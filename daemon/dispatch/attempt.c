@@ -1,5 +1,6 @@
 /* One attempt: candidates, prompt, request, response, validation, decision. The lease, the attempt and its call are durable before it comes here; what comes
  * of it leaves through settle.c. Rendered at the moment of sending, so that loads and open agents are fresh. */
+#include "dispatch/ask.h"
 #include "dispatch/call.h"
 #include "dispatch/dispatch.h"
 
@@ -8,7 +9,10 @@
 #include "base/text.h"
 #include "core/limits.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+enum { ATTEMPT_ID_BYTES = 96 };
 
 void attempt_free(struct attempt *attempt)
 {
@@ -103,33 +107,6 @@ static struct settle_item *wait_without_call(struct attempt *attempt, enum outco
     return item;
 }
 
-static bool column_is_sent(const char *column, void *arg)
-{
-    const struct attempt *attempt = arg;
-    return plan_sends(&attempt->run->plan, attempt->engine->config->keep_back, column);
-}
-
-static int render(struct attempt *attempt, const struct candidates *candidates, struct buf *system, struct buf *user, struct galloc_error *error)
-{
-    struct run_dispatch *d = attempt->run->dispatch;
-    bool is_short = plan_is_short_list(&attempt->run->plan);
-    struct buf loads = BUF_EMPTY;
-    prompt_loads(candidates, is_short, &loads);
-    struct template_input input = {.key = attempt->key,
-                                   .fields = attempt->fields,
-                                   .fields_len = attempt->fields_len,
-                                   .is_sent = d->sends_all ? NULL : column_is_sent,
-                                   .arg = attempt,
-                                   .roster = is_short ? "" : pool_roster(attempt->run->pool),
-                                   .loads = buf_text(&loads)};
-    int rc = template_render(d->template, &input, system, user, error);
-    buf_clear(&loads);
-    if (rc == 0 && system->len + user->len > LIMIT_PROMPT_BYTES)
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the prompt has %s bytes, more than %s; use --match or --max-candidates, or keep columns back",
-                         text_count((int64_t)(system->len + user->len)).text, text_count(LIMIT_PROMPT_BYTES).text);
-    return rc;
-}
-
 static void keep_candidates(struct attempt *attempt, const struct candidates *candidates)
 {
     free(attempt->candidates);
@@ -152,6 +129,7 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
     int64_t tokens = call_tokens((int64_t)request->body.len);
     int64_t mean = endpoint->dispatch->prompt_tokens;
     endpoint->dispatch->prompt_tokens = mean == 0 ? tokens : mean + (tokens - mean) / 8;
+    endpoint->dispatch->has_turn |= attempt->is_probe;
     attempt->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
     endpoint->calls++;
     attempt->call_handle = call_send(endpoint, request, &sending, &attempt->sent_us);
@@ -198,18 +176,18 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
     return false;
 }
 
-static struct provider_wire wire_of(const struct endpoint *endpoint)
-{
-    return (struct provider_wire){endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, endpoint->values[SETTING_REQUEST_TIMEOUT]};
-}
-
 /* It was let through as one like the last prompts. One that is larger than what the quota of tokens has left waits for room, before all that its run has leased:
  * behind smaller ones it would never find any. */
 static bool waits_for_tokens(struct attempt *attempt, const struct provider_request *request)
 {
     int64_t tokens = call_tokens((int64_t)request->body.len);
-    struct pacer_answer answer = pacer_ask(attempt->endpoint->pacer, engine_now(), tokens, 0, false, true);
-    if (answer.wait != PACER_LIMIT_TPM)
+    struct pacer *pacer = attempt->endpoint->pacer;
+    struct pacer_answer answer = {.wait = PACER_LIMIT_TPM};
+    if (attempt->is_probe) /* the breaker is open, which is no wait for it */
+        answer.wait_us = pacer_ask_test(pacer, engine_now(), tokens);
+    else
+        answer = pacer_ask(pacer, engine_now(), tokens, 0, false, true);
+    if (answer.wait != PACER_LIMIT_TPM || (attempt->is_probe && answer.wait_us <= 0))
         return false;
     attempt->tokens = tokens;
     if (!attempt->keeps_slot)
@@ -236,27 +214,40 @@ static void ask_for_rest(struct attempt *attempt)
 {
     struct galloc_error error;
     struct provider_request request = {0};
-    struct provider_wire wire = wire_of(attempt->endpoint);
+    struct provider_wire wire = endpoint_wire(attempt->endpoint);
     const struct rest *rest = &attempt->rest;
     int rc = attempt->endpoint->provider->build_rest(&wire, rest->body, rest->body_len, rest->token, &request, &error);
     send_if_made(attempt, rc, &request, &error);
 }
 
-static void ask(struct attempt *attempt, const struct candidates *candidates, const struct buf *system, const struct buf *user)
+/* `asked` is what about_of() led to. */
+static void ask(struct attempt *attempt, const struct candidates *candidates, const struct asked *asked)
 {
     struct galloc_error error;
     struct provider_request request = {0};
-    struct provider_wire wire = wire_of(attempt->endpoint);
+    struct provider_wire wire = endpoint_wire(attempt->endpoint);
+    struct run_dispatch *d = attempt->run->dispatch;
     const char **ids = xcalloc(candidates->count, sizeof *ids);
+    char id[ATTEMPT_ID_BYTES];
     for (size_t i = 0; i < candidates->count; i++)
         ids[i] = candidates->agents[i]->info.agent_id;
-    struct run_dispatch *d = attempt->run->dispatch;
-    prompt_system_json(d, system);
-    struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user = buf_text(user), .user_len = user->len,
-                               .candidates = ids, .candidate_count = candidates->count, .max_output_tokens = attempt->token_cap};
+    prompt_system_json(d, &asked->system);
+    snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, attempt->run->info.run_id, attempt->assignment, attempt->n);
+    struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user = buf_text(&asked->user),
+                               .user_len = asked->user.len, .candidates = ids, .candidate_count = candidates->count, .max_output_tokens = attempt->token_cap,
+                               .id = id, .run = attempt->run->info.run_id, .key = attempt->key, .attempt = attempt->n};
+    asked_take_data(asked, &ask);
     int rc = attempt->endpoint->provider->build(&wire, &ask, &request, &error);
     send_if_made(attempt, rc, &request, &error);
     free(ids);
+}
+
+static struct ask_about about_of(const struct attempt *attempt, const struct candidates *candidates)
+{
+    const struct run_dispatch *d = attempt->run->dispatch;
+    return (struct ask_about){.provider = attempt->endpoint->provider, .plan = &attempt->run->plan, .keep_back = attempt->engine->config->keep_back,
+                              .sends_all = d->sends_all, .template = d->template, .pool = attempt->run->pool, .key = attempt->key, .fields = attempt->fields,
+                              .fields_len = attempt->fields_len, .candidates = candidates};
 }
 
 /* Takes the attempt over. */
@@ -277,14 +268,14 @@ void attempt_start(struct attempt *attempt)
     attempt_take_slot(attempt);
     keep_candidates(attempt, &candidates);
     attempt->token_cap = attempt->budget.token_cap ? attempt->budget.token_cap : attempt->endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
-    struct buf system = BUF_EMPTY, user = BUF_EMPTY;
-    if (render(attempt, &candidates, &system, &user, &error) < 0)
+    struct asked asked;
+    const struct ask_about about = about_of(attempt, &candidates);
+    if (ask_make(&about, &asked, &error) < 0 || asked_check_size(&asked, &error) < 0)
         fail_without_call(attempt, OUTCOME_TEMPLATE, error.message);
     else
-        ask(attempt, &candidates, &system, &user);
+        ask(attempt, &candidates, &asked);
     free(candidates.agents);
-    buf_clear(&system);
-    buf_clear(&user);
+    asked_clear(&asked);
 }
 
 /* ---- the answer ---- */
@@ -327,6 +318,7 @@ static void tell_pacer(struct attempt *attempt, const struct net_response *respo
     struct pacer_outcome outcome = call_outcome(response, verdict, attempt->sent_us);
     outcome.class = class; /* as the answer was judged */
     outcome.is_first_attempt = attempt->n == 1;
+    outcome.is_probe = attempt->is_probe;
     outcome.failed_before = attempt->budget.failures > 0;
     outcome.was_full = attempt->was_full;
     outcome.in_flight = attempt->endpoint->in_flight - 1;
@@ -376,7 +368,7 @@ static void decide(struct attempt *attempt, struct settle_item *item, const stru
                                 .backoff_max_ms = run->profile.backoff_max_ms};
     struct retry_decision decision = retry_decide(&input, &attempt->budget, &attempt->engine->rng);
     item->move = moves[decision.action];
-    item->is_late = decision.is_late;
+    item->is_late = decision.is_late || (attempt->is_probe && !outcome_is_answer(item->class)); /* the next probe is another's turn */
     item->delay_ms = decision.delay_ms;
     item->retries_spent = attempt->budget.retries_spent;
     item->reasks_spent = attempt->budget.reasks_spent;
@@ -427,8 +419,11 @@ static void follow_up(struct attempt *attempt, const struct settle_item *item, c
         snprintf(d->last_problem, sizeof d->last_problem, "%.240s", item->message);
     }
     refused_note(attempt, item->class);
-    if (outcome_is_answer(item->class))
+    if (attempt->is_probe)
+        in_turn_answered(attempt, item->class);
+    else if (outcome_is_answer(item->class))
         held_confirm(endpoint, attempt->sent_us);
+    attempt->is_probe = false; /* asked again, it is as any other */
     if (item->hold == HOLD_REJECTED)
         count_rejection(attempt, item->http_status, item->message ? item->message : "");
     if (row->puts_endpoint_down && attempt->sent_us >= endpoint->dispatch->up_us)

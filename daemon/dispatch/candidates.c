@@ -1,5 +1,7 @@
-/* Who may be named for an assignment: the agents that match and have room, in the prompt's order. */
+/* Who may be named for an assignment: the agents that match and have room, in the prompt's order; and an agent as JSON. */
 #include "dispatch/dispatch.h"
+
+#include "base/json_out.h"
 
 #include <string.h>
 
@@ -119,4 +121,26 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
     if (some_wait)
         return CANDIDATES_WAIT;
     return away_until_at_ms != INT64_MAX ? CANDIDATES_AWAY : some_match ? CANDIDATES_NO_CAPACITY : CANDIDATES_NONE_MATCHES;
+}
+
+static void member_number(struct json_out *out, const char *name, int64_t value)
+{
+    if (value < 0)
+        json_out_member_null(out, name);
+    else
+        json_out_member_int(out, name, value);
+}
+
+void agent_json(struct json_out *out, const struct agent_entry *agent)
+{
+    const struct store_agent *info = &agent->info;
+    int64_t held = info->held + agent->claimed;
+    json_out_begin(out, '{');
+    json_out_member_str(out, "agent_id", info->agent_id);
+    json_out_name(out, "attributes");
+    json_out_raw(out, info->attributes, strlen(info->attributes));
+    member_number(out, "capacity", info->capacity);
+    json_out_member_int(out, "held", held);
+    member_number(out, "free", info->capacity < 0 ? -1 : max_i64(info->capacity - held, 0));
+    json_out_end(out, '}');
 }

@@ -10,11 +10,13 @@
  *   away.c      rows that wait for an agent who is away until a date
  *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
+ *   in_turn.c   where it has none: waiting assignments as probes
  *   memory.c    which runs are in memory, with registry.c, run.c, commit.c (runs.h)
  *   log_size.c  what is told while the store's log is too long
  *   notice.c    events (notice.h)
  *   outside*.c  outside workers: asks, leases, results (outside_inside.h)
  *   prompt.c    roster and loads; candidates.c: who may be named (prompt.h)
+ *   ask.c       what a provider is asked: a prompt, or its parts (ask.h)
  */
 #ifndef GALLOC_DISPATCH_DISPATCH_H
 #define GALLOC_DISPATCH_DISPATCH_H
@@ -103,6 +105,8 @@ void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *hel
 void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n);
 void held_confirm(struct endpoint *endpoint, int64_t success_sent_us);
 void held_drop(struct endpoint *endpoint, int64_t run); /* of one run; 0: of all */
+void held_drop_but(struct endpoint *endpoint, int64_t assignment); /* all but one's */
+bool held_drop_oldest(struct endpoint *endpoint); /* false: none is stored and open */
 bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *ret_wait_us);
 void held_free_all(struct endpoint *endpoint);
 
@@ -114,6 +118,13 @@ bool pool_is_away(const struct pool_entry *pool, int64_t wall_ms, int64_t *ret_u
 
 /* probe.c */
 void probe_if_due(struct engine *engine, struct endpoint *endpoint);
+void runs_pause_failing(struct engine *engine, const struct endpoint *endpoint, const char *why); /* those of the endpoint that run, with the words of their last failure */
+
+/* in_turn.c */
+bool in_turn_may_probe(struct endpoint *endpoint, int64_t *ret_wait_us); /* may an assignment go now into the open breaker? Else when: us, -1 after the next outcome */
+void in_turn_let_go(struct engine *engine, struct endpoint *endpoint); /* the oldest held failure, if nothing else is left to judge by */
+void in_turn_answered(struct attempt *attempt, enum outcome_class class); /* the probe */
+void in_turn_text(const struct run_entry *run, char *text, size_t size); /* adds what is seen when only assignments that fail are left */
 
 /* log_size.c */
 void log_size_look(struct engine *engine); /* once a second */

@@ -14,26 +14,42 @@
 enum { STATE_AGAIN_MS = 500, STATE_AGAIN_MOST_MS = 10000 }; /* between tries to store a state: soon after a hiccup, seldom while a disk is full */
 
 static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {
-    [SETTING_RPM] = {"rpm", 0, 10000000, ENDPOINT_NUMBER, "requests a minute, never exceeded; 0: learn it"},
-    [SETTING_TPM] = {"tpm", 0, INT64_C(1000000000000), ENDPOINT_NUMBER, "tokens a minute, never exceeded; 0: learn it"},
-    [SETTING_RPD] = {"rpd", 0, INT64_C(1000000000), ENDPOINT_NUMBER, "requests a day (Pacific time), never exceeded; 0: learn it"},
-    [SETTING_MAX_IN_FLIGHT] = {"max_in_flight", 1, 1024, ENDPOINT_NUMBER, "calls under way at once, at most"},
-    [SETTING_MAX_OUTPUT_TOKENS] = {"max_output_tokens", 16, 65536, ENDPOINT_NUMBER, "tokens of an answer, thinking included"},
-    [SETTING_REQUEST_TIMEOUT] = {"request_timeout", 1000, 3600000, ENDPOINT_DURATION, "the longest that one call may take"},
-    [SETTING_PRICE] = {"price", 0, PRICE_AMOUNT_MAX_MICROS, ENDPOINT_PRICE, "what a million tokens cost; it takes the place of the configuration's"},
+    [SETTING_RPM] = {"rpm", 0, 10000000, ENDPOINT_NUMBER, false, "requests a minute, never exceeded; 0: learn it"},
+    [SETTING_TPM] = {"tpm", 0, INT64_C(1000000000000), ENDPOINT_NUMBER, false, "tokens a minute, never exceeded; 0: learn it"},
+    [SETTING_RPD] = {"rpd", 0, INT64_C(1000000000), ENDPOINT_NUMBER, false, "requests a day (Pacific time), never exceeded; 0: learn it"},
+    [SETTING_MAX_IN_FLIGHT] = {"max_in_flight", 1, 1024, ENDPOINT_NUMBER, false, "calls under way at once, at most"},
+    [SETTING_MAX_OUTPUT_TOKENS] = {"max_output_tokens", 16, 65536, ENDPOINT_NUMBER, true, "tokens of an answer, thinking included"},
+    [SETTING_REQUEST_TIMEOUT] = {"request_timeout", 1000, 3600000, ENDPOINT_DURATION, false, "the longest that one call may take"},
+    [SETTING_PRICE] = {"price", 0, PRICE_AMOUNT_MAX_MICROS, ENDPOINT_PRICE, false, "what a million tokens cost; it takes the place of the configuration's"},
 };
+
+bool endpoint_setting_applies(const struct endpoint *endpoint, enum endpoint_setting setting)
+{
+    return !rows[setting].of_prompts || endpoint->provider->takes_prompt;
+}
 
 const struct endpoint_setting_row *endpoint_setting_rows(void)
 {
     return rows;
 }
 
-static int check_addresses(const struct endpoint_config *endpoint, struct galloc_error *error)
+/* The line of the setting that is wrong, 0 where none is known, comes back too. */
+static int check_endpoint(const struct endpoint_config *endpoint, int *ret_line, struct galloc_error *error)
 {
-    if (provider_by_name(endpoint->provider) == NULL)
-        return galloc_fail(error, GALLOC_D_CONFIG, "provider: \"%s\" is not known; gemini is", endpoint->provider);
-    if (net_check_url(endpoint->base_url, endpoint->allow_plain_http, error) < 0)
+    const struct provider_ops *provider = provider_by_name(endpoint->provider);
+    const struct provider_wire wire = endpoint_config_wire(endpoint);
+    int rc = 0;
+    *ret_line = 0;
+    if (provider == NULL)
+        return galloc_fail(error, GALLOC_D_CONFIG, "provider: \"%s\" is not known", endpoint->provider);
+    if ((rc = net_check_url(endpoint->base_url, endpoint->allow_plain_http, error)) < 0) {
+        *ret_line = endpoint->base_url_line;
         return galloc_prefix(error, "base_url");
+    }
+    if ((rc = provider->check(&wire, error)) < 0) {
+        *ret_line = strncmp(error->message, "test_path", 9) == 0 ? endpoint->test_path_line : strncmp(error->message, "base_url", 8) == 0 ? endpoint->base_url_line : 0;
+        return rc;
+    }
     return net_check_proxy(endpoint->proxy, error) < 0 ? galloc_prefix(error, "proxy") : 0;
 }
 
@@ -42,9 +58,14 @@ int endpoint_load_config(const char *path, struct config **ret_config, struct ga
     struct config *config = NULL;
     int rc = config_load(path, &config, error);
     for (size_t i = 0; rc == 0 && i < config->endpoint_count; i++) {
-        rc = check_addresses(&config->endpoints[i], error);
-        if (rc < 0)
-            galloc_prefix(error, "%s: endpoint \"%s\"", config->path ? config->path : "defaults", config->endpoints[i].name);
+        int line;
+        struct galloc_error problem;
+        if (check_endpoint(&config->endpoints[i], &line, &problem) == 0)
+            continue;
+        char where[32] = "";
+        if (line > 0)
+            snprintf(where, sizeof where, ":%d", line);
+        rc = galloc_fail(error, GALLOC_D_CONFIG, "%s%s: endpoint \"%s\": %s", config->path ? config->path : "defaults", where, config->endpoints[i].name, problem.message);
     }
     if (rc < 0) {
         config_free(config);
@@ -54,6 +75,28 @@ int endpoint_load_config(const char *path, struct config **ret_config, struct ga
     }
     *ret_config = config;
     return 0;
+}
+
+struct provider_wire endpoint_config_wire(const struct endpoint_config *config)
+{
+    return (struct provider_wire){.base_url = config->base_url,
+                                  .api_version = config->api_version,
+                                  .model = config->model,
+                                  .test_path = config->test_path,
+                                  .request_timeout_ms = config->request_timeout_ms};
+}
+
+struct provider_wire endpoint_wire(const struct endpoint *endpoint)
+{
+    struct provider_wire wire = endpoint_config_wire(endpoint->config);
+    wire.request_timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT];
+    return wire;
+}
+
+bool endpoint_has_test(const struct endpoint *endpoint)
+{
+    const struct provider_wire wire = endpoint_wire(endpoint);
+    return provider_has_test(endpoint->provider, &wire);
 }
 
 static void submit_state(void *arg);
@@ -191,22 +234,33 @@ void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sen
 
 bool endpoint_is_down(const struct endpoint *endpoint)
 {
-    return endpoint->state.down_class >= 0 || endpoint->secret == NULL;
+    return endpoint->state.down_class >= 0 || (endpoint->secret == NULL && endpoint->provider->needs_key);
+}
+
+int endpoint_find_key(const struct endpoint_config *config, struct secret **ret_secret, struct galloc_error *error)
+{
+    const struct provider_ops *provider = provider_by_name(config->provider);
+    int rc = secret_read(config, ret_secret, error);
+    if (rc != -GALLOC_NOT_FOUND || config->api_key_file[0] != '\0' || provider == NULL || provider->needs_key)
+        return rc;
+    *ret_secret = NULL; /* none was put anywhere, and none is needed */
+    return 0;
 }
 
 void endpoint_read_key(struct engine *engine, struct endpoint *endpoint)
 {
     struct galloc_error error;
     struct secret *secret = NULL;
-    if (secret_read(endpoint->config, &secret, &error) < 0) {
+    if (endpoint_find_key(endpoint->config, &secret, &error) < 0) {
         if (endpoint->secret == NULL)
             endpoint_go_down(engine, endpoint, OUTCOME_CREDENTIALS, error.message);
         return;
     }
-    char before[17] = "", after[17];
+    char before[17] = "", after[17] = "";
     if (endpoint->secret != NULL)
         secret_fingerprint(endpoint->secret, before);
-    secret_fingerprint(secret, after);
+    if (secret != NULL)
+        secret_fingerprint(secret, after);
     secret_free(endpoint->secret);
     endpoint->secret = secret;
     if (strcmp(before, after) != 0 && endpoint->state.down_class == OUTCOME_CREDENTIALS)
@@ -313,7 +367,8 @@ void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size,
         down_text(endpoint, ret_text, size);
         *ret_until_at_ms = 0;
     } else if (pacer_is_open(endpoint->pacer)) {
-        snprintf(ret_text, size, "the endpoint does not answer well; a small test request finds out when it does again");
+        snprintf(ret_text, size, "the endpoint does not answer well; a %s finds out when it does again",
+                 endpoint_has_test(endpoint) ? "small test request" : "waiting assignment that is tried now and then");
     } else if (view.quota_until_at_ms != 0) {
         snprintf(ret_text, size, "the day's quota is used up and comes back at midnight Pacific; it is tried before that at times");
         *ret_until_at_ms = view.quota_until_at_ms;

@@ -14,9 +14,12 @@ struct endpoint_setting_row {
     const char *name;
     int64_t low, high; /* of a price: of each of its amounts, in micros */
     enum endpoint_setting_kind kind;
+    bool of_prompts; /* means nothing to a provider that takes none */
     const char *help;
 };
 int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_setting setting); /* as the configuration has it; 0 for the price, which is endpoint_file_price() */
+struct endpoint;
+bool endpoint_setting_applies(const struct endpoint *endpoint, enum endpoint_setting setting);
 const struct endpoint_setting_row *endpoint_setting_rows(void); /* ENDPOINT_SETTING_COUNT of them */
 
 struct endpoint_override {
@@ -44,7 +47,7 @@ struct endpoint {
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
 };
 
-/* config_load(), and besides every endpoint has a known provider and addresses that may be called. 0, or -GALLOC_D_CONFIG naming endpoint and setting. */
+/* config_load(), and besides every endpoint has a known provider, which can make requests of it, and addresses that may be called. 0, or -GALLOC_D_CONFIG naming endpoint and setting. */
 int endpoint_load_config(const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
 /* What a million tokens cost at a moment (wall): set at run time; by the configuration or the list for the endpoint's model; the one of these that holds. NULL: not
  * known. Borrowed until the loop's next turn. */
@@ -53,6 +56,11 @@ const struct price_config *endpoint_file_price(const struct endpoint *endpoint, 
 const struct price *endpoint_price(const struct endpoint *endpoint, int64_t wall_ms);
 /* What its calls came to, by kind (those of struct store_endpoint_sums): ever, or since the daemon's start. */
 void endpoint_sums(const struct endpoint *endpoint, bool ever, int64_t ret_sums[COUNT_KIND_END]);
+struct provider_wire endpoint_config_wire(const struct endpoint_config *config);
+struct provider_wire endpoint_wire(const struct endpoint *endpoint); /* with what was set at run time; borrowed until the loop's next turn */
+bool endpoint_has_test(const struct endpoint *endpoint); /* a test request of its own; else waiting assignments are its probes (in_turn.c) */
+/* Its key, read anew; *ret_secret is NULL where there is none and the provider needs none. 0, or the code of secret_read(). The caller frees. */
+int endpoint_find_key(const struct endpoint_config *config, struct secret **ret_secret, struct galloc_error *error) MUST_CHECK;
 bool endpoint_is_down(const struct endpoint *endpoint);
 /* In words: what limits or what it waits for; until when is told beside them (wall; 0: not known), so that whoever shows it does so in his own time zone. */
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);

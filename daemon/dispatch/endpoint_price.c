@@ -42,7 +42,7 @@ int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, co
     const struct price *price = endpoint_set_price(endpoint, wall_ms);
     if (price == NULL)
         price = listed != NULL ? &listed->price : endpoint_price(endpoint, wall_ms);
-    if (price == NULL || tokens[TOKEN_IN] < 0)
+    if (price == NULL || (tokens[TOKEN_IN] < 0 && !price_is_free(price)))
         return -1;
     memcpy(ret_currency, price->currency, sizeof price->currency);
     return price_of_tokens(price, tokens);

@@ -33,7 +33,9 @@ static void release_idle(struct engine *engine)
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
         if (run->dispatch == NULL || run->dispatch->ready == NULL)
             continue;
-        if (!run_is_runnable(engine, run) || pacer_is_open(run->endpoint->pacer))
+        int64_t wait_us;
+        bool is_runnable = run_is_runnable(engine, run), is_shut = is_runnable && pacer_is_open(run->endpoint->pacer) && !in_turn_may_probe(run->endpoint, &wait_us);
+        if (!is_runnable || is_shut)
             pump_release_ready(run);
         else
             pump_release_stalled(run, now_us);
@@ -253,7 +255,7 @@ void engine_start(struct engine *engine, struct store *store, struct store_image
 int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, struct galloc_error *error)
 {
     struct secret *secret = NULL;
-    int rc = secret_read(endpoint->config, &secret, error);
+    int rc = endpoint_find_key(endpoint->config, &secret, error);
     if (rc < 0)
         return rc;
     secret_free(endpoint->secret);

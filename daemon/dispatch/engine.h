@@ -74,9 +74,18 @@ struct prompt_choice {
     bool is_matched;        /* somebody would be a candidate if he had room */
     size_t choice_bytes;    /* of the candidates' names in the answer's schema; 0 where they are too many to stand there */
 };
-/* What one assignment's prompt would be, for `check --show-prompt` and estimates. `ret_choice` may be NULL. */
-int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_entry *pool, const char *key, const char *fields, size_t fields_len,
-                  struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice, struct galloc_error *error) MUST_CHECK;
+/* What one assignment's prompt would be, for `check --show-prompt` and estimates: of a provider that takes none, the request's body as the user's part. A prompt
+ * that is too large is given, and refused. `ret_choice` may be NULL. */
+struct engine_prompt {
+    const struct endpoint *endpoint; /* NULL: a prompt, as for a model */
+    const struct plan *plan;
+    struct pool_entry *pool;
+    const char *run_id;      /* NULL: there is no run yet */
+    const char *key, *fields;
+    size_t fields_len;
+};
+int engine_prompt(struct engine *engine, const struct engine_prompt *what, struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice,
+                  struct galloc_error *error) MUST_CHECK;
 
 /* A pool for an estimate that is not stored: made from agents, freed by pool_entry_free(). */
 struct pool_entry *pool_entry_from_agents(const struct store_agents *agents);

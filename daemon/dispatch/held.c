@@ -53,8 +53,10 @@ static char *failed_result(const struct held *held)
 
 static void on_judged(struct store_op *op)
 {
-    struct engine *engine = op->arg;
+    struct endpoint *endpoint = op->arg;
+    struct engine *engine = endpoint->dispatch->engine;
     const struct store_judge *judge = (struct store_judge *)op;
+    endpoint->dispatch->judges--;
     for (size_t i = 0; i < judge->count; i++) {
         struct run_entry *run = registry_run_by_id(&engine->registry, judge->items[i].run);
         if (run == NULL || run->dispatch == NULL)
@@ -99,7 +101,8 @@ static void submit_judged(struct endpoint *endpoint)
         *at = held->next;
         held_free(held);
     }
-    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, engine);
+    struct store_judge *op = store_op_new(OP_JUDGE, on_judged, endpoint);
+    endpoint->dispatch->judges++;
     op->items = items;
     op->count = count;
     owed_submit(engine, &op->op);
@@ -134,4 +137,25 @@ void held_drop(struct endpoint *endpoint, int64_t run)
         if (held->judgement == HELD_OPEN && (run == 0 || held->run == run))
             held->judgement = HELD_DROPPED;
     submit_judged(endpoint);
+}
+
+void held_drop_but(struct endpoint *endpoint, int64_t assignment)
+{
+    for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
+        if (held->judgement == HELD_OPEN && held->assignment != assignment)
+            held->judgement = HELD_DROPPED;
+    submit_judged(endpoint);
+}
+
+bool held_drop_oldest(struct endpoint *endpoint)
+{
+    struct held *oldest = NULL;
+    for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
+        if (held->judgement == HELD_OPEN && held->is_stored && (oldest == NULL || held->failed_us < oldest->failed_us))
+            oldest = held;
+    if (oldest == NULL)
+        return false;
+    oldest->judgement = HELD_DROPPED;
+    submit_judged(endpoint);
+    return true;
 }

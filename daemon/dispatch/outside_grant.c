@@ -201,36 +201,14 @@ static void look_at(struct granting *g, const struct leased_row *row, int64_t wa
     free(own.agents);
 }
 
-static void member_number(struct json_out *out, const char *name, int64_t value)
-{
-    if (value < 0)
-        json_out_member_null(out, name);
-    else
-        json_out_member_int(out, name, value);
-}
-
-static void add_agent(struct json_out *out, const struct agent_entry *agent)
-{
-    const struct store_agent *info = &agent->info;
-    int64_t held = info->held + agent->claimed;
-    json_out_begin(out, '{');
-    json_out_member_str(out, "agent_id", info->agent_id);
-    json_out_name(out, "attributes");
-    json_out_raw(out, info->attributes, strlen(info->attributes));
-    member_number(out, "capacity", info->capacity);
-    json_out_member_int(out, "held", held);
-    member_number(out, "free", info->capacity < 0 ? -1 : max_i64(info->capacity - held, 0));
-    json_out_end(out, '}');
-}
-
 static void add_agents(struct granting *g)
 {
     const struct pool_entry *pool = g->run->pool;
     for (size_t i = 0; g->is_short && i < pool->agent_count; i++)
         if (g->is_named[i])
-            add_agent(&g->agents, &pool->agents[i]);
+            agent_json(&g->agents, &pool->agents[i]);
     for (size_t i = 0; !g->is_short && i < g->all.count; i++)
-        add_agent(&g->agents, g->all.agents[i]);
+        agent_json(&g->agents, g->all.agents[i]);
 }
 
 int64_t outside_grant(struct engine *engine, struct run_entry *run, struct outside_ask *ask, struct store_claim *claim)

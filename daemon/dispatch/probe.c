@@ -47,6 +47,17 @@ static void record(struct probe *probe, const struct net_response *response, con
     owed_submit(probe->engine, &end->op);
 }
 
+void runs_pause_failing(struct engine *engine, const struct endpoint *endpoint, const char *why)
+{
+    for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
+        if (run->endpoint != endpoint || !run_is_runnable(engine, run) || run->dispatch->spares_pause || run->dispatch->last_problem[0] == '\0')
+            continue;
+        char text[400];
+        snprintf(text, sizeof text, "%s: %.240s", why, run->dispatch->last_problem);
+        run_pause(engine, run, PAUSE_FAILURE_RATIO, text);
+    }
+}
+
 static void follow_up(struct probe *probe, const struct provider_verdict *verdict, const struct pacer_change *change)
 {
     struct endpoint *endpoint = probe->endpoint;
@@ -59,13 +70,8 @@ static void follow_up(struct probe *probe, const struct provider_verdict *verdic
     if (outcome_row(class)->puts_endpoint_down && probe->sent_us >= endpoint->dispatch->up_us)
         endpoint_go_down(probe->engine, endpoint, class, words);
     call_tell_change(endpoint, change, words);
-    for (struct run_entry *run = probe->engine->registry.runs; change->strikes_full && run != NULL; run = run->next) {
-        if (run->endpoint != endpoint || !run_is_runnable(probe->engine, run) || run->dispatch->spares_pause || run->dispatch->last_problem[0] == '\0')
-            continue;
-        char text[400];
-        snprintf(text, sizeof text, "the endpoint answers test requests, but none of this run's assignments: %.240s", run->dispatch->last_problem);
-        run_pause(probe->engine, run, PAUSE_FAILURE_RATIO, text);
-    }
+    if (change->strikes_full)
+        runs_pause_failing(probe->engine, endpoint, "the endpoint answers test requests, but none of this run's assignments");
 }
 
 static void answer_caller(const struct probe *probe, const struct net_response *response, const struct provider_verdict *verdict)
@@ -146,12 +152,13 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
     struct probe *probe = xcalloc(1, sizeof *probe);
     *probe = (struct probe){.engine = engine, .endpoint = endpoint, .done = done, .arg = arg,
                             .timeout_ms = min_i64(pacer_probe_timeout_ms(endpoint->pacer), endpoint->values[SETTING_REQUEST_TIMEOUT])};
-    struct provider_wire wire = {endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, probe->timeout_ms};
+    struct provider_wire wire = endpoint_wire(endpoint);
+    wire.request_timeout_ms = probe->timeout_ms;
     if (engine_holds_calls(engine)) {
         fail_probe(probe, OUTCOME_UNAVAILABLE, "the daemon has started three times within a minute and makes one call at a time until one has ended; try again then");
         return;
     }
-    if (endpoint->secret == NULL) {
+    if (endpoint->secret == NULL && endpoint->provider->needs_key) {
         fail_probe(probe, OUTCOME_CREDENTIALS, "the endpoint has no key");
         return;
     }
@@ -198,16 +205,16 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint)
         return;
     if (endpoint_is_down(endpoint) || !is_wanted(engine, endpoint))
         return;
-    if ((wants_probe || wants_judge) && endpoint->provider->has_test_request) {
-        int64_t refused_us = pacer_ask_test(endpoint->pacer, now); /* a test request counts in the quotas like any other */
+    if ((wants_probe || wants_judge) && endpoint_has_test(endpoint)) {
+        int64_t refused_us = pacer_ask_test(endpoint->pacer, now, PACER_TEST_TOKENS); /* a test request counts in the quotas like any other */
         if (refused_us == 0)
             send_probe(engine, endpoint, NULL, NULL);
         else if (refused_us > 0)
             pump_wake_at(endpoint, refused_us);
         return;
     }
-    if (probe_us >= 0)
+    if (probe_us > 0)
         pump_wake_at(endpoint, probe_us);
-    if (held_us >= 0)
+    if (held_us > 0)
         pump_wake_at(endpoint, held_us);
 }

@@ -95,39 +95,3 @@ void prompt_system_json(struct run_dispatch *d, const struct buf *system)
     if (system->len > 0)
         json_quote(&d->system_json, system->data, system->len);
 }
-
-static bool is_sent(const char *column, void *arg)
-{
-    const void **both = arg;
-    return plan_sends(both[0], both[1], column);
-}
-
-int engine_prompt(struct engine *engine, const struct plan *plan, struct pool_entry *pool, const char *key, const char *fields, size_t fields_len,
-                  struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice, struct galloc_error *error)
-{
-    const char *text = plan->template != NULL ? plan->template : template_builtin();
-    struct template *template = NULL;
-    int rc = template_parse(text, strlen(text), &template, error);
-    if (rc < 0)
-        return rc;
-    struct run_entry run = {.plan = *plan};
-    struct candidates candidates;
-    enum candidates_found found = candidates_find(&run, pool, (struct json_span){fields, fields_len}, 0, engine_now().wall_ms, &candidates);
-    if (ret_choice != NULL) {
-        *ret_choice = (struct prompt_choice){.candidate_count = candidates.count, .is_matched = found != CANDIDATES_NONE_MATCHES};
-        for (size_t i = 0; candidates.count <= LIMIT_SCHEMA_ENUM && i < candidates.count; i++)
-            ret_choice->choice_bytes += strlen(candidates.agents[i]->info.agent_id) + strlen("\"\",");
-    }
-    struct buf loads = BUF_EMPTY;
-    bool is_short = plan_is_short_list(plan);
-    prompt_loads(&candidates, is_short, &loads);
-    const void *both[2] = {plan, engine->config->keep_back};
-    bool sends_all = plan_sends_all(plan, engine->config->keep_back);
-    struct template_input input = {.key = key, .fields = fields, .fields_len = fields_len, .is_sent = sends_all ? NULL : is_sent, .arg = both,
-                                   .roster = is_short ? "" : pool_roster(pool), .loads = buf_text(&loads)};
-    rc = template_render(template, &input, ret_system, ret_user, error);
-    buf_clear(&loads);
-    free(candidates.agents);
-    template_free(template);
-    return rc;
-}

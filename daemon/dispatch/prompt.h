@@ -18,6 +18,9 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
                                       struct candidates *ret_candidates);
 bool agent_matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields); /* by the plan's --match */
 bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
+/* {"agent_id","attributes","capacity","held","free"}: an agent as workers and services are told of him; null: no limit. */
+struct json_out;
+void agent_json(struct json_out *out, const struct agent_entry *agent);
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
 void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
 

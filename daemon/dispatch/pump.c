@@ -192,18 +192,26 @@ int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
     return CLAIM_WITHOUT_PLACES; /* nothing is under way and nothing is free: those that are left are told so */
 }
 
+/* May rows be asked for; is one due? */
+static bool may_claim(const struct run_entry *run, struct pacer_now now)
+{
+    const struct run_dispatch *d = run->dispatch;
+    bool waits_for_tokens = d->ready != NULL && d->ready->tokens > 0; /* what is leased now would wait behind it */
+    if (d->has_claim || d->has_sweep || waits_for_tokens)
+        return false;
+    if (d->dry_until_us <= now.mono_us)
+        return true;
+    if (d->dry_until_us != INT64_MAX)
+        pump_wake_at(run->endpoint, d->dry_until_us - now.mono_us);
+    return false;
+}
+
 static void claim_more(struct engine *engine, struct run_entry *run, struct pacer_now now, int64_t room)
 {
     struct run_dispatch *d = run->dispatch;
-    bool waits_for_tokens = d->ready != NULL && d->ready->tokens > 0; /* what is leased now would wait behind it */
-    if (d->has_claim || d->has_sweep || waits_for_tokens)
-        return;
-    if (d->dry_until_us > now.mono_us) {
-        if (d->dry_until_us != INT64_MAX)
-            pump_wake_at(run->endpoint, d->dry_until_us - now.mono_us);
-        return;
-    }
     int64_t count;
+    if (!may_claim(run, now))
+        return;
     if (run->profile.mode == MODE_CONTINUOUS) {
         count = wanted_ready(engine, run, room) - d->ready_count;
     } else {
@@ -243,6 +251,20 @@ static bool is_long_wait(const struct pacer_answer *answer)
            (answer->wait == PACER_BLOCKED && answer->wait_us > SHORT_BLOCK_US);
 }
 
+static void start_first(struct run_entry *run, bool is_probe)
+{
+    struct run_dispatch *d = run->dispatch;
+    struct attempt *attempt = d->ready;
+    d->ready = attempt->next;
+    if (d->ready == NULL)
+        d->ready_end = &d->ready;
+    d->ready_count--;
+    d->has_stalled = false;
+    attempt->next = NULL;
+    attempt->is_probe = is_probe;
+    attempt_start(attempt);
+}
+
 /* Starts what is ready as far as the pacer lets it. */
 static void start_ready(struct run_entry *run, bool with_slot_only)
 {
@@ -259,13 +281,8 @@ static void start_ready(struct run_entry *run, bool with_slot_only)
                 pump_release_ready(run);
             return;
         }
-        d->ready = attempt->next;
-        if (d->ready == NULL)
-            d->ready_end = &d->ready;
-        d->ready_count--;
-        attempt->next = NULL;
-        d->has_stalled = false;
-        attempt_start(attempt);
+        start_first(run, endpoint->dispatch->next_is_probe);
+        endpoint->dispatch->next_is_probe = false;
     }
 }
 
@@ -356,13 +373,57 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
     free(runs);
 }
 
+/* Brings the run's next assignment into the open breaker, or asks for one. False: it has none now. */
+static bool probe_with(struct engine *engine, struct run_entry *run, struct pacer_now now)
+{
+    away_release(engine, run, now.wall_ms);
+    if (run->dispatch->ready != NULL) {
+        int64_t wait_us = pacer_ask_test(run->endpoint->pacer, now, attempt_estimate(run->dispatch->ready));
+        if (wait_us == 0)
+            start_first(run, true);
+        else if (wait_us > 0)
+            pump_wake_at(run->endpoint, wait_us);
+        return true;
+    }
+    if (may_claim(run, now) && pump_ledger_room(run, now.mono_us, now.wall_ms) > 0)
+        submit_claim(engine, run, 1);
+    return run->dispatch->has_claim;
+}
+
+/* The breaker is open, and waiting assignments are its probes: one at a time, of the runs in turn. */
+static void pump_probe(struct engine *engine, struct endpoint *endpoint)
+{
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    struct pacer_now now = engine_now();
+    struct run_entry **runs;
+    int64_t wait_us;
+    if (!in_turn_may_probe(endpoint, &wait_us)) {
+        if (wait_us > 0)
+            pump_wake_at(endpoint, wait_us);
+        return;
+    }
+    size_t count = runs_of(engine, endpoint, &runs), i = 0;
+    while (i < count && !probe_with(engine, runs[(d->turn + i) % count], now))
+        i++;
+    for (size_t r = 0; r < count; r++)
+        pump_fail_held_if_alone(engine, runs[r]);
+    if (d->has_turn && count > 0)
+        d->turn = (d->turn + i + 1) % count;
+    free(runs);
+}
+
 void pump(struct engine *engine)
 {
     if (engine->store == NULL || engine->is_draining || engine->health != STORE_WELL)
         return;
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
         probe_if_due(engine, endpoint);
-        if (!endpoint_is_down(endpoint) && !pacer_is_open(endpoint->pacer))
+        if (endpoint_is_down(endpoint))
+            continue;
+        if (pacer_is_open(endpoint->pacer))
+            pump_probe(engine, endpoint);
+        else
             pump_endpoint(engine, endpoint);
+        in_turn_let_go(engine, endpoint);
     }
 }

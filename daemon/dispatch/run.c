@@ -230,9 +230,10 @@ static void view_endpoint(const struct run_entry *run, struct run_view *view, st
     struct pacer_view pacer;
     pacer_view(run->endpoint->pacer, now, &pacer);
     endpoint_text(run->endpoint, text, sizeof text, &until);
-    if (strcmp(pacer.mode, "open") == 0)
+    if (strcmp(pacer.mode, "open") == 0) {
+        in_turn_text(run, text, sizeof text);
         set_waiting(view, WAITING_OUTAGE, until, text);
-    else if (strcmp(pacer.mode, "quota_day") == 0 || strcmp(pacer.limited_by, "rpd") == 0)
+    } else if (strcmp(pacer.mode, "quota_day") == 0 || strcmp(pacer.limited_by, "rpd") == 0)
         set_waiting(view, WAITING_QUOTA_DAY, until, text);
     else if (strcmp(pacer.mode, "blocked") == 0) {
         if (run_is_refused(run))

@@ -26,6 +26,7 @@ struct attempt {
     int64_t tokens;             /* of its prompt, once that was made and too large for what the quota had left; 0: as the last prompts were */
     bool keeps_slot;            /* a re-ask: its place is taken already */
     bool has_slot;              /* counted in endpoint->in_flight, the run's and the pool's */
+    bool is_probe;              /* shows whether the endpoint is well, where that has no test request (in_turn.c) */
     bool was_full;              /* sent when calls under way were at the limit */
     int64_t ready_us;           /* leased since */
     int64_t sent_us;
@@ -109,6 +110,10 @@ struct endpoint_dispatch {
     size_t item_count, item_cap;
     struct held *held;          /* owned list */
     bool has_test;              /* a test request of our own is under way */
+    bool has_turn;              /* an assignment is, as a probe: one of the two kinds alone is used */
+    bool next_is_probe;         /* what goes out next is one */
+    size_t turn;                /* of the runs, whose assignment was the last probe */
+    int64_t judges;             /* operations with the store that judge held failures */
     struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */
     int64_t wake_us;            /* when it fires */
     int64_t up_us;              /* when it came up last: answers to calls sent before tell of the former key or settings */

@@ -104,6 +104,27 @@ static void check_endpoints(const struct config *config, const char *key)
     assert_string_equal(config_endpoint(config, "empty")->model, "gemini-3.8-flash");
 }
 
+/* What is Gemini's by default is not another's: it would be called, or priced, as what it is not. */
+static void test_a_service_of_ones_own(void **state)
+{
+    (void)state;
+    struct config *config = loaded("endpoint \"mine\" {\n provider = http\n base_url = \"https://a.example/x?y=1\"\n test_path = \"/health\"\n}\n"
+                                   "endpoint \"named\" { base_url = \"https://a.example\" model = \"router\" provider = http }\n");
+    const struct endpoint_config *mine = config_endpoint(config, "mine"), *named = config_endpoint(config, "named");
+    assert_string_equal(mine->provider, "http");
+    assert_string_equal(mine->base_url, "https://a.example/x?y=1");
+    assert_string_equal(mine->model, "");
+    assert_string_equal(mine->test_path, "/health");
+    assert_int_equal(mine->base_url_line, 3);
+    assert_int_equal(mine->test_path_line, 4);
+    assert_string_equal(named->model, "router");
+    assert_string_equal(named->test_path, "");
+    assert_int_equal(named->base_url_line, 6);
+    assert_int_equal(named->test_path_line, 0);
+    assert_string_equal(config_endpoint(config, "gemini")->model, "gemini-3.8-flash");
+    config_free(config);
+}
+
 static void test_all_settings(void **state)
 {
     (void)state;
@@ -178,7 +199,12 @@ static const struct {
     {"requests_per_uid = 0", 1, "requests_per_uid: \"0\" is not a whole number from 1 to 256"},
     {"\nendpoint \"x\" { max_in_flight = 1025 }", 2, "max_in_flight: \"1025\" is not a whole number from 1 to 1024"},
     {"endpoint \"x\" { allow_plain_http = maybe }", 1, "allow_plain_http: \"maybe\" is not yes or no"},
-    {"endpoint \"x\" { provider = openai }", 1, "provider: \"openai\" is not known; there is only gemini"},
+    {"endpoint \"x\" { provider = openai }", 1, "provider: \"openai\" is not known; one of gemini|http"},
+    {"endpoint \"x\" {\n provider = http\n}", 3, "endpoint \"x\": base_url has to be given"},
+    {"endpoint \"x\" {\n test_path = \"/x\"\n\n}", 2, "test_path means nothing to provider \"gemini\" (it is for \"http\")"},
+    {"endpoint \"x\" {\n api_version = v1\n provider = http\n}", 2, "api_version means nothing to provider \"http\""},
+    {"endpoint \"x\" { provider = http\n base_url = \"http://h/\"\n max_output_tokens = 99\n}", 3, "max_output_tokens means nothing to provider \"http\""},
+    {"endpoint \"x\" { provider = http base_url = \"http://h/\" test_path = /a test_path = /b }", 1, "test_path: is given twice"},
     {"endpoint \"x\" { api_version = v2 }", 1, "api_version: \"v2\" is not known; one of v1beta|v1"},
     {"endpoint \"x\" { time_scale = 0 }", 1, "time_scale: \"0\" is out of range: 0.001 to 10"},
     {"endpoint \"x\" { time_scale = fast }", 1, "time_scale: \"fast\" is out of range"},
@@ -475,7 +501,8 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_all_settings), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_a_service_of_ones_own),
+        cmocka_unit_test(test_all_settings), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_prices),       cmocka_unit_test(test_places),
         cmocka_unit_test(test_print),       cmocka_unit_test(test_secret),       cmocka_unit_test(test_secret_refused),
         cmocka_unit_test(test_credentials),

@@ -188,11 +188,11 @@ static void test_test_request_and_block(void **state)
     struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
     struct pacer *pacer = pacer_new(&limits, 3);
     struct pacer_change change;
-    assert_int_equal(pacer_ask_test(pacer, at(500000)), 0);
+    assert_int_equal(pacer_ask_test(pacer, at(500000), PACER_TEST_TOKENS), 0);
     pacer_sent(pacer, at(1000000), 10);
     struct pacer_outcome refused = outcome_of(OUTCOME_THROTTLED, 1000000);
     pacer_outcome(pacer, at(1100000), &refused, &change);
-    assert_true(pacer_ask_test(pacer, at(1200000)) > 500000);
+    assert_true(pacer_ask_test(pacer, at(1200000), PACER_TEST_TOKENS) > 500000);
     /* One that an operator sends all the same changes nothing, however it ends. */
     static const enum outcome_class ends[] = {OUTCOME_THROTTLED, OUTCOME_UNAVAILABLE, OUTCOME_LOST};
     for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
@@ -212,13 +212,13 @@ static void test_test_request_and_block(void **state)
     /* Refused again and again, each block is longer than the one before. */
     int64_t last_us = 0;
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(pacer_ask_test(pacer, at(now_us)), 0);
+        assert_int_equal(pacer_ask_test(pacer, at(now_us), PACER_TEST_TOKENS), 0);
         pacer_sent(pacer, at(now_us), 10);
-        assert_int_equal(pacer_ask_test(pacer, at(now_us + 1)), -1);
+        assert_int_equal(pacer_ask_test(pacer, at(now_us + 1), PACER_TEST_TOKENS), -1);
         struct pacer_outcome test = outcome_of(OUTCOME_THROTTLED, now_us);
         test.is_test = true;
         pacer_outcome(pacer, at(now_us + 1000), &test, &change);
-        int64_t wait_us = pacer_ask_test(pacer, at(now_us + 1000));
+        int64_t wait_us = pacer_ask_test(pacer, at(now_us + 1000), PACER_TEST_TOKENS);
         assert_true(wait_us > last_us + last_us / 2);
         last_us = wait_us;
         now_us += 1000 + wait_us;
@@ -228,7 +228,48 @@ static void test_test_request_and_block(void **state)
     struct pacer_outcome lost = outcome_of(OUTCOME_LOST, now_us);
     lost.is_test = true;
     pacer_outcome(pacer, at(now_us + 1000), &lost, &change);
-    assert_int_equal(pacer_ask_test(pacer, at(now_us + 1000)), 0);
+    assert_int_equal(pacer_ask_test(pacer, at(now_us + 1000), PACER_TEST_TOKENS), 0);
+    pacer_free(pacer);
+}
+
+/* Where there is no test request, assignments are the probes: one that fails opens the breaker or puts the next one off, one that is answered closes it. */
+static void test_an_assignment_as_probe(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 3);
+    struct pacer_change change;
+    struct pacer_view view;
+    int64_t wait_us, now_us = 1000000;
+    struct pacer_outcome failed = outcome_of(OUTCOME_TRANSIENT, now_us);
+    failed.is_probe = failed.failed_before = true;
+    pacer_outcome(pacer, at(now_us), &failed, &change);
+    assert_true(change.opened);
+    for (int i = 1; i <= 5; i++) {
+        assert_false(pacer_wants_probe(pacer, at(now_us), &wait_us));
+        assert_true(wait_us > (INT64_C(800000) << (i - 1)) && wait_us < (INT64_C(1200000) << (i - 1)));
+        now_us += wait_us;
+        assert_true(pacer_wants_probe(pacer, at(now_us), &wait_us));
+        failed.sent_us = now_us;
+        failed.class = i % 2 ? OUTCOME_UNAVAILABLE : OUTCOME_TRANSIENT;
+        pacer_outcome(pacer, at(now_us), &failed, &change);
+        assert_false(change.opened || change.closed);
+        pacer_view(pacer, at(now_us), &view);
+        assert_int_equal(view.probes_failed, i);
+        assert_true(view.open_us >= now_us - 1001000 && view.open_us <= now_us - 999000); /* the breaker's clock has milliseconds */
+    }
+    static const enum outcome_class answers[] = {OUTCOME_SUCCEEDED, OUTCOME_INVALID_ANSWER, OUTCOME_REJECTED, OUTCOME_AGENT_FULL, OUTCOME_THROTTLED};
+    for (size_t i = 0; i < ARRAY_COUNT(answers); i++) {
+        now_us += 600000000; /* a block of before is over */
+        failed.sent_us = now_us;
+        pacer_outcome(pacer, at(now_us), &failed, &change);
+        struct pacer_outcome answer = outcome_of(answers[i], now_us + 1000);
+        answer.is_probe = true;
+        pacer_outcome(pacer, at(now_us + 2000), &answer, &change);
+        assert_true(change.closed && !pacer_is_open(pacer) && !change.strikes_full);
+        pacer_view(pacer, at(now_us + 2000), &view);
+        assert_int_equal(view.probes_failed + view.open_us, 0);
+    }
     pacer_free(pacer);
 }
 
@@ -287,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_configured_limit),
         cmocka_unit_test(test_hint_and_canary),
         cmocka_unit_test(test_test_request_and_block),
+        cmocka_unit_test(test_an_assignment_as_probe),
         cmocka_unit_test(test_quota_day),
         cmocka_unit_test(test_concurrency),
     };

@@ -1,0 +1,136 @@
+/* See ask.h. Loop's thread. */
+#include "dispatch/ask.h"
+
+#include "base/json_out.h"
+#include "base/text.h"
+#include "core/limits.h"
+#include "dispatch/dispatch.h"
+
+#include <string.h>
+
+void asked_clear(struct asked *asked)
+{
+    buf_clear(&asked->system);
+    buf_clear(&asked->user);
+    buf_clear(&asked->fields);
+    buf_clear(&asked->candidates);
+}
+
+void asked_take_data(const struct asked *asked, struct provider_ask *ask)
+{
+    ask->fields_json = buf_text(&asked->fields);
+    ask->fields_json_len = asked->fields.len;
+    ask->candidates_json = buf_text(&asked->candidates);
+    ask->candidates_json_len = asked->candidates.len;
+}
+
+static bool is_sent(const char *column, void *arg)
+{
+    const struct ask_about *about = arg;
+    return plan_sends(about->plan, about->keep_back, column);
+}
+
+static int make_prompt(const struct ask_about *about, struct asked *asked, struct galloc_error *error)
+{
+    struct ask_about own = *about;
+    struct buf loads = BUF_EMPTY;
+    bool is_short = plan_is_short_list(about->plan);
+    prompt_loads(about->candidates, is_short, &loads);
+    struct template_input input = {.key = about->key,
+                                   .fields = about->fields,
+                                   .fields_len = about->fields_len,
+                                   .is_sent = about->sends_all ? NULL : is_sent,
+                                   .arg = &own,
+                                   .roster = is_short ? "" : pool_roster(about->pool),
+                                   .loads = buf_text(&loads)};
+    int rc = template_render(about->template, &input, &asked->system, &asked->user, error);
+    buf_clear(&loads);
+    return rc;
+}
+
+static void make_data(const struct ask_about *about, struct asked *asked)
+{
+    struct ask_about own = *about;
+    struct json_out out = JSON_OUT(&asked->candidates);
+    if (about->sends_all)
+        buf_add(&asked->fields, about->fields, about->fields_len);
+    else
+        template_fields_sent((struct json_span){about->fields, about->fields_len}, is_sent, &own, &asked->fields);
+    for (size_t i = 0; i < about->candidates->count; i++)
+        agent_json(&out, about->candidates->agents[i]);
+}
+
+int ask_make(const struct ask_about *about, struct asked *ret_asked, struct galloc_error *error)
+{
+    *ret_asked = ASKED_EMPTY;
+    if (about->provider->takes_prompt)
+        return make_prompt(about, ret_asked, error);
+    make_data(about, ret_asked);
+    return 0;
+}
+
+int asked_check_size(const struct asked *asked, struct galloc_error *error)
+{
+    size_t prompt_bytes = asked->system.len + asked->user.len, bytes = prompt_bytes + asked->fields.len + asked->candidates.len;
+    if (bytes <= LIMIT_PROMPT_BYTES)
+        return 0;
+    return galloc_fail(error, GALLOC_INVALID_INPUT, "the %s has %s bytes, more than %s; use --match or --max-candidates, or keep columns back",
+                       prompt_bytes > 0 ? "prompt" : "request", text_count((int64_t)bytes).text, text_count(LIMIT_PROMPT_BYTES).text);
+}
+
+/* ---- for people, before anything is sent ---- */
+
+static int parse_template(const struct engine_prompt *what, struct template **ret_template, struct galloc_error *error)
+{
+    const char *text = what->plan->template != NULL ? what->plan->template : template_builtin();
+    return template_parse(text, strlen(text), ret_template, error);
+}
+
+/* The whole request in the prompt's place, as the first attempt would send it. */
+static int show_request(const struct engine_prompt *what, const struct asked *asked, struct buf *ret_body, struct galloc_error *error)
+{
+    struct provider_request request = {0};
+    const struct provider_wire wire = endpoint_wire(what->endpoint);
+    struct provider_ask ask = {.id = "", .run = what->run_id != NULL ? what->run_id : "", .key = what->key, .attempt = 1};
+    asked_take_data(asked, &ask);
+    int rc = what->endpoint->provider->build(&wire, &ask, &request, error);
+    buf_add(ret_body, request.body.data, request.body.len);
+    provider_request_clear(&request);
+    return rc;
+}
+
+static void note_choice(const struct candidates *candidates, enum candidates_found found, struct prompt_choice *choice)
+{
+    *choice = (struct prompt_choice){.candidate_count = candidates->count, .is_matched = found != CANDIDATES_NONE_MATCHES};
+    for (size_t i = 0; candidates->count <= LIMIT_SCHEMA_ENUM && i < candidates->count; i++)
+        choice->choice_bytes += strlen(candidates->agents[i]->info.agent_id) + strlen("\"\",");
+}
+
+int engine_prompt(struct engine *engine, const struct engine_prompt *what, struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice,
+                  struct galloc_error *error)
+{
+    struct run_entry run = {.plan = *what->plan};
+    struct candidates candidates;
+    struct template *template = NULL;
+    struct asked asked;
+    int rc = parse_template(what, &template, error);
+    if (rc < 0)
+        return rc;
+    enum candidates_found found = candidates_find(&run, what->pool, (struct json_span){what->fields, what->fields_len}, 0, engine_now().wall_ms, &candidates);
+    if (ret_choice != NULL)
+        note_choice(&candidates, found, ret_choice);
+    const struct ask_about about = {.provider = what->endpoint != NULL ? what->endpoint->provider : &provider_gemini, .plan = what->plan, .keep_back = engine->config->keep_back,
+                                    .sends_all = plan_sends_all(what->plan, engine->config->keep_back), .template = template, .pool = what->pool, .key = what->key,
+                                    .fields = what->fields, .fields_len = what->fields_len, .candidates = &candidates};
+    rc = ask_make(&about, &asked, error);
+    if (about.provider->takes_prompt) {
+        buf_add(ret_system, asked.system.data, asked.system.len);
+        buf_add(ret_user, asked.user.data, asked.user.len);
+    } else if (rc == 0) {
+        rc = show_request(what, &asked, ret_user, error);
+    }
+    asked_clear(&asked);
+    free(candidates.agents);
+    template_free(template);
+    return rc;
+}

@@ -1,0 +1,35 @@
+/* What is asked of an endpoint for one assignment, as its provider takes it: a prompt made of the run's template, or the fields and candidates themselves. Not for
+ * other rooms. */
+#ifndef GALLOC_DISPATCH_ASK_H
+#define GALLOC_DISPATCH_ASK_H
+
+#include "core/template.h"
+#include "dispatch/prompt.h"
+#include "provider/provider.h"
+
+/* Whom and what it is about. Borrowed. */
+struct ask_about {
+    const struct provider_ops *provider;
+    const struct plan *plan;
+    char *const *keep_back;          /* the configuration's */
+    bool sends_all;                  /* no column is kept back */
+    const struct template *template; /* of those who take a prompt */
+    struct pool_entry *pool;
+    const char *key, *fields;
+    size_t fields_len;
+    const struct candidates *candidates;
+};
+
+struct asked {
+    struct buf system, user;       /* a prompt */
+    struct buf fields, candidates; /* data: the columns that are let out, an object; the candidates, objects parted by commas */
+};
+#define ASKED_EMPTY ((struct asked){.system = BUF_EMPTY, .user = BUF_EMPTY, .fields = BUF_EMPTY, .candidates = BUF_EMPTY})
+
+/* Makes it: 0, or -GALLOC_INVALID_INPUT (a template that needs what this assignment lacks). Clear it in either case. */
+int ask_make(const struct ask_about *about, struct asked *ret_asked, struct galloc_error *error) MUST_CHECK;
+int asked_check_size(const struct asked *asked, struct galloc_error *error) MUST_CHECK; /* 0, or -GALLOC_INVALID_INPUT: more than may be asked */
+void asked_clear(struct asked *asked);
+void asked_take_data(const struct asked *asked, struct provider_ask *ask); /* points `ask` at the data */
+
+#endif
