@@ -35,7 +35,8 @@ def tokens(n=0):
 
 
 ENDPOINT = {
-    "name": "gemini", "provider": "gemini", "model": "gemini-3.8-flash", "base_url": "http://127.0.0.1:1", "is_default": True, "state": "up",
+    "name": "gemini", "provider": "gemini", "model": "gemini-3.8-flash", "base_url": "http://127.0.0.1:1", "has_key": True,
+    "needs_key": True, "has_test_request": True, "is_default": True, "state": "up",
     "reason": None, "text": None, "since": NOW,
     "settings": [{"name": "rpm", "value": 300000, "file_value": 120000, "set_value": 300000, "set_at": NOW, "set_by": "root", "until": None},
                  {"name": "max_in_flight", "value": 64, "file_value": 64, "set_value": None, "set_at": None, "set_by": None, "until": None}],
