@@ -81,10 +81,12 @@ int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now, int64_t tokens
     return pace_ask(&pacer->pace, now.mono_us, now.wall_ms, tokens, false, &wait_us) == PACE_FREE ? 0 : wait_us;
 }
 
-struct pacer_answer pacer_ask_test_by_hand(struct pacer *pacer, struct pacer_now now)
+struct pacer_answer pacer_ask_limits(struct pacer *pacer, struct pacer_now now, int64_t tokens)
 {
     struct pacer_answer answer;
-    answer.wait = wait_of_limit(pace_ask_limits(&pacer->pace, now.mono_us, now.wall_ms, PACER_TEST_TOKENS, &answer.wait_us));
+    answer.wait = wait_of_limit(pace_ask_limits(&pacer->pace, now.mono_us, now.wall_ms, tokens, &answer.wait_us));
+    if (answer.wait != PACER_GO)
+        pacer->last_wait = answer.wait;
     return answer;
 }
 

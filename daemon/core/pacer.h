@@ -43,8 +43,8 @@ struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t
 int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive);
 /* How long until a probe of about `tokens` may go, by quotas, hints and the canary alone: 0 now; microseconds; -1: after the next outcome. */
 int64_t pacer_ask_test(struct pacer *pacer, struct pacer_now now, int64_t tokens);
-/* May one go that an operator asks for? He may try within a block, but exceeds no configured limit. */
-struct pacer_answer pacer_ask_test_by_hand(struct pacer *pacer, struct pacer_now now);
+/* By the configured limits alone, which nothing exceeds: neither a test that an operator asks for within a block, nor a prompt that is larger than was thought. */
+struct pacer_answer pacer_ask_limits(struct pacer *pacer, struct pacer_now now, int64_t tokens);
 void pacer_sent(struct pacer *pacer, struct pacer_now now, int64_t tokens);
 /* What was sent in former lives, in any order, at least of the window; before the first call of this one. `day_calls`: of the present day (Pacific time). */
 void pacer_read_back(struct pacer *pacer, struct pacer_now now, const struct pace_send *sends, size_t count, int64_t day_calls);

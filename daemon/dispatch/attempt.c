@@ -123,7 +123,7 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
     struct endpoint *endpoint = attempt->endpoint;
     const struct call_sending sending = {.timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
                                          /* What was tried before may have died with a reused connection, which spends nothing: on a new one its end is clear. */
-                                         .wants_new_connection = attempt->n > 1 && !attempt->keeps_slot,
+                                         .wants_new_connection = attempt->is_probe || (attempt->n > 1 && !attempt->keeps_slot),
                                          .done = on_response,
                                          .arg = attempt};
     int64_t tokens = call_tokens((int64_t)request->body.len);
@@ -181,13 +181,8 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
 static bool waits_for_tokens(struct attempt *attempt, const struct provider_request *request)
 {
     int64_t tokens = call_tokens((int64_t)request->body.len);
-    struct pacer *pacer = attempt->endpoint->pacer;
-    struct pacer_answer answer = {.wait = PACER_LIMIT_TPM};
-    if (attempt->is_probe) /* the breaker is open, which is no wait for it */
-        answer.wait_us = pacer_ask_test(pacer, engine_now(), tokens);
-    else
-        answer = pacer_ask(pacer, engine_now(), tokens, 0, false, true);
-    if (answer.wait != PACER_LIMIT_TPM || (attempt->is_probe && answer.wait_us <= 0))
+    struct pacer_answer answer = pacer_ask_limits(attempt->endpoint->pacer, engine_now(), tokens);
+    if (answer.wait != PACER_LIMIT_TPM)
         return false;
     attempt->tokens = tokens;
     if (!attempt->keeps_slot)

@@ -135,7 +135,7 @@ static void on_call_begun(struct store_op *op)
 static bool is_over_limit(struct probe *probe)
 {
     static const char *const names[] = {[PACER_LIMIT_RPM] = "rpm", [PACER_LIMIT_TPM] = "tpm", [PACER_LIMIT_RPD] = "rpd"};
-    struct pacer_answer answer = pacer_ask_test_by_hand(probe->endpoint->pacer, engine_now());
+    struct pacer_answer answer = pacer_ask_limits(probe->endpoint->pacer, engine_now(), PACER_TEST_TOKENS);
     if (probe->done == NULL || answer.wait == PACER_GO)
         return false;
     char text[200];

@@ -152,9 +152,9 @@ static void test_an_operator_tries_within_a_block_and_not_beyond_a_limit(void **
     pacer_sent(pacer, at(1000), 1);
     pacer_outcome(pacer, at(2000), &refused, &change);
     assert_true(pacer_ask_test(pacer, at(3000), PACER_TEST_TOKENS) > 0);
-    assert_int_equal(pacer_ask_test_by_hand(pacer, at(3000)).wait, PACER_GO);
+    assert_int_equal(pacer_ask_limits(pacer, at(3000), PACER_TEST_TOKENS).wait, PACER_GO);
     pacer_sent(pacer, at(3000), 1);
-    assert_int_equal(pacer_ask_test_by_hand(pacer, at(4000)).wait, PACER_LIMIT_RPM);
+    assert_int_equal(pacer_ask_limits(pacer, at(4000), PACER_TEST_TOKENS).wait, PACER_LIMIT_RPM);
     pacer_free(pacer);
 }
 
