@@ -363,7 +363,7 @@ static void decide(struct attempt *attempt, struct settle_item *item, const stru
                                 .backoff_max_ms = run->profile.backoff_max_ms};
     struct retry_decision decision = retry_decide(&input, &attempt->budget, &attempt->engine->rng);
     item->move = moves[decision.action];
-    item->is_late = decision.is_late || (attempt->is_probe && !outcome_is_answer(item->class)); /* the next probe is another's turn */
+    item->is_late = decision.is_late || in_turn_is_late(attempt, item->class);
     item->delay_ms = decision.delay_ms;
     item->retries_spent = attempt->budget.retries_spent;
     item->reasks_spent = attempt->budget.reasks_spent;

@@ -47,30 +47,14 @@ int64_t call_tokens(int64_t body_bytes)
     return body_bytes / 4;
 }
 
-/* A service may echo what it was sent. NULL when the key is not in the body; else a copy without it, which the caller frees. */
-static char *without_key(const struct endpoint *endpoint, const struct net_response *response)
-{
-    const char *key = endpoint->secret != NULL ? secret_text(endpoint->secret) : "";
-    size_t len = strlen(key);
-    if (response->body_len == 0 || len == 0 || memmem(response->body, response->body_len, key, len) == NULL)
-        return NULL;
-    char *body = xmalloc(response->body_len), *end = body + response->body_len;
-    memcpy(body, response->body, response->body_len);
-    for (char *at = body; (at = memmem(at, (size_t)(end - at), key, len)) != NULL; at += len)
-        memset(at, '*', len);
-    return body;
-}
-
 void call_classify(const struct endpoint *endpoint, const struct net_response *response, bool is_rest, struct provider_verdict *ret_verdict)
 {
     static const enum provider_end ends[] = {
         [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT, [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
         [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
-    char *clean = without_key(endpoint, response);
-    struct provider_response answer = {.end = ends[response->end], .status = response->status, .body = clean != NULL ? clean : response->body, .body_len = response->body_len,
+    struct provider_response answer = {.end = ends[response->end], .status = response->status, .body = response->body, .body_len = response->body_len,
                                        .retry_after_ms = response->retry_after_ms, .message = response->message, .is_rest = is_rest};
     endpoint->provider->classify(&answer, ret_verdict);
-    free(clean);
 }
 
 void call_charge(struct endpoint *endpoint, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge)

@@ -123,6 +123,7 @@ void runs_pause_failing(struct engine *engine, const struct endpoint *endpoint, 
 /* in_turn.c */
 bool in_turn_may_probe(struct endpoint *endpoint, int64_t *ret_wait_us); /* may an assignment go now into the open breaker? Else when: us, -1 after the next outcome */
 void in_turn_let_go(struct engine *engine, struct endpoint *endpoint); /* the oldest held failure, if nothing else is left to judge by */
+bool in_turn_is_late(const struct attempt *attempt, enum outcome_class class); /* does it go behind those never tried, so that the next probe is another's turn? */
 void in_turn_answered(struct attempt *attempt, enum outcome_class class); /* the probe */
 void in_turn_text(const struct run_entry *run, char *text, size_t size); /* adds what is seen when only assignments that fail are left */
 

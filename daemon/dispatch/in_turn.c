@@ -1,6 +1,6 @@
 /* How an endpoint without a test request of its own is found well or ill: by waiting assignments, in turn.
  *
- *   open breaker      each probe is one assignment of a run that waits, the runs in turn, and those that failed as probes behind all others
+ *   open breaker      each probe is one assignment of a run that waits, the runs in turn, and those that were tried behind all others
  *   held failures     what else is sent judges them; when nothing else is left to send, the oldest is let go, and its next attempt is a probe
  *   a probe fails     the breaker opens, or its next probe is further away; the failures held before are dropped, and its own is held until the next probe
  *   a probe answers   the breaker closes, and the failures held before it are confirmed
@@ -96,6 +96,11 @@ static void pause_if_stuck(struct engine *engine, struct endpoint *endpoint)
     if (ms == 0 || (double)ms < STUCK_MS * endpoint->config->time_scale)
         return;
     runs_pause_failing(engine, endpoint, "all that is left fails each time it is tried, and has for an hour, so that nobody can tell these assignments from an outage");
+}
+
+bool in_turn_is_late(const struct attempt *attempt, enum outcome_class class)
+{
+    return (attempt->is_probe && !outcome_is_answer(class)) || (class == OUTCOME_UNAVAILABLE && !endpoint_has_test(attempt->endpoint));
 }
 
 void in_turn_answered(struct attempt *attempt, enum outcome_class class)

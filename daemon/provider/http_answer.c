@@ -58,7 +58,7 @@ static void say_error(struct provider_verdict *verdict, int status, const struct
 static void judge_error(struct provider_verdict *verdict, int status, const struct http_error *error)
 {
     if (status == 200)
-        verdict->class = error->is_odd ? OUTCOME_INVALID_ANSWER : error->may_retry ? OUTCOME_TRANSIENT : OUTCOME_REJECTED;
+        verdict->class = error->is_odd ? OUTCOME_INVALID_ANSWER : OUTCOME_REJECTED;
     else
         verdict_judge_status(verdict, status);
     if (error->has_retry && (verdict->class == OUTCOME_TRANSIENT || verdict->class == OUTCOME_REJECTED))

@@ -123,15 +123,18 @@ def test_each_attempt_has_an_id_of_its_own(make_service, decided_by):
 
 
 def test_a_key_is_sent_and_kept_out_of_what_is_told(make_service, decided_by):
-    service = make_service(lambda asked: Reply(200, {"error": {"message": f"you sent {asked.headers['Authorization']} i.e. {KEY}", "retry": False}}))
+    key = "plain words have no mark".replace(" ", "_")
+    service = make_service(lambda asked: Reply(200, {"error": {"message": f"you sent {asked.headers['Authorization']} i.e. {key}", "retry": False}}))
     daemon = decided_by(service, with_key=True)
+    daemon.set_key(key)
+    daemon.restart()
     run = enqueue(daemon, 2)
     daemon.wait_done(run)
-    assert service.requests()[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert service.requests()[0].headers["Authorization"] == f"Bearer {key}"
     told = json.dumps(daemon.results(run)) + json.dumps(endpoint(daemon)) + daemon.log + daemon.ctl("failures", run).stdout
-    assert "you sent" in told and KEY not in told
+    assert "you sent" in told and key not in told
     daemon.stop()
-    assert KEY.encode() not in b"".join(path.read_bytes() for path in daemon.state_dir.iterdir() if path.is_file())
+    assert key.encode() not in b"".join(path.read_bytes() for path in daemon.state_dir.iterdir() if path.is_file())
 
 
 def test_no_key_is_no_fault_and_a_missing_one_that_was_named_is(make_service, decided_by, make_daemon):
@@ -246,7 +249,7 @@ def test_a_hint_is_waited_for(make_service, decided_by, kind):
         return Reply(429, b"slow down", {"Retry-After": hint})  # the server's own Date goes with it
 
     service = make_service(decide)
-    daemon = decided_by(service)
+    daemon = decided_by(service, endpoint="time_scale = 0.01")  # its own wait would be 0.15 s; a hint is not scaled
     run = enqueue(daemon, 6, profile="sequential")
     done = daemon.wait_done(run)
     assert done["counts"]["succeeded"] == 6 and done["retries"]["throttled"] == 1 and spent(daemon) == {}
@@ -276,7 +279,7 @@ def test_an_outage_fails_nobody(make_service, decided_by, test_path):
 
 
 def test_probes_are_different_assignments_one_at_a_time(make_service, decided_by):
-    service = make_service(lambda asked: Reply(500))
+    service = make_service(lambda asked: Reply(500), latency=0.3)
     daemon = decided_by(service, endpoint="max_in_flight = 8")
     run = enqueue(daemon, 40)
     wait_until(lambda: endpoint(daemon)["pacer"]["breaker"] == "open", 20, "the breaker opens")
@@ -289,6 +292,16 @@ def test_probes_are_different_assignments_one_at_a_time(make_service, decided_by
     service.decide = least_loaded
     assert daemon.wait_done(run, 60)["counts"]["succeeded"] == 40
     assert sum(spent(daemon).values()) <= 1, spent(daemon)  # the last probe's own failure is confirmed by the next, which was answered
+
+
+def test_those_that_are_never_served_hold_up_no_other(make_service, decided_by):
+    """A service that says 503 to some: they open the breaker, and the others are its probes before they are."""
+    service = make_service(lambda asked: Reply(503) if asked.key < "K0006" else least_loaded(asked))
+    daemon = decided_by(service, endpoint="max_in_flight = 6")
+    run = enqueue(daemon, 40)
+    wait_until(lambda: endpoint(daemon)["pacer"]["breaker"] == "open", 20, "the breaker opens")
+    wait_until(lambda: daemon.counts(run)["succeeded"] == 34, 20, lambda: f"the others are allocated: {daemon.run(run)}")
+    assert daemon.counts(run)["failed"] == 0 and spent(daemon) == {}
 
 
 @pytest.mark.parametrize("profile", ["adaptive", "sequential"])
