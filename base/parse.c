@@ -77,7 +77,7 @@ int parse_duration_ms(const char *text, int64_t *ret_ms, struct galloc_error *er
     const int64_t longest_ms = 3650LL * 86400000;
     int64_t scaled = 0, us = 0;
     const char *rest = scan_scaled(text, 3, &scaled);
-    int64_t factor = rest ? unit_factor(units, ARRAY_COUNT(units), rest) : 0;
+    int64_t factor = rest ? unit_factor(units, ARRAY_COUNT(units), strcmp(text, "0") == 0 ? "s" : rest) : 0; /* nothing has no unit */
     if (factor == 0 || __builtin_mul_overflow(scaled, factor, &us) || us / 1000 > longest_ms)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not a duration such as 250ms, 30s, 5m, 2h or 7d", text);
     *ret_ms = us / 1000;

@@ -70,6 +70,12 @@ static const struct option_row all_options[] = {
     {"all", 0, OPTION_FLAG, NULL, "everything; it is never meant by leaving out", NULL, 0, 0},
     {0},
 };
+static const struct option_row purge_options[] = {
+    {"older-than", 0, OPTION_DURATION, "DUR", "every run that ended so long ago (90d)", NULL, 0, 0},
+    {"release", 0, OPTION_FLAG, NULL, "give their places in standing pools back; else they stay taken", NULL, 0, 0},
+    {"dry-run", 'n', OPTION_FLAG, NULL, "only tell which runs would go", NULL, 0, 0},
+    {0},
+};
 static const struct option_row list_options[] = {
     {"limit", 'n', OPTION_NUMBER, "N", "so many rows at most (100)", NULL, 1, 100000000},
     {0},
@@ -198,6 +204,8 @@ const struct command commands[] = {
      "gallocctl cancel @last --where region=north", NULL},
     {"retry", "Change", "RUN SELECTOR|--all", "try failed and cancelled assignments again", {selector_options, all_options}, NULL, 1, 1, command_retry, "run",
      "gallocctl retry @last --error no_capacity", NULL},
+    {"purge", "Change", "RUN|--older-than DUR", "delete runs that ended, with all that is stored of them", {purge_options}, NULL, 0, 1, command_purge, "run",
+     "gallocctl purge --older-than 90d", NULL},
     {"set", "Change", "RUN NAME=VALUE...", "change a run", {0}, NULL, 2, -1, command_set, "run",
      "gallocctl set @last priority=10", run_settings},
     {"pool", "Tune", "", "standing pools of agents", {0}, pool_verbs, 0, 0, NULL, "pool",

@@ -56,6 +56,7 @@ int command_loads(struct cli *cli, int count, char **words);
 int command_pause(struct cli *cli, int count, char **words);
 int command_resume(struct cli *cli, int count, char **words);
 int command_close(struct cli *cli, int count, char **words);
+int command_purge(struct cli *cli, int count, char **words);
 int command_cancel(struct cli *cli, int count, char **words);
 int command_retry(struct cli *cli, int count, char **words);
 int command_set(struct cli *cli, int count, char **words);

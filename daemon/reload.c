@@ -39,6 +39,8 @@ static void look_daemon(struct settings_seen *seen, const struct config *config)
     add(seen, xstrdup("worker_socket_group"), true, config->worker_socket_group);
     add(seen, xstrdup("state_dir"), true, config->state_dir);
     add_number(seen, xstrdup("drain_timeout"), false, config->drain_timeout_ms);
+    add_number(seen, xstrdup("retention"), false, config->retention_ms);
+    add_number(seen, xstrdup("audit_retention"), false, config->audit_retention_ms);
     add(seen, xstrdup("default_endpoint"), false, config->default_endpoint);
     add_number(seen, xstrdup("connections_per_uid"), false, config->connections_per_uid);
     add_number(seen, xstrdup("requests_per_uid"), false, config->requests_per_uid);

@@ -73,24 +73,16 @@ static void write_assignments(struct scrape *scrape)
                    (double)registry_count(scrape->registry, (enum run_state)run, COUNT_STATE + state));
 }
 
-static int64_t sum_of(struct scrape *scrape, int kind)
-{
-    int64_t sum = 0;
-    for (int state = 0; state < RUN_STATE_COUNT; state++)
-        sum += registry_count(scrape->registry, (enum run_state)state, kind);
-    return sum;
-}
-
 static void write_finished(struct scrape *scrape)
 {
     static const enum assignment_state states[] = {ASSIGNMENT_SUCCEEDED, ASSIGNMENT_FAILED, ASSIGNMENT_CANCELLED};
     for (size_t i = 0; i < ARRAY_COUNT(states); i++)
-        sample(scrape, "outcome", assignment_state_name(states[i]), NULL, NULL, (double)sum_of(scrape, COUNT_STATE + (int)states[i]));
+        sample(scrape, "outcome", assignment_state_name(states[i]), NULL, NULL, (double)registry_count_ever(scrape->registry, COUNT_STATE + (int)states[i]));
 }
 
 static void write_enqueued(struct scrape *scrape)
 {
-    plain(scrape, (double)sum_of(scrape, COUNT_ACCEPTED));
+    plain(scrape, (double)registry_count_ever(scrape->registry, COUNT_ACCEPTED));
 }
 
 static void write_oldest(struct scrape *scrape)
@@ -112,7 +104,7 @@ static void write_runs(struct scrape *scrape)
 
 static void write_leases(struct scrape *scrape)
 {
-    int64_t all = sum_of(scrape, COUNT_STATE + ASSIGNMENT_LEASED), outside = sum_of(scrape, COUNT_OUTSIDE);
+    int64_t all = registry_count_ever(scrape->registry, COUNT_STATE + ASSIGNMENT_LEASED), outside = registry_count_ever(scrape->registry, COUNT_OUTSIDE);
     sample(scrape, "worker_kind", "builtin", NULL, NULL, (double)(all - outside));
     sample(scrape, "worker_kind", "outside", NULL, NULL, (double)outside);
 }

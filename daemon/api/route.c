@@ -17,6 +17,7 @@ static const char *const query_attempts[] = {"raw", NULL};
 static const char *const query_results[] = {"format", "state", "excel_safe", NULL};
 static const char *const query_events[] = {"since", "run", "assignments", "follow", NULL};
 static const char *const query_backup[] = {"verify", NULL};
+static const char *const query_purge[] = {"release", NULL};
 static const char *const query_audit[] = {"run", "since", "limit", "cursor", NULL};
 
 static const struct json_field commit_fields[] = {{"parts", JSON_TYPE_I64, true, 0, INT64_MAX}};
@@ -49,6 +50,12 @@ static const struct json_field lease_fields[] = {
 };
 static const struct json_field renew_fields[] = {{"ttl_ms", JSON_TYPE_I64, false, OUTSIDE_TTL_MIN_MS, OUTSIDE_TTL_MAX_MS}};
 static const struct json_field result_fields[] = {{"results", JSON_TYPE_ARRAY, true, 0, 0}};
+static const struct json_field purge_fields[] = {
+    {"run", JSON_TYPE_STR, false, 1, 128},
+    {"older_than_ms", JSON_TYPE_I64, false, 0, INT64_C(315360000000)},
+    {"release", JSON_TYPE_BOOL, false, 0, 0},
+    {"dry_run", JSON_TYPE_BOOL, false, 0, 0},
+};
 static const struct json_field doctor_fields[] = {{"full", JSON_TYPE_BOOL, false, 0, 0}};
 static const struct json_field template_fields_of_body[] = {
     {"template", JSON_TYPE_STR, true, 0, 4 << 20},
@@ -74,6 +81,7 @@ static const struct route routes[] = {
     {HTTP_PATCH, "/v1/runs/{run}", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_set, FIELDS(run_set_fields), .summary = "changes what is live in a run"},
     {HTTP_GET, "/v1/runs/{run}/parts", LOOK, .handle = handle_part_list, .query = query_page, .summary = "the parts that stand"},
     {HTTP_PUT, "/v1/runs/{run}/parts/{n}", ROLE_OPERATOR, BODY_NDJSON, .handle = handle_part_put, .summary = "a part of the import"},
+    {HTTP_DELETE, "/v1/runs/{run}", ROLE_OPERATOR, .handle = handle_run_delete, .query = query_purge, .summary = "purges a run that ended"},
     {HTTP_POST, "/v1/runs/{run}/commit", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_commit, FIELDS(commit_fields), .summary = "ends the import, starts the run"},
     {HTTP_POST, "/v1/runs/{run}/pause", ROLE_OPERATOR, .handle = handle_run_pause, .summary = "the operator's pause"},
     {HTTP_POST, "/v1/runs/{run}/resume", ROLE_OPERATOR, .handle = handle_run_resume, .summary = "ends the operator's and the run's own pause"},
@@ -107,6 +115,7 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/drain", ROLE_OPERATOR, .handle = handle_drain, .summary = "no new calls"},
     {HTTP_POST, "/v1/undrain", ROLE_OPERATOR, .handle = handle_undrain, .summary = "calls go out again"},
     {HTTP_POST, "/v1/reload", ROLE_OPERATOR, .handle = handle_reload, .summary = "reads the configuration again"},
+    {HTTP_POST, "/v1/purge", ROLE_OPERATOR, BODY_JSON, .handle = handle_purge, FIELDS(purge_fields), .summary = "purges runs that ended"},
     {HTTP_POST, "/v1/doctor", ROLE_OPERATOR, BODY_JSON_OR_NONE, .handle = handle_doctor, FIELDS(doctor_fields), .summary = "checks the store"},
     {HTTP_GET, "/v1/backup", ROLE_OPERATOR, .kind = REQUEST_STREAM, .handle = handle_backup, .query = query_backup, .summary = "a copy of the database, streamed"},
     {HTTP_GET, "/v1/audit", ROLE_OPERATOR, .handle = handle_audit, .query = query_audit, .summary = "operators' actions"},

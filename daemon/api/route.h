@@ -61,6 +61,8 @@ void handle_run_commit(struct request *request);
 void handle_run_pause(struct request *request);
 void handle_run_resume(struct request *request);
 void handle_run_close(struct request *request);
+void handle_run_delete(struct request *request);
+void handle_purge(struct request *request);
 void handle_run_cancel(struct request *request);
 void handle_run_retry(struct request *request);
 void handle_part_list(struct request *request);

@@ -134,7 +134,7 @@ static void runs_array(struct json_out *out, const char *name, struct registry *
     const struct run_entry **runs = xcalloc(count, sizeof *runs);
     count = 0;
     for (const struct run_entry *run = registry->runs; run != NULL; run = run->next)
-        if ((run->info.state == RUN_IMPORTING || run->info.state == RUN_RUNNING) == are_open)
+        if (!run->info.is_purged && (run->info.state == RUN_IMPORTING || run->info.state == RUN_RUNNING) == are_open)
             runs[count++] = run;
     qsort(runs, count, sizeof *runs, order);
     json_out_name(out, name);
@@ -445,7 +445,11 @@ void handle_audit(struct request *request)
         rc = http_query(&request->head, "run", 0, &run, &error);
     if (rc < 0)
         request_fail(request, &error);
-    else if (run != NULL)
+    else if (run != NULL && strncmp(run, "r-", 2) == 0) { /* by its id, as it may be purged */
+        page->key = run;
+        run = NULL;
+        page_start(request);
+    } else if (run != NULL)
         handler_with_run(request, run, list_audit);
     else
         page_start(request);

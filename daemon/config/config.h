@@ -37,6 +37,7 @@ struct config {
         *prices_file; /* owned; paths are absolute; socket_group "": leave the group as it is */
     char *worker_socket_path, *worker_socket_group; /* owned; "": none; as socket_group */
     int64_t socket_mode, drain_timeout_ms;
+    int64_t retention_ms, audit_retention_ms; /* 0: for ever */
     int64_t connections_per_uid, requests_per_uid, workers_per_uid;
     char **keep_back; /* columns never sent; NULL-ended */
     struct endpoint_config *endpoints;

@@ -53,6 +53,17 @@ static void take_outside(struct run_entry *run, int64_t change)
     }
 }
 
+/* It is gone for everybody; its rows follow. */
+static void take_purged(struct engine *engine, struct run_entry *run, const struct store_run *summary)
+{
+    log_event(LOG_LEVEL_NOTICE, "run_purged", "run=%s succeeded=%" PRId64 " failed=%" PRId64 " cancelled=%" PRId64, run->info.run_id,
+              summary->counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED], summary->counts[COUNT_STATE + ASSIGNMENT_FAILED],
+              summary->counts[COUNT_STATE + ASSIGNMENT_CANCELLED]);
+    notice_run(engine, run, "run_purged", summary->seq);
+    run->info.is_purged = true;
+    memory_forget_purged(engine, run);
+}
+
 /* The summary carries no strings: ours stay. */
 void run_take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary)
 {
@@ -100,7 +111,9 @@ void engine_on_commit(const struct store_commit *commit, void *arg)
     events_set_seq(engine->events, commit->seq);
     for (size_t i = 0; i < commit->run_count; i++) {
         struct run_entry *run = registry_run_by_id(&engine->registry, commit->runs[i].id);
-        if (run != NULL)
+        if (run != NULL && commit->runs[i].is_purged)
+            take_purged(engine, run, &commit->runs[i]);
+        else if (run != NULL)
             run_take_summary(engine, run, &commit->runs[i]);
         else if (commit->runs[i].id <= engine->registry.last_run && !is_ended(&commit->runs[i]))
             memory_load_run(engine, commit->runs[i].id); /* left memory while an operation on it waited; a new one comes with its operation */
@@ -225,9 +238,15 @@ static void took_sweep(struct engine *engine, struct store_op *op)
     run->dispatch->away_changes = -1; /* rows that wait for an agent may be gone: they are looked at anew, so that nobody waits for them */
 }
 
+static void took_purge(struct engine *engine, struct store_op *op)
+{
+    (void)op;
+    upkeep_soon(engine);
+}
+
 static void (*const takers[STORE_OP_KIND_COUNT])(struct engine *engine, struct store_op *op) = {
     [OP_RUN_CREATE] = took_run_create, [OP_RUN_SET] = took_run_set,     [OP_RUN_PAUSE] = took_run_pause,       [OP_POOL_PUT] = took_pool_put,
-    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep,
+    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep,         [OP_PURGE] = took_purge,
     [OP_LEASE_RENEW] = outside_took_renew, [OP_LEASE_END] = outside_took_end};
 
 /* What the sender gave, kept while the operation is ours. */

@@ -13,6 +13,7 @@
  *   in_turn.c   where it has none: waiting assignments as probes
  *   memory.c    which runs are in memory, with registry.c, run.c, commit.c (runs.h)
  *   log_size.c  what is told while the store's log is too long
+ *   upkeep.c    the store is made smaller: purged runs, retention, free pages
  *   notice.c    events (notice.h)
  *   outside*.c  outside workers: asks, leases, results (outside_inside.h)
  *   prompt.c    roster and loads; candidates.c: who may be named (prompt.h)
@@ -49,6 +50,9 @@ struct engine {
     struct attempt *flying;     /* whose call is under way */
     int64_t in_flight;          /* slots of all endpoints */
     int64_t calls;              /* under way, or their end is not stored yet: attempts' and test requests' */
+    struct loop_timer upkeep;   /* the next step */
+    bool has_upkeep;            /* a step is with the store */
+    bool is_upkeep_wanted;      /* and another is to follow it at once */
     struct log_gate log_gate;   /* over what is told of the store's log */
     int64_t log_reads_ended;    /* of store_stats, as told */
     int64_t settles_pending;    /* settle operations with the store, and claims of outside workers */
@@ -126,6 +130,12 @@ void in_turn_let_go(struct engine *engine, struct endpoint *endpoint); /* the ol
 bool in_turn_is_late(const struct attempt *attempt, enum outcome_class class); /* does it go behind those never tried, so that the next probe is another's turn? */
 void in_turn_answered(struct attempt *attempt, enum outcome_class class); /* the probe */
 void in_turn_text(const struct run_entry *run, char *text, size_t size); /* adds what is seen when only assignments that fail are left */
+
+/* upkeep.c */
+void upkeep_init(struct engine *engine);
+void upkeep_start(struct engine *engine);
+void upkeep_soon(struct engine *engine); /* there is something to do */
+void upkeep_clear(struct engine *engine);
 
 /* log_size.c */
 void log_size_look(struct engine *engine); /* once a second */

@@ -118,6 +118,7 @@ struct engine *engine_new(const struct engine_config *config)
     outside_init(engine);
     loop_timer_init(&engine->turn, engine->loop, on_turn, engine);
     loop_timer_init(&engine->second, engine->loop, on_second, engine);
+    upkeep_init(engine);
     return engine;
 }
 
@@ -130,6 +131,7 @@ void engine_free(struct engine *engine)
     events_free(engine->events);
     loop_timer_clear(&engine->turn);
     loop_timer_clear(&engine->second);
+    upkeep_clear(engine);
     loop_timer_clear(&engine->drain_timer);
     config_free(engine->config);
     free(engine);
@@ -249,6 +251,7 @@ void engine_start(struct engine *engine, struct store *store, struct store_image
     outside_load(engine, image);
     store_image_clear(image);
     loop_timer_set_ms(&engine->second, SECOND_MS);
+    upkeep_start(engine);
     engine_turn(engine);
 }
 

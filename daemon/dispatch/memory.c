@@ -149,6 +149,25 @@ static bool is_at_rest(const struct run_entry *run)
     return !is_open(run) && run->dispatch == NULL && !run->is_loading && run->info.counts[COUNT_OUTSIDE] == 0;
 }
 
+/* What it counted stays in the figures that never fall. Those that tell what there is fall with a run that was purged: its rows go. */
+static void forget_run(struct registry *registry, struct run_entry *run)
+{
+    int64_t *counts = run->info.is_purged ? registry->purged_counts : registry->forgotten_counts[run->info.state];
+    for (int kind = 0; kind < COUNT_KIND_END; kind++)
+        counts[kind] += run->info.counts[kind];
+    registry->is_partial = registry->is_partial || !run->info.is_purged;
+    registry_forget_run(registry, run);
+}
+
+void memory_forget_purged(struct engine *engine, struct run_entry *run)
+{
+    struct registry *registry = &engine->registry;
+    run_end(run);
+    registry->is_last_unsure = registry->is_last_unsure || registry->is_partial;
+    if (is_at_rest(run))
+        forget_run(registry, run);
+}
+
 void memory_tidy(struct engine *engine)
 {
     struct registry *registry = &engine->registry;
@@ -161,12 +180,10 @@ void memory_tidy(struct engine *engine)
             continue;
         free(run->info.plan);
         run->info.plan = NULL;
-        if (ended_count <= LIMIT_RUNS_KEPT)
+        if (ended_count <= LIMIT_RUNS_KEPT && !run->info.is_purged)
             continue;
         ended_count--;
-        for (int kind = 0; kind < COUNT_KIND_END; kind++)
-            registry->forgotten_counts[run->info.state][kind] += run->info.counts[kind];
-        registry_forget_run(registry, run);
+        forget_run(registry, run);
     }
     forget_pools(registry);
 }

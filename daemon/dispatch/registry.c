@@ -18,7 +18,7 @@ static struct run_entry *newest_run(struct registry *registry)
 {
     struct run_entry *newest = NULL;
     for (struct run_entry *run = registry->runs; run != NULL; run = run->next)
-        newest = run;
+        newest = run->info.is_purged ? newest : run;
     return newest;
 }
 
@@ -35,9 +35,13 @@ struct run_entry *registry_find_run(struct registry *registry, const char *refer
     struct run_entry *named = NULL;
     int count = 0;
     *ret_is_sure = true;
-    if (strcmp(reference, "@last") == 0)
+    if (strcmp(reference, "@last") == 0) {
+        *ret_is_sure = !registry->is_last_unsure;
         return find_last(registry, error);
+    }
     for (struct run_entry *run = registry->runs; run != NULL; run = run->next) {
+        if (run->info.is_purged)
+            continue;
         if (strcmp(run->info.run_id, reference) == 0)
             return run;
         if (run->info.name != NULL && strcmp(run->info.name, reference) == 0) {
@@ -58,6 +62,14 @@ int64_t registry_count(const struct registry *registry, enum run_state state, in
     int64_t count = registry->forgotten_counts[state][kind];
     for (const struct run_entry *run = registry->runs; run != NULL; run = run->next)
         count += run->info.state == state ? run->info.counts[kind] : 0;
+    return count;
+}
+
+int64_t registry_count_ever(const struct registry *registry, int kind)
+{
+    int64_t count = registry->purged_counts[kind];
+    for (int state = 0; state < RUN_STATE_COUNT; state++)
+        count += registry_count(registry, (enum run_state)state, kind);
     return count;
 }
 
@@ -224,6 +236,8 @@ struct run_entry *registry_add_run(struct registry *registry, struct store_run *
         at = &(*at)->next;
     entry->next = *at;
     *at = entry;
+    if (entry->info.id > registry->last_run)
+        registry->is_last_unsure = false;
     registry->last_run = max_i64(registry->last_run, entry->info.id);
     return entry;
 }
@@ -234,7 +248,6 @@ void registry_forget_run(struct registry *registry, struct run_entry *run)
     while (*at != run)
         at = &(*at)->next;
     *at = run->next;
-    registry->is_partial = true;
     run_clear(run);
     store_run_clear(&run->info);
     free(run);

@@ -53,6 +53,8 @@ struct registry {
     struct run_entry *runs;     /* in order of id: open ones, and the latest that ended */
     bool is_partial;            /* the store holds runs that are not here */
     int64_t last_run;           /* the highest id that was here */
+    bool is_last_unsure;        /* the newest may have been purged: which one it is now, the store knows */
+    int64_t purged_counts[COUNT_KIND_END]; /* of runs that were purged since the start */
     int64_t forgotten_counts[RUN_STATE_COUNT][COUNT_KIND_END]; /* of runs that left memory, less those that came: for figures that never fall */
     struct pool_entry *pools;
     struct endpoint *endpoints; /* a list, in the configuration's order */
@@ -64,6 +66,8 @@ struct registry {
 struct run_entry *registry_find_run(struct registry *registry, const char *reference, bool *ret_is_sure, struct galloc_error *error);
 /* Of all runs, those that left memory since the start included. */
 int64_t registry_count(const struct registry *registry, enum run_state state, int kind);
+/* Of all runs since the start, those that were purged too: for figures that never fall. */
+int64_t registry_count_ever(const struct registry *registry, int kind);
 struct run_entry *registry_run_by_id(struct registry *registry, int64_t id);
 struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name); /* standing ones; NULL when there is none */
 struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id);

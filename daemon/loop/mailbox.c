@@ -45,21 +45,36 @@ bool mailbox_wait(struct mailbox *box, int64_t wait_ms)
     return goes_on;
 }
 
+/* The first of a lane, with the lock held. */
+static struct mail *take_from(struct mailbox *box, int lane)
+{
+    struct mail *mail = box->lanes[lane].first;
+    if (mail == NULL)
+        return NULL;
+    box->lanes[lane].first = mail->next;
+    if (mail->next == NULL)
+        box->lanes[lane].last = &box->lanes[lane].first;
+    box->count--;
+    return mail;
+}
+
 struct mail *mailbox_take(struct mailbox *box, int lane_max, int *ret_lane)
 {
     struct mail *mail = NULL;
     pthread_mutex_lock(&box->lock);
     for (int i = 0; mail == NULL && i <= lane_max && i < MAILBOX_LANES_MAX; i++) {
-        mail = box->lanes[i].first;
-        if (mail == NULL)
-            continue;
-        box->lanes[i].first = mail->next;
-        if (mail->next == NULL)
-            box->lanes[i].last = &box->lanes[i].first;
-        box->count--;
-        if (ret_lane != NULL)
+        mail = take_from(box, i);
+        if (mail != NULL && ret_lane != NULL)
             *ret_lane = i;
     }
+    pthread_mutex_unlock(&box->lock);
+    return mail;
+}
+
+struct mail *mailbox_take_of(struct mailbox *box, int lane)
+{
+    pthread_mutex_lock(&box->lock);
+    struct mail *mail = take_from(box, lane);
     pthread_mutex_unlock(&box->lock);
     return mail;
 }

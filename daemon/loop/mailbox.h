@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-#define MAILBOX_LANES_MAX 5
+#define MAILBOX_LANES_MAX 6
 
 /* Embedded in what is handed over. */
 struct mail {
@@ -34,6 +34,9 @@ bool mailbox_wait(struct mailbox *box, int64_t wait_ms);
 
 /* The next mail of the lowest lane that has any, at most `lane_max`; NULL when there is none. *ret_lane is its lane. The receiving thread. */
 struct mail *mailbox_take(struct mailbox *box, int lane_max, int *ret_lane);
+
+/* The next mail of this lane alone; NULL when it is empty. The receiving thread. */
+struct mail *mailbox_take_of(struct mailbox *box, int lane);
 
 /* From now on nothing more is let in; what is in is still taken. Any thread. */
 void mailbox_close(struct mailbox *box);

@@ -43,6 +43,7 @@ struct store_run {
     enum run_state state;
     unsigned pauses;     /* bits of enum pause_cause */
     bool is_open;
+    bool is_purged;      /* gone for everybody: told once, by the commit that marks it */
     int64_t pool, ledger; /* ids; 0: none */
     int64_t priority, parts;
     int64_t created_at_ms, started_at_ms, finished_at_ms; /* wall; 0: not yet */

@@ -200,6 +200,16 @@ static void verdicts_clear(struct store_op *op)
     free(verdicts->items);
 }
 
+static void purge_clear(struct store_op *op)
+{
+    free(CONTAINER_OF(op, struct store_purge, op)->ret_runs);
+}
+
+static void upkeep_clear(struct store_op *op)
+{
+    free(CONTAINER_OF(op, struct store_upkeep, op)->ret_freed);
+}
+
 static void nothing_clear(struct store_op *op)
 {
     (void)op;
@@ -234,8 +244,10 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_AGENT_SET] = {"agent_set", STORE_OPERATOR, sizeof(struct store_agent_set), agent_set_clear},
     [OP_ENDPOINT_SET] = {"endpoint_set", STORE_OPERATOR, sizeof(struct store_endpoint_set), endpoint_set_clear},
     [OP_ENDPOINT_STATE] = {"endpoint_state", STORE_OPERATOR, sizeof(struct store_endpoint_state_op), endpoint_state_clear},
+    [OP_PURGE] = {"purge", STORE_OPERATOR, sizeof(struct store_purge), purge_clear},
     [OP_AUDIT] = {"audit", STORE_OPERATOR, sizeof(struct store_audit), audit_clear},
     [OP_IMPORT] = {"import", STORE_IMPORT, sizeof(struct store_import), import_clear},
+    [OP_UPKEEP] = {"upkeep", STORE_UPKEEP, sizeof(struct store_upkeep), upkeep_clear},
     [OP_READ] = {"read", STORE_READ, sizeof(struct store_read), read_clear},
     [OP_DOCTOR] = {"doctor", STORE_READ, sizeof(struct store_doctor), doctor_clear},
     [OP_BACKUP] = {"backup", STORE_BACKUP, sizeof(struct store_backup), nothing_clear},

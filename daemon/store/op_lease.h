@@ -15,7 +15,7 @@
 #include "store/op.h"
 
 #define LEASE_LOST_ALONE_MAX 3
-#define LEASE_KEPT_MS INT64_C(604800000) /* 7 days, as long as an Idempotency-Key */
+#define LEASE_KEPT_MS INT64_C(604800000) /* 7 days, as long as an Idempotency-Key; UPKEEP forgets it (op_purge.h) */
 
 /* LEASE_RENEW: the deadline is ttl_ms from now. -LEASE_LOST: it is over (or never was): the worker has to stop. */
 struct store_lease_renew {

@@ -3,6 +3,7 @@
  *
  * Of every page: at most about 50 ms of work, so it may hold fewer rows than `limit`, even none: the end is where ret_next is 0.
  * What does not match its digest is never served: the cells that came from it are null and `corrupt` names it ("fields", "result", "fields, result").
+ * A run that was purged is -NOT_FOUND, also between two pages.
  * QUERY_RUNS, QUERY_RUN fill store_read.ret_runs with ret_row_count runs instead of cells (QUERY_RUN with its plan). selector.states of QUERY_RUNS are bits
  * of enum run_state. QUERY_RUN is told by `run`, or by `key`: a run's id, a name that one run alone has, or "@last"; else -NOT_FOUND, -CONFLICT. */
 #ifndef GALLOC_STORE_QUERY_H
@@ -48,7 +49,7 @@ enum load_column {
     LOAD_BASE, LOAD_HELD, LOAD_IN_RUN, LOAD_IS_AVAILABLE, LOAD_UNTIL, LOAD_IS_LISTED, LOAD_ATTRIBUTES, LOAD_COLUMN_COUNT
 };
 
-/* QUERY_AUDIT: the newest first; with `run` what was done to that run. `target` is a run's id, a pool's name, "pool/agent_id", or an endpoint's name;
+/* QUERY_AUDIT: the newest first; with `run`, or with `key` (a run's id, which may be purged), what was done to that run. `target` is a run's id, a pool's name, "pool/agent_id", or an endpoint's name;
  * `detail` is {"before":{…},"after":{…},"reason":…} where they apply. */
 enum audit_column { AUDIT_ID, AUDIT_AT, AUDIT_UID, AUDIT_PID, AUDIT_VERB, AUDIT_TARGET, AUDIT_DETAIL, AUDIT_SEQ, AUDIT_COLUMN_COUNT };
 

@@ -45,8 +45,10 @@ static const struct apply_row apply_rows[STORE_OP_KIND_COUNT] = {
     [OP_AGENT_SET] = {sqlite_apply_agent_set, true},
     [OP_ENDPOINT_SET] = {sqlite_apply_endpoint_set, false},
     [OP_ENDPOINT_STATE] = {sqlite_apply_endpoint_state, false},
+    [OP_PURGE] = {sqlite_apply_purge, false},
     [OP_AUDIT] = {sqlite_apply_audit, false},
     [OP_IMPORT] = {sqlite_apply_import, false},
+    [OP_UPKEEP] = {sqlite_apply_upkeep, true},
 };
 
 static struct sqlite_store *self(struct store_engine *engine)

@@ -39,6 +39,7 @@ static void entry_read(sqlite3_stmt *row, struct run_entry *entry)
     run->seq = sqlite3_column_int64(row, 12);
     run->import_ms = sqlite3_column_int64(row, 13);
     entry->open_sweeps = sqlite3_column_int64(row, 14);
+    run->is_purged = sqlite3_column_int(row, 15) != 0;
 }
 
 static int entry_load(struct sqlite_store *store, int64_t id, struct run_entry *entry)
@@ -61,15 +62,22 @@ static int entry_load(struct sqlite_store *store, int64_t id, struct run_entry *
     return 1;
 }
 
+static struct run_entry *entry_of(const struct books *books, int64_t run)
+{
+    for (size_t i = 0; i < books->run_count; i++)
+        if (books->runs[i]->now.id == run)
+            return books->runs[i];
+    return NULL;
+}
+
 int books_run(struct sqlite_store *store, int64_t run, struct run_entry **ret_entry)
 {
     struct books *books = &store->books;
-    for (size_t i = 0; i < books->run_count; i++) {
-        if (books->runs[i]->now.id == run) {
-            books->runs[i]->used_batch = store->batch;
-            *ret_entry = books->runs[i];
-            return 1;
-        }
+    struct run_entry *known = entry_of(books, run);
+    if (known != NULL) {
+        known->used_batch = store->batch;
+        *ret_entry = known;
+        return !known->now.is_purged;
     }
     struct run_entry *entry = xcalloc(1, sizeof *entry);
     int rc = entry_load(store, run, entry);
@@ -84,7 +92,20 @@ int books_run(struct sqlite_store *store, int64_t run, struct run_entry **ret_en
     entry->used_batch = store->batch;
     books->runs[books->run_count++] = entry;
     *ret_entry = entry;
-    return 1;
+    return !entry->now.is_purged;
+}
+
+bool books_let_go(struct sqlite_store *store, int64_t run)
+{
+    struct books *books = &store->books;
+    for (size_t i = books->run_count; i-- > 0;) {
+        if (books->runs[i]->now.id != run)
+            continue;
+        if (books->runs[i]->is_changed)
+            return false;
+        entry_drop(books, i);
+    }
+    return true;
 }
 
 void books_run_touch(struct sqlite_store *store, struct run_entry *entry)
@@ -143,7 +164,7 @@ void books_op_end(struct sqlite_store *store, int64_t seq_before)
 {
     for (size_t i = 0; i < store->books.run_count; i++) {
         struct run_entry *entry = store->books.runs[i];
-        if (entry->is_op_touched && store->seq > seq_before)
+        if (entry->is_op_touched && store->seq > seq_before && !entry->now.is_purged) /* each that one operation marks has its own */
             entry->now.seq = store->seq;
         entry->is_op_touched = entry->is_new_in_op = false;
     }

@@ -51,8 +51,11 @@ struct books {
 
 void books_clear(struct books *books);
 
-/* A run by id, for reading. 1 and *ret_entry (borrowed until the transaction ends), 0: no such run, or a fault. */
+/* A run by id, for reading. 1 and *ret_entry (borrowed until the transaction ends), 0: no such run (or it is purged), or a fault. */
 int books_run(struct sqlite_store *store, int64_t run, struct run_entry **ret_entry);
+
+/* Forgets a run whose row is to be deleted. False: something of it was changed in this transaction and is yet to be written. */
+bool books_let_go(struct sqlite_store *store, int64_t run);
 
 /* Says that this operation is about to change entry->now or open_sweeps. To be called before the change. */
 void books_run_touch(struct sqlite_store *store, struct run_entry *entry);

@@ -13,6 +13,12 @@
     "92, calls, 98, test_calls, 80, tokens_in, 81, tokens_cached, 82, tokens_out, 83, tokens_thought, 84, tokens_tool, 90, cost_micros, "  \
     "91, cost_unknown_calls"
 
+/* Usage of the calls `c`; what stands in COUNT_COST_UNKNOWN is price_is_unknown() in SQL. */
+#define SQLITE_CALL_USAGE                                                                                 \
+    "80, coalesce(sum(c.tokens_in), 0), 81, coalesce(sum(c.tokens_cached), 0), 82, coalesce(sum(c.tokens_out), 0), "                            \
+    "83, coalesce(sum(c.tokens_thought), 0), 84, coalesce(sum(c.tokens_tool), 0), 90, coalesce(sum(c.cost_micros), 0), "                        \
+    "91, coalesce(sum(c.cost_micros IS NULL AND (coalesce(c.http_status, 0) BETWEEN 200 AND 299 OR c.tokens_in IS NOT NULL)), 0)"
+
 /* A pool with its ledger (?1 the pool), and its agents with what they hold in a ledger (?1 the pool, ?2 the ledger), as sqlite_pool_row() and
  * sqlite_agents_row() take them. */
 #define SQLITE_POOL "SELECT id, name, created_at_ms, coalesce((SELECT min(id) FROM ledger WHERE pool = ?1), 0) FROM pool WHERE id = ?1"

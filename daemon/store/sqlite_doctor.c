@@ -26,6 +26,17 @@ void doctor_found(struct check *check, const char *fmt, ...)
     buf_add_str(&check->detail, text);
 }
 
+void doctor_note(struct check *check, const char *fmt, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (check->found_count == 0)
+        buf_add_str(&check->detail, text);
+}
+
 sqlite3_stmt *doctor_ask(struct check *check, const char *sql, int64_t first, int64_t second)
 {
     sqlite3_stmt *row = NULL;
@@ -105,7 +116,7 @@ static int check_orphans(struct check *check)
         "AND NOT EXISTS (SELECT 1 FROM result r WHERE r.assignment = assignment.id)",
         "SELECT 'assignment ' || a.id || ' has a result and is neither allocated nor failed' "
         "FROM result r JOIN assignment a ON a.id = r.assignment WHERE a.state NOT IN (2, 3)",
-        "SELECT 'call ' || id || ' is open and no attempt waits for it' FROM call WHERE state = 0 AND is_test = 0 "
+        "SELECT 'call ' || id || ' is open and no attempt waits for it' FROM call WHERE state = 0 AND kind = 0 "
         "AND id NOT IN (SELECT call FROM attempt INDEXED BY attempt_open WHERE class IS NULL AND call IS NOT NULL)",
         "SELECT 'run ' || run_id || ' is done with work left' FROM run r WHERE state = 2 "
         "AND EXISTS (SELECT 1 FROM run_count c WHERE c.run = r.id AND c.kind IN (0, 1) AND c.value > 0)",
@@ -181,6 +192,8 @@ static const struct {
     {"ledgers", false, check_ledgers, "places kept and places counted agree"},
     {"leases", false, check_leases, "every lease has its rows, every leased row its lease"},
     {"orphans", false, check_orphans, "every assignment has its input, and its result where it is at rest"},
+    {"purge", false, doctor_check_purge, "no purged run is left to be deleted"},
+    {"space", false, doctor_check_space, ""},
     {"integrity", true, check_file, "the file is sound"},
     {"foreign_keys", true, check_foreign_keys, "nothing points nowhere"},
     {"digests", true, check_digests, "every input and result is what was stored"},
@@ -193,7 +206,7 @@ static void check_out(struct json_out *out, const struct check *check, const cha
     json_out_member_bool(out, "ok", check->found_count == 0);
     json_out_member_int(out, "found", check->found_count);
     if (check->found_count == 0)
-        json_out_member_str(out, "detail", well);
+        json_out_member_str(out, "detail", check->detail.len > 0 ? buf_text(&check->detail) : well);
     else if (check->found_count <= TOLD_MOST)
         json_out_member_str(out, "detail", buf_text(&check->detail));
     else {

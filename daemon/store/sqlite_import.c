@@ -146,8 +146,7 @@ static int append_note_key(struct sqlite_store *store, const struct store_import
 {
     if (import->idempotency_key == NULL)
         return 0;
-    int rc = sqlite_do(store, STMT_IDEMPOTENCY_OLD, "i", store->wall_ms - REPEAT_MS);
-    return rc < 0 ? rc : sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttizi", import->idempotency_key, import->sha256, import->run, import->part, store->wall_ms);
+    return sqlite_do(store, STMT_IDEMPOTENCY_PUT, "ttizi", import->idempotency_key, import->sha256, import->run, import->part, store->wall_ms);
 }
 
 /* Whoever adds to a run that runs, or starts it again, spends money. */

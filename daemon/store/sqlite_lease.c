@@ -12,7 +12,6 @@
 #include "store/sqlite_admin.h"
 #include "store/sqlite_settle.h"
 
-#define PRUNED_AT_ONCE 16 /* leases forgotten for one that is made: they never pile up */
 #define DUE_LEASES 500    /* ended by one operation; most have few rows left */
 
 int lease_get(struct sqlite_store *store, int64_t number, struct outside_lease *ret_lease)
@@ -35,11 +34,8 @@ int lease_get(struct sqlite_store *store, int64_t number, struct outside_lease *
 int lease_make(struct sqlite_store *store, const struct store_claim *claim, int64_t count)
 {
     bool is_outside = claim->worker != NULL;
-    int rc = sqlite_do(store, STMT_LEASE_INSERT, "iitzzii", claim->ret_lease, claim->run, claim->worker, is_outside ? claim->ttl_ms : 0,
-                       is_outside ? store->now_ms + claim->ttl_ms : 0, count, store->node);
-    if (rc < 0 || !is_outside)
-        return rc;
-    return sqlite_do(store, STMT_LEASE_PRUNE, "ii", store->wall_ms - LEASE_KEPT_MS, (int64_t)PRUNED_AT_ONCE);
+    return sqlite_do(store, STMT_LEASE_INSERT, "iitzzii", claim->ret_lease, claim->run, claim->worker, is_outside ? claim->ttl_ms : 0,
+                     is_outside ? store->now_ms + claim->ttl_ms : 0, count, store->node);
 }
 
 int lease_end_if_empty(struct sqlite_store *store, int64_t number, int64_t *ret_left)

@@ -178,7 +178,9 @@ static int read_audit(struct store_reader *reader, struct page *page)
     char run_id[RUN_ID_BYTES] = "";
     sqlite3_stmt *row = NULL;
     int rc = 0;
-    if (read->run) {
+    if (read->key) {
+        snprintf(run_id, sizeof run_id, "%s", read->key);
+    } else if (read->run) {
         rc = read_find(reader, READ_RUN, &row, "i", read->run);
         if (rc == 0)
             return read_refuse(reader, GALLOC_NOT_FOUND, "there is no such run");
@@ -233,12 +235,24 @@ static void page_drop(struct store_read *read)
     read->ret_next = 0;
 }
 
+/* A page of a run that was purged since the page before: its end would look like the end of the run. */
+static int check_run(struct store_reader *reader, const struct store_read *read)
+{
+    int64_t ignored;
+    if (read->run == 0)
+        return 0;
+    int rc = read_number(reader, READ_IS_THERE, &ignored, "i", read->run);
+    return rc == 0 ? read_refuse(reader, GALLOC_NOT_FOUND, "there is no such run (any more)") : min_i64(rc, 0);
+}
+
 bool sqlite_reader_read(struct store_reader *reader, struct store_read *read)
 {
     struct page page;
     read->limit = (int32_t)clamp_i64(read->limit, 1, LIMIT_PAGE_ROWS);
     page_begin(&page, read);
     int rc = read_begin(reader, &read->op, READ_SNAPSHOT_MS);
+    if (rc == 0)
+        rc = check_run(reader, read);
     if (rc == 0)
         rc = readers[read->query](reader, &page);
     read_end(reader);

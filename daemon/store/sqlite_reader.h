@@ -15,11 +15,12 @@
 /* clang-format off */
 #define READ_STATEMENTS(X)                                                                                                                       \
     X(READ_META, "SELECT value FROM meta WHERE name = ?1")                                                                                     \
-    X(READ_RUNS, "SELECT " SQLITE_RUN_COLUMNS "WHERE r.id < ?1 ORDER BY r.id DESC")                                                            \
-    X(READ_RUN, "SELECT " SQLITE_RUN_COLUMNS "WHERE r.id = ?1")                                                                                \
-    X(READ_RUN_BY_ID, "SELECT id FROM run WHERE run_id = ?1")                                                                                  \
-    X(READ_RUN_BY_NAME, "SELECT max(id), count(*) FROM run WHERE name = ?1")                                                                   \
-    X(READ_RUN_LAST, "SELECT max(id) FROM run")                                                                                                \
+    X(READ_RUNS, "SELECT " SQLITE_RUN_COLUMNS "WHERE r.id < ?1 AND r.id NOT IN (SELECT run FROM purge) ORDER BY r.id DESC")                                                            \
+    X(READ_RUN, "SELECT " SQLITE_RUN_COLUMNS "WHERE r.id = ?1 AND r.id NOT IN (SELECT run FROM purge)")                                                                                \
+    X(READ_IS_THERE, "SELECT 1 FROM run WHERE id = ?1 AND id NOT IN (SELECT run FROM purge)")                                                                          \
+    X(READ_RUN_BY_ID, "SELECT id FROM run WHERE run_id = ?1 AND id NOT IN (SELECT run FROM purge)")                                                                                  \
+    X(READ_RUN_BY_NAME, "SELECT max(id), count(*) FROM run WHERE name = ?1 AND id NOT IN (SELECT run FROM purge)")                                                                   \
+    X(READ_RUN_LAST, "SELECT max(id) FROM run WHERE id NOT IN (SELECT run FROM purge)")                                                                                                \
     X(READ_POOL, SQLITE_POOL)                                                                                                                  \
     X(READ_AGENTS, SQLITE_AGENTS_OF_POOL)                                                                                                      \
     X(READ_COUNTS, "SELECT kind, value FROM run_count WHERE run = ?1")                                                                         \

@@ -8,12 +8,6 @@ _Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10 && CO
                    COUNT_COST_UNKNOWN == 91 && COUNT_CALLS == 92 && COUNT_TEST_CALLS == 98,
                "the numbers that stand in the SQL below");
 
-/* Usage of the calls `c`; what stands in COUNT_COST_UNKNOWN is price_is_unknown() in SQL. */
-#define USAGE                                                                                                                                    \
-    "80, coalesce(sum(c.tokens_in), 0), 81, coalesce(sum(c.tokens_cached), 0), 82, coalesce(sum(c.tokens_out), 0), "                            \
-    "83, coalesce(sum(c.tokens_thought), 0), 84, coalesce(sum(c.tokens_tool), 0), 90, coalesce(sum(c.cost_micros), 0), "                        \
-    "91, coalesce(sum(c.cost_micros IS NULL AND (coalesce(c.http_status, 0) BETWEEN 200 AND 299 OR c.tokens_in IS NOT NULL)), 0)"
-
 /* ?1 the run. Each row has kinds, each before its value. */
 static const char *const run_recounts[] = {
     "SELECT state, count(*) FROM assignment INDEXED BY assignment_run WHERE run = ?1 GROUP BY 1",
@@ -22,7 +16,7 @@ static const char *const run_recounts[] = {
     "ON a.lease = l.number AND a.state = 1 WHERE l.worker IS NOT NULL AND l.ended_at_ms IS NULL AND a.run = ?1",
     "SELECT 10 + t.class, count(*) FROM assignment a INDEXED BY assignment_run "
     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.class IS NOT NULL GROUP BY t.class",
-    "SELECT 92, count(*), " USAGE " FROM call c WHERE c.state IN (1, 2) AND c.id IN (SELECT t.call FROM assignment a INDEXED BY assignment_run "
+    "SELECT 92, count(*), " SQLITE_CALL_USAGE " FROM call c WHERE c.state IN (1, 2) AND c.id IN (SELECT t.call FROM assignment a INDEXED BY assignment_run "
     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.call IS NOT NULL)",
 };
 
@@ -99,7 +93,7 @@ int doctor_check_runs(struct check *check)
 {
     int64_t run = 0;
     for (;;) {
-        sqlite3_stmt *row = doctor_ask(check, "SELECT id, run_id FROM run WHERE id > ?1 ORDER BY id LIMIT 1", run, 0);
+        sqlite3_stmt *row = doctor_ask(check, "SELECT id, run_id FROM run WHERE id > ?1 AND id NOT IN (SELECT run FROM purge) ORDER BY id LIMIT 1", run, 0);
         int rc = row ? read_next(check->reader, row) : check->reader->op->code;
         char run_id[RUN_ID_BYTES] = "";
         if (rc > 0) {
@@ -132,8 +126,10 @@ static const struct {
 } endpoint_recounts[] = {
     {"SELECT endpoint, " SQLITE_ENDPOINT_SUMS " FROM endpoint_sum", true},
     {"SELECT endpoint, 10 + class, calls FROM endpoint_class", true},
-    {"SELECT c.endpoint, 92, sum(c.is_test = 0), 98, sum(c.is_test = 1), " USAGE " FROM call c WHERE c.state IN (1, 2) GROUP BY 1", false},
-    {"SELECT endpoint, 10 + class, count(*) FROM call WHERE state IN (1, 2) AND is_test = 0 AND class IS NOT NULL GROUP BY endpoint, class", false},
+    {"SELECT c.endpoint, 92, sum(c.kind = 0), 98, sum(c.kind = 1), " SQLITE_CALL_USAGE " FROM call c WHERE c.state IN (1, 2) AND c.kind < 2 "
+     "GROUP BY 1", false},
+    {"SELECT endpoint, 10 + class, count(*) FROM call WHERE state IN (1, 2) AND kind = 0 AND class IS NOT NULL GROUP BY endpoint, class", false},
+    {"SELECT endpoint, kind, value FROM endpoint_gone", false},
 };
 
 static struct endpoint_recount *recount_of(struct endpoint_recounts *recounts, const char *endpoint)

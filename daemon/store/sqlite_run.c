@@ -82,10 +82,8 @@ static int create_replay(struct sqlite_store *store, struct store_run_create *cr
 {
     if (create->idempotency_key == NULL)
         return 0;
-    int rc = sqlite_do(store, STMT_IDEMPOTENCY_OLD, "i", store->wall_ms - REPEAT_MS);
     sqlite3_stmt *row = NULL;
-    if (rc == 0)
-        rc = sqlite_find(store, STMT_IDEMPOTENCY_GET, &row, "ti", create->idempotency_key, store->wall_ms - REPEAT_MS);
+    int rc = sqlite_find(store, STMT_IDEMPOTENCY_GET, &row, "ti", create->idempotency_key, store->wall_ms - REPEAT_MS);
     if (rc <= 0)
         return rc;
     const char *request = create->request_sha256 ? create->request_sha256 : "";

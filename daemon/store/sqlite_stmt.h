@@ -1,17 +1,18 @@
 /* Every statement of the writer's connection, in tables: a row is a name and its SQL. Prepared once, at first use. The hot path's are here, those of
- * operators' commands in sqlite_stmt_admin.h, of outside workers' leases in sqlite_stmt_lease.h. */
+ * operators' commands in sqlite_stmt_admin.h, of outside workers' leases in sqlite_stmt_lease.h, of purge and upkeep in sqlite_stmt_purge.h. */
 #ifndef GALLOC_STORE_SQLITE_STMT_H
 #define GALLOC_STORE_SQLITE_STMT_H
 
 #include "store/sqlite_stmt_admin.h"
 #include "store/sqlite_stmt_lease.h"
+#include "store/sqlite_stmt_purge.h"
 
 /* clang-format off */
 #define ADD_TO_DAY "ON CONFLICT(endpoint) DO UPDATE SET calls = iif(ends_at_ms = excluded.ends_at_ms, calls, 0) + excluded.calls, ends_at_ms = excluded.ends_at_ms"
 #define ADD_TO_CLASS "ON CONFLICT(endpoint, class) DO UPDATE SET calls = calls + excluded.calls"
 #define OPEN_CALLS                                                                                                                              \
     "SELECT c.endpoint, 0 AS is_test FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 " \
-    "UNION ALL SELECT endpoint, 1 FROM call INDEXED BY call_open_test WHERE state = 0 AND is_test = 1"
+    "UNION ALL SELECT endpoint, 1 FROM call INDEXED BY call_open_test WHERE state = 0 AND kind = 1"
 #define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256, a.goes_alone"
 
 #define SQLITE_HOT_STATEMENTS(X)                                        \
@@ -25,7 +26,8 @@
     X(STMT_META_PUT, "INSERT INTO meta(name, value) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET value = excluded.value")                                \
     X(STMT_RUN_LOAD,                                                                                                                                       \
       "SELECT r.id, r.run_id, r.state, r.pauses, r.is_open, r.ledger, l.pool, r.priority, r.parts, r.created_at_ms, r.started_at_ms, "                     \
-      "r.finished_at_ms, r.event_seq, r.import_ms, (SELECT count(*) FROM sweep s WHERE s.run = r.id) FROM run r LEFT JOIN ledger l ON l.id = r.ledger WHERE r.id = ?1") \
+      "r.finished_at_ms, r.event_seq, r.import_ms, (SELECT count(*) FROM sweep s WHERE s.run = r.id), "                                                    \
+      "EXISTS(SELECT 1 FROM purge p WHERE p.run = r.id) FROM run r LEFT JOIN ledger l ON l.id = r.ledger WHERE r.id = ?1")                                 \
     X(STMT_COUNTS_LOAD, "SELECT kind, value FROM run_count WHERE run = ?1")                                                                                \
     X(STMT_RUN_WRITE,                                                                                                                                      \
       "UPDATE run SET state = ?1, pauses = ?2, is_open = ?3, priority = ?4, parts = ?5, started_at_ms = ?6, finished_at_ms = ?7, "                         \
@@ -72,7 +74,7 @@
     X(STMT_ATTEMPT_END,                                                                                                                                    \
       "UPDATE attempt SET class = ?4, agent = ?5, excluded = ?6, tokens_in = ?7, tokens_out = ?8, cost_micros = ?9, message = ?10, "                       \
       "ended_at_ms = ?11, raw = ?12 WHERE assignment = ?1 AND n = ?2 AND lease = ?3 AND class IS NULL")                                                  \
-    X(STMT_CALL_INSERT, "INSERT INTO call(endpoint, state, is_test, node, sent_at_ms) VALUES(?1, 0, ?2, ?3, ?4)")                                          \
+    X(STMT_CALL_INSERT, "INSERT INTO call(endpoint, state, kind, node, sent_at_ms) VALUES(?1, 0, ?2, ?3, ?4)")                                          \
     X(STMT_CALL_END,                                                                                                                                       \
       "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4, http_status = ?5, tokens_in = ?6, tokens_cached = ?7, tokens_out = ?8, "                  \
       "tokens_thought = ?9, tokens_tool = ?10, cost_micros = ?11, currency = ?12, latency_ms = ?13, local_port = ?14 WHERE id = ?1 AND state = 0")         \
@@ -119,14 +121,14 @@
     X(STMT_RECOVER_ROWS,                                                                                                                                   \
       "SELECT id, run FROM assignment INDEXED BY assignment_leased WHERE state = 1 "                                                                       \
       "AND lease NOT IN (SELECT number FROM " STANDING_LEASES ") LIMIT ?1")                                                                                \
-    X(STMT_RECOVER_TESTS, "UPDATE call SET state = 2, ended_at_ms = ?1, class = ?2 WHERE state = 0 AND is_test = 1")                                       \
+    X(STMT_RECOVER_TESTS, "UPDATE call SET state = 2, ended_at_ms = ?1, class = ?2 WHERE state = 0 AND kind = 1")                                       \
     X(STMT_RECOVER_HELD, "UPDATE assignment INDEXED BY assignment_unjudged SET hold = 0, not_before_ms = ?1 WHERE state = 0 AND hold = 1")                 \
     X(STMT_RECOVER_LEASES, "DELETE FROM lease WHERE worker IS NULL")
 /* clang-format on */
 
 enum sqlite_statement {
 #define X(symbol, sql) symbol,
-    SQLITE_HOT_STATEMENTS(X) SQLITE_ADMIN_STATEMENTS(X) SQLITE_LEASE_STATEMENTS(X)
+    SQLITE_HOT_STATEMENTS(X) SQLITE_ADMIN_STATEMENTS(X) SQLITE_LEASE_STATEMENTS(X) SQLITE_PURGE_STATEMENTS(X)
 #undef X
     SQLITE_STATEMENT_COUNT
 };

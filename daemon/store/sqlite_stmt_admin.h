@@ -50,7 +50,6 @@
     X(STMT_HELD_FREE, "UPDATE assignment SET hold = 0, not_before_ms = ?2 WHERE run = ?1 AND state = 0 AND hold = 2")                             \
     X(STMT_IDEMPOTENCY_GET, "SELECT sha256, run, coalesce(part, 0) FROM idempotency WHERE key = ?1 AND made_at_ms > ?2")                          \
     X(STMT_IDEMPOTENCY_PUT, "INSERT OR REPLACE INTO idempotency(key, sha256, run, part, made_at_ms) VALUES(?1, ?2, ?3, ?4, ?5)")                  \
-    X(STMT_IDEMPOTENCY_OLD, "DELETE FROM idempotency WHERE made_at_ms <= ?1")                                                                     \
     /* sweeps */                                                                                                                                  \
     X(STMT_SWEEP_GET, "SELECT run, verb, selector, after_id, changed FROM sweep WHERE id = ?1")                                                   \
     X(STMT_SWEEP_ADD, "INSERT INTO sweep(id, run, verb, selector, after_id, changed) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                             \
@@ -67,8 +66,9 @@
     X(STMT_RESULT_DROP, "DELETE FROM result WHERE assignment = ?1")                                                                               \
     /* the image */                                                                                                                               \
     X(STMT_IMAGE_RUNS, "SELECT * FROM (SELECT id, 1 AS is_live FROM run WHERE state < 2 UNION ALL "                                               \
-                       "SELECT * FROM (SELECT id, 0 FROM run WHERE state >= 2 ORDER BY id DESC LIMIT ?1)) ORDER BY id")                           \
-    X(STMT_RUNS_COUNT, "SELECT count(*) FROM run")                                                                                              \
+                       "SELECT * FROM (SELECT id, 0 FROM run WHERE state >= 2 AND id NOT IN (SELECT run FROM purge) ORDER BY id DESC "    \
+                       "LIMIT ?1)) ORDER BY id")                           \
+    X(STMT_RUNS_COUNT, "SELECT count(*) FROM run WHERE id NOT IN (SELECT run FROM purge)")                                                                                              \
     X(STMT_IMAGE_POOLS, "SELECT id FROM pool WHERE name IS NOT NULL UNION SELECT l.pool FROM run r JOIN ledger l ON l.id = r.ledger "             \
                         "WHERE r.state < 2 ORDER BY 1")                                                                                           \
     X(STMT_IMAGE_SETTINGS, "SELECT endpoint, name, value, set_at_ms, set_by, coalesce(until_at_ms, 0) FROM endpoint_setting ORDER BY 1, 2")       \

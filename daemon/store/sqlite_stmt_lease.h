@@ -12,7 +12,6 @@
     X(STMT_LEASE_RENEW, "UPDATE lease SET deadline_ms = ?2 WHERE number = ?1")                                                                    \
     X(STMT_LEASE_LEFT, "SELECT count(*) FROM assignment INDEXED BY assignment_leased WHERE lease = ?1 AND state = 1")                             \
     X(STMT_LEASE_END, "UPDATE lease SET ended_at_ms = ?2 WHERE number = ?1 AND ended_at_ms IS NULL")                                              \
-    X(STMT_LEASE_PRUNE, "DELETE FROM lease WHERE number IN (SELECT number FROM lease INDEXED BY lease_ended WHERE ended_at_ms < ?1 LIMIT ?2)")    \
     X(STMT_LEASES_DUE, "SELECT number, run, worker, row_count FROM " STANDING_LEASES " AND deadline_ms <= ?1 ORDER BY deadline_ms LIMIT ?2")      \
     X(STMT_LEASE_NEXT_DUE, "SELECT deadline_ms FROM " STANDING_LEASES " ORDER BY deadline_ms LIMIT 1")                                            \
     X(STMT_LEASE_STANDING, "SELECT number, run FROM " STANDING_LEASES " LIMIT 1")                                                                   \

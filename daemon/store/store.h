@@ -11,6 +11,7 @@
 #include "store/op_admin.h"
 #include "store/op_backup.h"
 #include "store/op_lease.h"
+#include "store/op_purge.h"
 #include "store/op_run.h"
 #include "store/read.h"
 

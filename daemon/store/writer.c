@@ -1,8 +1,9 @@
 /* The writer's thread: group commit.
  *
- * A turn takes what waits, lane by lane (settle, lease, operator, then one step of a sweep, then import), does it in one transaction of at most
+ * A turn takes what waits, lane by lane (settle, lease, operator, then one step of a sweep, then import, then upkeep), does it in one transaction of at most
  * TURN_US of work, commits, answers all. While a commit syncs, the next group gathers. An operation that needs more steps keeps its place: a sweep
- * in the line of sweeps, an import at the head of its lane.
+ * in the line of sweeps, an import at the head of its lane. Upkeep goes when nothing else does, and else a little of it every UPKEEP_LEAST_US, so that
+ * a store that is never idle is emptied all the same.
  *
  * When the store fails, settles are never given up: they were paid for.
  *   before COMMIT   nothing happened: settles are kept for the next turn, begun sweeps go on later, the rest is answered with the fault.
@@ -18,6 +19,8 @@
 
 #define TURN_US 25000        /* work of a transaction, imports and sweeps apart */
 #define STEP_LEAST_US 5000   /* what a step of an import or sweep gets even when the turn is used up, so that it is never starved */
+#define UPKEEP_US 15000       /* of upkeep alone: what comes meanwhile waits for no more */
+#define UPKEEP_LEAST_US 250000
 #define IDLE_MS 500          /* without mail: a sign of life, and housekeeping */
 #define SIZES_US 250000      /* between two looks at the files' sizes */
 #define LOG_ASK_MS 60         /* a reader's turn is 50 ms */
@@ -199,6 +202,28 @@ static int quick_lanes(struct writer *writer, int64_t deadline_mono_us)
     return rc < 0 ? rc : 0;
 }
 
+static int upkeep_step(struct writer *writer)
+{
+    bool is_alone = writer->group.first == NULL && writer->sweeps.first == NULL && writer->import == NULL;
+    int64_t now_us = clock_mono_us();
+    if (!is_alone && now_us - writer->upkeep_mono_us < UPKEEP_LEAST_US)
+        return 0;
+    struct store_op *op = op_of_mail(mailbox_take_of(&writer->box, STORE_UPKEEP));
+    if (op == NULL)
+        return 0;
+    if (atomic_load(&writer->log.gate->has_copy)) { /* it holds the log, which is for results meanwhile */
+        op->code = galloc_fail(&op->error, GALLOC_BUSY, "a backup is being made");
+        op_list_add(&writer->group, op);
+        return 0;
+    }
+    writer->upkeep_mono_us = now_us;
+    struct store_upkeep *upkeep = CONTAINER_OF(op, struct store_upkeep, op);
+    upkeep->is_alone = is_alone;
+    upkeep->step_us = is_alone ? UPKEEP_US : STEP_LEAST_US;
+    int rc = op_apply(writer, op);
+    return rc < 0 ? rc : 0;
+}
+
 static int64_t group_count(const struct writer *writer)
 {
     int64_t count = 0;
@@ -258,6 +283,8 @@ static void turn(struct writer *writer)
         rc = sweep_step(writer);
     if (rc == 0)
         rc = import_step(writer, deadline_us);
+    if (rc == 0)
+        rc = upkeep_step(writer);
     if (rc == 0)
         group_commit(writer);
 }

@@ -105,7 +105,7 @@ void writer_refuse_mail(struct writer *writer, int code, const char *text)
     galloc_fail(&error, -code, "%s", text);
     int lane = 0;
     bool has_answered = false;
-    for (struct mail *mail; (mail = mailbox_take(&writer->box, STORE_IMPORT, &lane)) != NULL;) {
+    for (struct mail *mail; (mail = mailbox_take(&writer->box, STORE_UPKEEP, &lane)) != NULL;) {
         struct store_op *op = op_of_mail(mail);
         if (lane == STORE_SETTLE && writer->health != STORE_FAILED) {
             op_list_add(&writer->kept, op);
@@ -129,7 +129,7 @@ static void unknown_answer(struct writer *writer, const struct galloc_error *err
     }
     for (struct store_op *op; (op = op_list_take(&group)) != NULL;) {
         enum store_lane lane = store_op_lane(op->kind);
-        if (lane == STORE_SETTLE || lane == STORE_LEASE || op->kind == OP_SWEEP)
+        if (lane == STORE_SETTLE || lane == STORE_LEASE || lane == STORE_UPKEEP || op->kind == OP_SWEEP)
             op_list_add(&stays, op);
         else
             answer_fault(writer, op, -GALLOC_OUTCOME_UNKNOWN, error);

@@ -25,6 +25,7 @@ struct writer {
     enum store_health health;
     int failures;              /* in a row */
     int64_t retry_ms, retry_mono_us, sizes_mono_us;
+    int64_t upkeep_mono_us;    /* of the last step */
     struct writer_log log;
     int64_t log_mono_us[2];    /* when readers were last asked to step aside [0], or ended [1], in vain; 0: not so */
 };

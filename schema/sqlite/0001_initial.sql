@@ -19,14 +19,15 @@ CREATE TABLE node (                 -- a life of a daemon; leases of former live
   stopped_at_ms INTEGER
 ) STRICT;
 
-CREATE TABLE pool (                 -- a list of agents; name is NULL for the pool of one run
-  id            INTEGER PRIMARY KEY,
+CREATE TABLE pool (                 -- a list of agents; name is NULL for the pool of one run. AUTOINCREMENT here and below: what was purged never
+                                    -- comes back as another's number
+  id            INTEGER PRIMARY KEY AUTOINCREMENT,
   name          TEXT UNIQUE,
   created_at_ms INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE agent (
-  id           INTEGER PRIMARY KEY,
+  id           INTEGER PRIMARY KEY AUTOINCREMENT,
   pool         INTEGER NOT NULL REFERENCES pool(id),
   agent_id     TEXT NOT NULL CHECK (length(agent_id) > 0),
   is_listed    INTEGER NOT NULL DEFAULT 1 CHECK (is_listed IN (0, 1)),    -- 0: left the pool's list; kept because rows point at it
@@ -38,7 +39,7 @@ CREATE TABLE agent (
 ) STRICT;
 
 CREATE TABLE ledger (               -- who holds how many places; a standing pool has one, and so has a run with agents of its own
-  id   INTEGER PRIMARY KEY,
+  id   INTEGER PRIMARY KEY AUTOINCREMENT,
   pool INTEGER NOT NULL REFERENCES pool(id)
 ) STRICT;
 CREATE INDEX ledger_pool ON ledger(pool);
@@ -50,9 +51,10 @@ CREATE TABLE ledger_agent (
   held   INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),                    -- base + succeeded rows of the ledger's runs with this agent
   PRIMARY KEY (ledger, agent)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX ledger_agent_agent ON ledger_agent(agent);                   -- for the foreign key, when a run's agents go with it
 
 CREATE TABLE run (
-  id             INTEGER PRIMARY KEY,
+  id             INTEGER PRIMARY KEY AUTOINCREMENT,
   run_id         TEXT NOT NULL UNIQUE,                                    -- "r-…", what people see
   name           TEXT,
   state          INTEGER NOT NULL CHECK (state BETWEEN 0 AND 3),
@@ -77,6 +79,8 @@ CREATE TABLE run (
 ) STRICT;
 CREATE INDEX run_name   ON run(name) WHERE name IS NOT NULL;               -- a run is told by its name too
 CREATE INDEX run_source ON run(source_sha256) WHERE source_sha256 IS NOT NULL;
+CREATE INDEX run_ledger ON run(ledger);                                   -- for the foreign key, when the ledger goes with its run
+CREATE INDEX run_ended  ON run(finished_at_ms) WHERE state >= 2;
 
 CREATE TABLE run_count (            -- counters of a run; moved in the transaction that moves its rows
   run   INTEGER NOT NULL REFERENCES run(id),
@@ -114,7 +118,8 @@ CREATE TABLE assignment (           -- narrow and hot
   lost_alone     INTEGER NOT NULL DEFAULT 0,                              -- so often lost as the only row of a lease
   token_cap      INTEGER NOT NULL DEFAULT 0,                              -- raised after a truncated answer; 0: the endpoint's
   class          INTEGER,                                                 -- of the last attempt; the cause of a failure
-  agent          INTEGER REFERENCES agent(id),                            -- set while succeeded
+  agent          INTEGER,                                                 -- set while succeeded. No foreign key: all rows would be looked through for each
+                                                                          -- agent that goes with its run. doctor looks
   UNIQUE (run, key),
   CHECK ((state = 1) = (lease IS NOT NULL))
 ) STRICT;
@@ -151,12 +156,14 @@ CREATE TABLE lease (                -- a batch in one worker's hands
 ) STRICT;
 CREATE INDEX lease_deadline ON lease(deadline_ms) WHERE worker IS NOT NULL AND ended_at_ms IS NULL;
 CREATE INDEX lease_ended    ON lease(ended_at_ms) WHERE ended_at_ms IS NOT NULL;
+CREATE INDEX lease_run      ON lease(run);                                 -- for the foreign key, when a run is purged
 
 CREATE TABLE call (                 -- one API request; a test request of the endpoint has no attempt
   id           INTEGER PRIMARY KEY,
   endpoint     TEXT NOT NULL,
   state        INTEGER NOT NULL CHECK (state BETWEEN 0 AND 3),            -- open, done, lost, released
-  is_test      INTEGER NOT NULL DEFAULT 0 CHECK (is_test IN (0, 1)),
+  kind         INTEGER NOT NULL DEFAULT 0 CHECK (kind BETWEEN 0 AND 2),   -- 0: of attempts; 1: the endpoint's own test request; 2: of a run that was
+                                                                          -- purged, kept for as long as the endpoint's limits look back
   node         INTEGER NOT NULL,
   sent_at_ms   INTEGER NOT NULL,                                          -- when it was made durable; just before the send
   ended_at_ms  INTEGER,
@@ -168,7 +175,8 @@ CREATE TABLE call (                 -- one API request; a test request of the en
   latency_ms   INTEGER,
   local_port   INTEGER
 ) STRICT;
-CREATE INDEX call_open_test ON call(id) WHERE state = 0 AND is_test = 1;   -- the others are found by attempt_open
+CREATE INDEX call_loose     ON call(kind, sent_at_ms) WHERE kind > 0;
+CREATE INDEX call_open_test ON call(id) WHERE state = 0 AND kind = 1;   -- the others are found by attempt_open
 
 CREATE TABLE attempt (              -- one try for one assignment
   assignment   INTEGER NOT NULL REFERENCES assignment(id),
@@ -199,6 +207,14 @@ CREATE TABLE sweep (                -- an operator's change of many rows, on its
   changed  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX sweep_run ON sweep(run);
+
+CREATE TABLE purge (                -- a run that is gone for everybody: its rows follow in steps, the run's own the last; a restart goes on with it
+  run        INTEGER PRIMARY KEY REFERENCES run(id),
+  is_release INTEGER NOT NULL CHECK (is_release IN (0, 1)),               -- its places are given back; else ledger_agent.base keeps them
+  pool       INTEGER,                                                     -- of the run alone: goes with it
+  row_count  INTEGER NOT NULL,                                            -- assignments still to go
+  seq        INTEGER NOT NULL                                             -- when it was marked: the oldest goes first
+) STRICT;
 
 CREATE TABLE endpoint_setting (     -- what `endpoint set` changed; wins over the file
   endpoint    TEXT NOT NULL,
@@ -237,6 +253,13 @@ CREATE TABLE endpoint_class (       -- its calls by the class in which they ende
   PRIMARY KEY (endpoint, class)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE endpoint_gone (        -- of these sums, what calls came to whose rows are gone: so that doctor can recount the sums
+  endpoint TEXT NOT NULL,
+  kind     INTEGER NOT NULL,                                              -- enum store_count_kind
+  value    INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, kind)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE endpoint_day (         -- calls of a day (Pacific) that have ended, for a quota a day; a row an endpoint, begun anew each day
   endpoint   TEXT PRIMARY KEY,
   ends_at_ms INTEGER NOT NULL,                                            -- the midnight at which the day ends
@@ -262,6 +285,7 @@ CREATE TABLE idempotency (          -- answers given again to the same Idempoten
   made_at_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX idempotency_made ON idempotency(made_at_ms);
+CREATE INDEX idempotency_run  ON idempotency(run);
 
 CREATE TABLE rollup (               -- history for charts, a row a run and minute; bounded
   run        INTEGER NOT NULL,

@@ -158,6 +158,19 @@ static void test_all_settings(void **state)
     config_free(config);
 }
 
+static void test_ages(void **state)
+{
+    (void)state;
+    struct config *config = loaded("");
+    assert_int_equal(config->retention_ms, 0); /* for ever: nothing goes that nobody asked to go */
+    assert_int_equal(config->audit_retention_ms, 0);
+    config_free(config);
+    config = loaded("retention = \"90d\"\naudit_retention = \"0\"");
+    assert_int_equal(config->retention_ms, INT64_C(7776000000));
+    assert_int_equal(config->audit_retention_ms, 0);
+    config_free(config);
+}
+
 static const struct {
     const char *text;
     int line;
@@ -170,6 +183,8 @@ static const struct {
     {"endpoint \"x\" { api_key = \"AIzaSECRET\" }", 1,
      "unknown setting \"api_key\" in endpoint; did you mean \"api_key_file\"?"},
     {"endpoint \"x\" {\n\n rpm = 1\n rpm = 2 }", 4, "rpm: is given twice"},
+    {"retention = 90", 1, "retention: \"90\" is not a duration"},
+    {"retention = \"-1d\"", 1, "retention: \"-1d\" is not a duration"},
     {"drain_timeout = 30", 1, "drain_timeout: \"30\" is not a duration"},
     {"drain_timeout = 2h", 1, "drain_timeout: \"2h\" is out of range: 0s to 3600s"},
     {"socket_mode = 0990", 1, "socket_mode: \"0990\" is not an octal mode"},
@@ -350,7 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_a_service_of_ones_own),
-        cmocka_unit_test(test_all_settings), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_all_settings), cmocka_unit_test(test_ages),        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_prices),       cmocka_unit_test(test_places),
         cmocka_unit_test(test_print),
     };
