@@ -216,6 +216,16 @@ static void write_wal(struct scrape *scrape)
     plain(scrape, (double)scrape->store.wal_bytes);
 }
 
+static void write_free(struct scrape *scrape)
+{
+    plain(scrape, (double)scrape->store.free_bytes);
+}
+
+static void write_reserve(struct scrape *scrape)
+{
+    plain(scrape, (double)scrape->store.reserve_bytes);
+}
+
 static void write_reads_ended(struct scrape *scrape)
 {
     plain(scrape, (double)scrape->store.reads_ended);
@@ -331,6 +341,8 @@ static const struct metric metrics[] = {
     {"galloc_store_queue", "gauge", "operations waiting for the writer", write_queue},
     {"galloc_db_size_bytes", "gauge", "size of the database", write_db},
     {"galloc_wal_size_bytes", "gauge", "size of its write-ahead log", write_wal},
+    {"galloc_disk_free_bytes", "gauge", "what is left on the store's file system", write_free},
+    {"galloc_disk_reserve_bytes", "gauge", "of that, kept for results that are owed: below it nothing new is begun", write_reserve},
     {"galloc_store_reads_ended_total", "counter", "reads ended because the log had to be emptied, since the start", write_reads_ended},
     {"galloc_http_request_duration_seconds", "histogram", "how long answers took", write_http},
     {"galloc_http_connections", "gauge", "connections of clients", write_connections},

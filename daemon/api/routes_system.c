@@ -85,7 +85,7 @@ void handle_ready(struct request *request)
 
 static void daemon_json(struct json_out *out, struct api *api)
 {
-    static const char *const health_names[] = {[STORE_WELL] = "ok", [STORE_DISK_FULL] = "disk_full", [STORE_FAILED] = "unavailable"};
+    static const char *const health_names[] = {[STORE_WELL] = "ok", [STORE_DISK_LOW] = "disk_low", [STORE_DISK_FULL] = "disk_full", [STORE_FAILED] = "unavailable"};
     const char *state, *health_text = NULL;
     char text[768], log_text[512];
     daemon_state(api, &state, text, sizeof text);

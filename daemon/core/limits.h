@@ -32,7 +32,7 @@
 #define LIMIT_WAL_WARN_BYTES (64LL << 20)     /* the store's log: at rest it is 16 MiB; above this a reader holds it, and people are told. Readers step aside between pages */
 #define LIMIT_WAL_BYTES (256LL << 20)         /* here what still reads is ended: every page read searches the log, and the disk is for results */
 #define LIMIT_RUNS_KEPT 1000                  /* ended runs in memory, the latest: what status, metrics and a look back need; older ones are read */
-#define LIMIT_RESERVE_BYTES (32 << 20)        /* of the store's file system: below it new work is refused and a backup given up, so that every result that is owed finds room */
+#define LIMIT_RESERVE_BYTES (32 << 20)        /* of the store's file system, beside what each result that is owed takes: below it nothing new is begun and a backup is given up */
 #define LIMIT_SWEEP_ROWS 5000                 /* rows a transaction of cancel, retry, purge */
 #define LIMIT_PAGE_ROWS 1000                  /* of a list */
 #define LIMIT_MAX_RETRIES 20

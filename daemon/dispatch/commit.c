@@ -123,7 +123,7 @@ void engine_on_commit(const struct store_commit *commit, void *arg)
 
 void engine_on_health(enum store_health health, const char *text, void *arg)
 {
-    static const char *const events[] = {[STORE_WELL] = "store_well", [STORE_DISK_FULL] = "store_disk_full", [STORE_FAILED] = "store_failed"};
+    static const char *const events[] = {[STORE_WELL] = "store_well", [STORE_DISK_LOW] = "store_disk_low", [STORE_DISK_FULL] = "store_disk_full", [STORE_FAILED] = "store_failed"};
     struct engine *engine = arg;
     engine->health = health;
     snprintf(engine->health_text, sizeof engine->health_text, "%s", text ? text : "");

@@ -49,7 +49,7 @@ static void on_turn(void *arg)
     events_tell(engine->events);
     if (engine->store == NULL)
         return;
-    if (engine->health == STORE_WELL)
+    if (engine->health == STORE_WELL || engine->health == STORE_DISK_LOW)
         release_idle(engine);
     pump(engine);
     outside_turn(engine);

@@ -159,7 +159,7 @@ static int refusal(struct engine *engine, const struct outside_ask *ask, struct 
     if (engine->is_draining)
         return galloc_fail(error, GALLOC_DRAINING, "the daemon is draining and leases nothing; to go on: gallocctl undrain");
     if (engine->health != STORE_WELL)
-        return galloc_fail(error, engine->health == STORE_DISK_FULL ? GALLOC_DISK_FULL : GALLOC_STORE_UNAVAILABLE, "nothing can be leased now: %.300s", engine->health_text);
+        return galloc_fail(error, engine->health == STORE_DISK_FULL || engine->health == STORE_DISK_LOW ? GALLOC_DISK_FULL : GALLOC_STORE_UNAVAILABLE, "nothing can be leased now: %.300s", engine->health_text);
     if (ask->run == 0)
         return 0;
     const struct run_entry *run = registry_run_by_id(&engine->registry, ask->run);

@@ -20,12 +20,13 @@ struct store_reader; /* an engine's own */
 
 struct store_sizes {
     int64_t db_bytes, wal_bytes, free_bytes; /* the file, its log, and what the file system has left for us */
+    int64_t reserve_bytes;                   /* of free_bytes: what the results that are owed may take, and the work of storing them */
 };
 
 enum store_tidy {
     TIDY_BETWEEN, /* two transactions: when the log is worth it */
     TIDY_IDLE,    /* nothing waits: a little is worth it */
-    TIDY_EMPTY    /* no reader of ours is in the store: the log is emptied whole and given back, or left as it is when another process reads */
+    TIDY_EMPTY    /* no reader of ours is in the store: the log is emptied whole and its room given back, or left as it is when another process reads */
 };
 
 /* How a fault of the store is told, always negative: the transaction is over, and (but for a failed commit) nothing of it happened.

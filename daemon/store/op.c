@@ -220,6 +220,7 @@ struct op_row {
     enum store_lane lane;
     size_t bytes;
     void (*clear)(struct store_op *op);
+    bool is_new_work;
 };
 
 static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
@@ -229,24 +230,24 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_CALL_END] = {"call_end", STORE_SETTLE, sizeof(struct store_call_end), nothing_clear},
     [OP_VERDICTS] = {"verdicts", STORE_SETTLE, sizeof(struct store_verdicts), verdicts_clear},
     [OP_LEASE_END] = {"lease_end", STORE_SETTLE, sizeof(struct store_lease_end), nothing_clear},
-    [OP_CLAIM] = {"claim", STORE_LEASE, sizeof(struct store_claim), claim_clear},
+    [OP_CLAIM] = {"claim", STORE_LEASE, sizeof(struct store_claim), claim_clear, true},
     [OP_CALL_BEGIN] = {"call_begin", STORE_LEASE, sizeof(struct store_call_begin), call_begin_clear},
     [OP_LEASE_RENEW] = {"lease_renew", STORE_LEASE, sizeof(struct store_lease_renew), nothing_clear},
     [OP_LEASE_EXPIRE] = {"lease_expire", STORE_LEASE, sizeof(struct store_lease_expire), lease_expire_clear},
-    [OP_RUN_CREATE] = {"run_create", STORE_OPERATOR, sizeof(struct store_run_create), run_create_clear},
+    [OP_RUN_CREATE] = {"run_create", STORE_OPERATOR, sizeof(struct store_run_create), run_create_clear, true},
     [OP_RUN_COMMIT] = {"run_commit", STORE_OPERATOR, sizeof(struct store_run_commit), nothing_clear},
     [OP_RUN_PAUSE] = {"run_pause", STORE_OPERATOR, sizeof(struct store_run_pause), run_pause_clear},
     [OP_RUN_CLOSE] = {"run_close", STORE_OPERATOR, sizeof(struct store_run_close), nothing_clear},
     [OP_RUN_SET] = {"run_set", STORE_OPERATOR, sizeof(struct store_run_set), run_set_clear},
     [OP_SWEEP] = {"sweep", STORE_OPERATOR, sizeof(struct store_sweep), sweep_clear},
-    [OP_POOL_PUT] = {"pool_put", STORE_OPERATOR, sizeof(struct store_pool_put), pool_put_clear},
+    [OP_POOL_PUT] = {"pool_put", STORE_OPERATOR, sizeof(struct store_pool_put), pool_put_clear, true},
     [OP_POOL_RESET] = {"pool_reset", STORE_OPERATOR, sizeof(struct store_pool_reset), pool_reset_clear},
     [OP_AGENT_SET] = {"agent_set", STORE_OPERATOR, sizeof(struct store_agent_set), agent_set_clear},
     [OP_ENDPOINT_SET] = {"endpoint_set", STORE_OPERATOR, sizeof(struct store_endpoint_set), endpoint_set_clear},
     [OP_ENDPOINT_STATE] = {"endpoint_state", STORE_OPERATOR, sizeof(struct store_endpoint_state_op), endpoint_state_clear},
     [OP_PURGE] = {"purge", STORE_OPERATOR, sizeof(struct store_purge), purge_clear},
     [OP_AUDIT] = {"audit", STORE_OPERATOR, sizeof(struct store_audit), audit_clear},
-    [OP_IMPORT] = {"import", STORE_IMPORT, sizeof(struct store_import), import_clear},
+    [OP_IMPORT] = {"import", STORE_IMPORT, sizeof(struct store_import), import_clear, true},
     [OP_UPKEEP] = {"upkeep", STORE_UPKEEP, sizeof(struct store_upkeep), upkeep_clear},
     [OP_READ] = {"read", STORE_READ, sizeof(struct store_read), read_clear},
     [OP_DOCTOR] = {"doctor", STORE_READ, sizeof(struct store_doctor), doctor_clear},
@@ -254,6 +255,11 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_BACKUP_READ] = {"backup_read", STORE_BACKUP, sizeof(struct store_backup_read), backup_read_clear},
     [OP_BACKUP_END] = {"backup_end", STORE_BACKUP, sizeof(struct store_op), nothing_clear},
 };
+
+bool store_op_is_new_work(enum store_op_kind kind)
+{
+    return op_rows[kind].is_new_work;
+}
 
 enum store_lane store_op_lane(enum store_op_kind kind)
 {

@@ -36,6 +36,7 @@ struct store_op {
 };
 
 enum store_lane store_op_lane(enum store_op_kind kind);
+bool store_op_is_new_work(enum store_op_kind kind); /* takes room for more than it is owed: refused while there is little */
 const char *store_op_name(enum store_op_kind kind); /* for messages and tracing */
 
 /* SETTLE: the end of attempts. One item is one attempt; each item stands or falls by its own fence, all items in one transaction. */

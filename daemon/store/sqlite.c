@@ -6,14 +6,14 @@
  * The writer's thread; open and close before and after it. */
 #include "store/sqlite.h"
 
+#include "store/file.h"
 #include "store/sqlite_open.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define CHECKPOINT_PAGES 4096     /* 16 MiB of log, then it is moved into the database */
+#define CHECKPOINT_PAGES (SQLITE_LOG_BYTES / SQLITE_PAGE_BYTES) /* of log, then it is moved into the database */
 #define CHECKPOINT_IDLE_PAGES 64  /* the same when nothing else is to be done */
 #define PAGE_IN_LOG_BYTES (4096 + 24) /* a page (sqlite_create) and its head in the log */
 #define CHECKPOINT_LEAST_US 100000 /* between two, when readers hold the log */
@@ -243,7 +243,7 @@ static int engine_begin(struct store_engine *engine, int64_t deadline_mono_us, s
 /* ---- housekeeping ---- */
 static bool is_tidy(const struct sqlite_store *store, enum store_tidy how)
 {
-    static const int worth_pages[] = {[TIDY_BETWEEN] = CHECKPOINT_PAGES, [TIDY_IDLE] = CHECKPOINT_IDLE_PAGES, [TIDY_EMPTY] = 1};
+    static const int worth_pages[] = {[TIDY_BETWEEN] = CHECKPOINT_PAGES, [TIDY_IDLE] = CHECKPOINT_IDLE_PAGES, [TIDY_EMPTY] = 0};
     return store->is_broken || store->wal_pages < worth_pages[how] ||
            (how != TIDY_EMPTY && clock_mono_us() - store->tidied_mono_us < CHECKPOINT_LEAST_US);
 }
@@ -284,11 +284,11 @@ static int64_t file_bytes(const char *path, const char *suffix)
 
 static void engine_sizes(struct store_engine *engine, struct store_sizes *ret_sizes)
 {
-    const char *path = self(engine)->path;
-    struct statvfs fs;
-    *ret_sizes = (struct store_sizes){.db_bytes = file_bytes(path, ""), .wal_bytes = file_bytes(path, "-wal")};
-    if (statvfs(path, &fs) == 0)
-        ret_sizes->free_bytes = (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize);
+    struct sqlite_store *store = self(engine);
+    const char *path = store->path;
+    *ret_sizes = (struct store_sizes){.db_bytes = file_bytes(path, ""), .wal_bytes = file_bytes(path, "-wal"), .free_bytes = file_free_bytes(path)};
+    bool can_ask = store->db != NULL && !store->is_broken && store->fault == 0;
+    ret_sizes->reserve_bytes = sqlite_reserve_bytes(store->owed_count, ret_sizes->wal_bytes, can_ask ? sqlite_free_pages(store) : 0);
 }
 
 static int engine_sweeps(struct store_engine *engine, int64_t **ret_ids, size_t *ret_count, struct galloc_error *error)

@@ -7,6 +7,7 @@
 #define GALLOC_STORE_SQLITE_H
 
 #include "base/clock.h"
+#include "core/limits.h"
 #include "store/contract.h"
 #include "store/sqlite_books.h"
 #include "store/sqlite_clock.h"
@@ -24,6 +25,7 @@ struct sqlite_store {
     int64_t node;     /* this life's row */
     int64_t deadline_mono_us; /* of the transaction: steps stop here */
     int64_t seq, lease, batch; /* the last ones given */
+    int64_t owed_count;        /* rows that are leased, as of the last commit: a result is to come of each */
     struct books books;
     int fault;                 /* negative: SQLite failed; nothing more is done in this transaction */
     struct galloc_error fault_error;
@@ -76,6 +78,17 @@ static inline bool sqlite_is_late(const struct sqlite_store *store) /* has the s
 }
 
 enum call_state { CALL_OPEN, CALL_DONE, CALL_LOST, CALL_RELEASED }; /* stored numbers of call.state */
+/* What storing one result takes at the most: its words and its attempt's at their caps, as they lie in the file (tests/unit/test_store_room.c measures it). */
+#define SQLITE_RESULT_BYTES 16384
+#define SQLITE_PAGE_BYTES 4096 /* sqlite_create() */
+#define SQLITE_LOG_BYTES (16 << 20) /* what the log grows to before it is moved into the database */
+/* Of the file system: below it no new work. What the log has already it need not take, and free pages of the file are room for results too. */
+static inline int64_t sqlite_reserve_bytes(int64_t owed_count, int64_t log_bytes, int64_t free_pages)
+{
+    return LIMIT_RESERVE_BYTES - min_i64(log_bytes, SQLITE_LOG_BYTES) + max_i64(owed_count * SQLITE_RESULT_BYTES - free_pages * SQLITE_PAGE_BYTES, 0);
+}
+int64_t sqlite_free_pages(struct sqlite_store *store); /* of the file; sqlite_upkeep.c */
+
 #define STORE_NEVER_MS INT64_MAX /* not_before_ms of a row that is held */
 
 /* ---- operations: one function a kind, called inside the operation's savepoint. 0, a refusal or a fault. ---- */

@@ -229,8 +229,10 @@ void books_committed(struct sqlite_store *store, struct store_commit *ret_commit
     size_t count = 0;
     for (size_t i = books->run_count; i-- > 0;) {
         struct run_entry *entry = books->runs[i];
-        if (entry->is_changed)
+        if (entry->is_changed) {
+            store->owed_count += entry->now.counts[COUNT_STATE + ASSIGNMENT_LEASED] - entry->committed.counts[COUNT_STATE + ASSIGNMENT_LEASED];
             books->told[count++] = entry->committed = entry->now;
+        }
         entry->is_changed = false;
         if (books->run_count > RUNS_KEPT && entry->used_batch < store->batch)
             entry_drop(books, i);

@@ -13,6 +13,9 @@
     "92, calls, 98, test_calls, 80, tokens_in, 81, tokens_cached, 82, tokens_out, 83, tokens_thought, 84, tokens_tool, 90, cost_micros, "  \
     "91, cost_unknown_calls"
 
+/* How many rows are leased. */
+#define SQLITE_OWED "SELECT coalesce(sum(c.value), 0) FROM run r JOIN run_count c ON c.run = r.id AND c.kind = 1 WHERE r.state < 2"
+
 /* Usage of the calls `c`; what stands in COUNT_COST_UNKNOWN is price_is_unknown() in SQL. */
 #define SQLITE_CALL_USAGE                                                                                 \
     "80, coalesce(sum(c.tokens_in), 0), 81, coalesce(sum(c.tokens_cached), 0), 82, coalesce(sum(c.tokens_out), 0), "                            \

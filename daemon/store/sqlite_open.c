@@ -108,7 +108,7 @@ static int meta_read(struct sqlite_store *store)
     store_clock_open(&store->clock, stored_ms, stored_mono_ms, boot_id);
     if (rc > 0)
         sqlite_end(row);
-    return 0;
+    return min_i64(sqlite_number(store, STMT_OWED, &store->owed_count, ""), 0);
 }
 
 static int file_prepare(const char *path, struct galloc_error *error)

@@ -63,6 +63,7 @@
     X(STMT_PRUNE_TEST_SUMS, "SELECT c.endpoint, 98, count(*), " SQLITE_CALL_USAGE " " OLD_TESTS " GROUP BY 1")                                    \
     X(STMT_PRUNE_TESTS, "DELETE FROM call WHERE id IN (SELECT c.id " OLD_TESTS ")")                                                               \
     /* free pages */                                                                                                                              \
+    X(STMT_OWED, SQLITE_OWED)                                                                                                                     \
     X(STMT_FREE_PAGES, "PRAGMA freelist_count")                                                                                                   \
     X(STMT_GIVE_PAGES, "PRAGMA incremental_vacuum(64)" )                                                                                          \
 /* END OF PURGE */

@@ -53,7 +53,7 @@ static int prune(struct sqlite_store *store, const struct store_upkeep *upkeep)
 }
 
 /* ---- free pages ---- */
-static int64_t free_pages(struct sqlite_store *store)
+int64_t sqlite_free_pages(struct sqlite_store *store)
 {
     int64_t pages = 0;
     return sqlite_number(store, STMT_FREE_PAGES, &pages, "") < 0 ? 0 : pages;
@@ -62,14 +62,14 @@ static int64_t free_pages(struct sqlite_store *store)
 /* 1: there are more to give; 0: no; or a fault. */
 static int pages_give(struct sqlite_store *store, struct store_upkeep *upkeep)
 {
-    int64_t began = free_pages(store), pages = began;
+    int64_t began = sqlite_free_pages(store), pages = began;
     int rc = store->fault;
     while (rc == 0 && upkeep->is_alone && pages > SPARE_PAGES && !sqlite_is_late(store)) {
         sqlite3_stmt *row = NULL;
         rc = sqlite_find(store, STMT_GIVE_PAGES, &row, "");
         while (rc > 0) /* a row a page */
             rc = sqlite_next(store, row);
-        int64_t left = free_pages(store);
+        int64_t left = sqlite_free_pages(store);
         if (left >= pages)
             break; /* nothing moves: a database that was made without it */
         pages = left;

@@ -18,7 +18,8 @@
 struct store;
 
 /* ---- the facade ---- */
-enum store_health { STORE_WELL, STORE_DISK_FULL, STORE_FAILED };
+/* DISK_LOW: what is left on the file system is kept for results: new work is refused with -DISK_FULL, all else goes on. DISK_FULL: nothing can be written. */
+enum store_health { STORE_WELL, STORE_DISK_LOW, STORE_DISK_FULL, STORE_FAILED };
 
 /* What a commit changed, told before the done of its operations. */
 struct store_commit {
@@ -103,7 +104,7 @@ void store_close(struct store *store);
 struct store_stats {
     enum store_health health;
     int64_t commits, commit_us_sum, commit_us_last, ops_sum;
-    int64_t db_bytes, wal_bytes, free_bytes;
+    int64_t db_bytes, wal_bytes, free_bytes, reserve_bytes;
     int64_t reads_ended; /* how often readers were ended, so that the log could be emptied */
     int64_t queue_count;
     int64_t ticks; /* rises while the writer lives: for the watchdog */

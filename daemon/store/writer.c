@@ -23,6 +23,8 @@
 #define UPKEEP_LEAST_US 250000
 #define IDLE_MS 500          /* without mail: a sign of life, and housekeeping */
 #define SIZES_US 250000      /* between two looks at the files' sizes */
+#define SPACE_US 10000       /* and before new work is taken in: what a disk takes meanwhile is little beside the reserve */
+#define LOG_LOW_BYTES (20 << 20) /* of the log, while the disk is low: what it has beyond its usual length is given back */
 #define LOG_ASK_MS 60         /* a reader's turn is 50 ms */
 #define LOG_END_MS 2000       /* what was told to end is out within milliseconds, but for a disk that hangs */
 #define LOG_LEAST_US 1000000  /* between two such pauses in vain */
@@ -44,12 +46,7 @@ void writer_answer_group(struct writer *writer, const struct store_commit *commi
 
 static void stats_turn(struct writer *writer, int64_t commit_us, int64_t ops)
 {
-    struct store_sizes sizes;
-    bool looks = clock_mono_us() - writer->sizes_mono_us >= SIZES_US;
-    if (looks) {
-        writer->ops->sizes(writer->engine, &sizes);
-        writer->sizes_mono_us = clock_mono_us();
-    }
+    writer_look(writer, SIZES_US);
     pthread_mutex_lock(&writer->stats_lock);
     struct store_stats *stats = &writer->stats;
     stats->ticks++;
@@ -59,25 +56,30 @@ static void stats_turn(struct writer *writer, int64_t commit_us, int64_t ops)
         stats->commit_us_last = commit_us;
         stats->ops_sum += ops;
     }
-    if (looks) {
-        stats->db_bytes = sizes.db_bytes;
-        stats->wal_bytes = sizes.wal_bytes;
-        stats->free_bytes = sizes.free_bytes;
-    }
     pthread_mutex_unlock(&writer->stats_lock);
 }
 
 /* ---- the log ---- */
+static int64_t log_ask_bytes(const struct writer *writer)
+{
+    return writer->is_low ? min_i64(LOG_LOW_BYTES, writer->log.ask_bytes) : writer->log.ask_bytes;
+}
+
+static int64_t log_end_bytes(const struct writer *writer)
+{
+    return writer->is_low ? min_i64(LOG_LOW_BYTES, writer->log.end_bytes) : writer->log.end_bytes;
+}
+
 /* Readers leave the store for a moment, so that the log can be emptied and given back: asked to at first, made to when it has grown too long. Nothing is
  * written meanwhile, so that the log is never longer than its limit and one group of operations. */
 static int log_empty(struct writer *writer, int64_t *log_bytes, struct galloc_error *error)
 {
     const struct writer_log *log = &writer->log;
-    bool ends_reads = *log_bytes >= log->end_bytes;
+    bool ends_reads = *log_bytes >= log_end_bytes(writer);
     int inside_count = gate_close(log->gate, ends_reads, ends_reads ? LOG_END_MS : LOG_ASK_MS);
     int fault = writer->ops->tidy(writer->engine, TIDY_EMPTY, log_bytes, error);
     gate_open(log->gate);
-    writer->log_mono_us[ends_reads] = *log_bytes >= log->ask_bytes ? clock_mono_us() : 0;
+    writer->log_mono_us[ends_reads] = *log_bytes >= log_ask_bytes(writer) ? clock_mono_us() : 0;
     if (ends_reads) {
         pthread_mutex_lock(&writer->stats_lock);
         writer->stats.reads_ended += inside_count;
@@ -90,23 +92,23 @@ static int log_tidy(struct writer *writer, enum store_tidy how, struct galloc_er
 {
     int64_t log_bytes = 0;
     int fault = writer->ops->tidy(writer->engine, how, &log_bytes, error);
-    const struct writer_log *log = &writer->log;
-    int64_t last_us = writer->log_mono_us[log_bytes >= log->end_bytes];
-    if (fault == 0 && log_bytes >= log->ask_bytes && !atomic_load(&log->gate->has_copy) && (last_us == 0 || clock_mono_us() - last_us >= LOG_LEAST_US))
+    int64_t last_us = writer->log_mono_us[log_bytes >= log_end_bytes(writer)];
+    if (fault == 0 && log_bytes >= log_ask_bytes(writer) && !atomic_load(&writer->log.gate->has_copy) && (last_us == 0 || clock_mono_us() - last_us >= LOG_LEAST_US))
         fault = log_empty(writer, &log_bytes, error);
     return fault;
 }
 
 /* ---- a turn ---- */
-/* New work is refused while there is still room for what is owed. */
-static bool is_refused_for_space(const struct writer *writer, struct store_op *op)
+/* New work is refused while there is still room for what is owed. A part of an import that was begun is ended. */
+static bool is_refused_for_space(struct writer *writer, struct store_op *op)
 {
-    bool is_new_work = op->kind == OP_RUN_CREATE || (op->kind == OP_IMPORT && op != writer->import);
-    if (BREAKS(NO_RESERVE) || !is_new_work || writer->sizes_mono_us == 0 || writer->stats.free_bytes >= LIMIT_RESERVE_BYTES)
+    bool is_begun = op->kind == OP_IMPORT && CONTAINER_OF(op, struct store_import, op)->done_count > 0;
+    if (!store_op_is_new_work(op->kind) || is_begun)
         return false;
-    op->code = galloc_fail(&op->error, GALLOC_DISK_FULL, "less than %d MiB are left on the store's file system: make room, then send it again",
-                           LIMIT_RESERVE_BYTES >> 20);
-    return true;
+    writer_look(writer, SPACE_US);
+    if (writer->is_low)
+        op->code = writer_refuse_for_space(writer, &op->error);
+    return writer->is_low;
 }
 
 /* Applies one operation. 1: it wants more steps, 0: done or refused, and in the group; negative: a fault, the turn is over. */
@@ -323,7 +325,8 @@ static bool round_failing(struct writer *writer)
 static void round_idle(struct writer *writer)
 {
     struct galloc_error error;
-    int fault = log_tidy(writer, TIDY_IDLE, &error);
+    int64_t log_bytes = writer->sizes.wal_bytes;
+    int fault = writer->is_low && log_bytes > LOG_LOW_BYTES ? log_empty(writer, &log_bytes, &error) : log_tidy(writer, TIDY_IDLE, &error);
     if (fault < 0)
         writer_failure(writer, fault, &error);
 }

@@ -2,14 +2,16 @@
 #include "store/writer_inside.h"
 
 #include "base/clock.h"
+#include "base/negative.h"
 
 #define RETRY_FIRST_MS 50    /* after a failure; doubles */
 #define RETRY_MOST_MS 1000
+#define LOW_SLACK_BYTES (8 << 20) /* more than the reserve, before a disk that was low takes new work: it is not low again at once */
 #define FAILURES_MOST 3      /* in a row, of what is not a full disk */
 
 bool writer_is_failing(const struct writer *writer)
 {
-    return writer->health != STORE_WELL || writer->is_unknown || writer->retry_ms > 0;
+    return writer->health == STORE_DISK_FULL || writer->health == STORE_FAILED || writer->is_unknown || writer->retry_ms > 0;
 }
 
 /* ---- health ---- */
@@ -23,6 +25,41 @@ static void health_set(struct writer *writer, enum store_health health, const ch
     pthread_mutex_unlock(&writer->stats_lock);
     writer->report.on_health(health, text, writer->report.arg);
     writer->report.on_turn(writer->report.arg);
+}
+
+/* ---- room ---- */
+int writer_refuse_for_space(const struct writer *writer, struct galloc_error *error)
+{
+    return galloc_fail(error, GALLOC_DISK_FULL,
+                       "%lld MiB are left on the store's file system, and %lld MiB are kept for results: no new work is taken in; make room (gallocctl purge "
+                       "--older-than 30d, or other files), and it goes on by itself",
+                       (long long)writer->sizes.free_bytes >> 20, (long long)writer->sizes.reserve_bytes >> 20);
+}
+
+static void health_by_room(struct writer *writer)
+{
+    static const char *const low = "the store's file system is nearly full: what is left is kept for results, and no new work is taken in; make room (gallocctl purge "
+                                   "--older-than 30d, or other files), and it goes on by itself";
+    health_set(writer, writer->is_low ? STORE_DISK_LOW : STORE_WELL, writer->is_low ? low : "");
+}
+
+void writer_look(struct writer *writer, int64_t older_than_us)
+{
+    struct store_sizes *sizes = &writer->sizes;
+    if (writer->sizes_mono_us != 0 && clock_mono_us() - writer->sizes_mono_us < older_than_us)
+        return;
+    writer->ops->sizes(writer->engine, sizes);
+    writer->sizes_mono_us = clock_mono_us();
+    pthread_mutex_lock(&writer->stats_lock);
+    writer->stats.db_bytes = sizes->db_bytes;
+    writer->stats.wal_bytes = sizes->wal_bytes;
+    writer->stats.free_bytes = sizes->free_bytes;
+    writer->stats.reserve_bytes = sizes->reserve_bytes;
+    pthread_mutex_unlock(&writer->stats_lock);
+    int64_t least_bytes = sizes->reserve_bytes + (writer->is_low ? LOW_SLACK_BYTES : 0);
+    writer->is_low = sizes->free_bytes < least_bytes && !BREAKS(NO_RESERVE);
+    if (writer->health == STORE_WELL || writer->health == STORE_DISK_LOW)
+        health_by_room(writer);
 }
 
 void writer_failure(struct writer *writer, int code, const struct galloc_error *error)
@@ -39,7 +76,7 @@ void writer_success(struct writer *writer)
 {
     writer->failures = 0;
     writer->retry_ms = 0;
-    health_set(writer, STORE_WELL, "");
+    health_by_room(writer);
 }
 
 /* What an operation is told of a fault: a failed medium is, to it, a store that cannot be written. */

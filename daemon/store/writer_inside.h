@@ -23,6 +23,8 @@ struct writer {
     bool is_import_stepped;    /* in this transaction */
     bool is_unknown;           /* a commit failed: the group waits for reopen() */
     enum store_health health;
+    struct store_sizes sizes;  /* as of sizes_mono_us */
+    bool is_low;               /* what is left on the file system is for results */
     int failures;              /* in a row */
     int64_t retry_ms, retry_mono_us, sizes_mono_us;
     int64_t upkeep_mono_us;    /* of the last step */
@@ -40,6 +42,9 @@ void writer_answer(struct writer *writer, struct store_op *op);
 void writer_answer_group(struct writer *writer, const struct store_commit *commit); /* `commit` may be NULL */
 
 /* ---- writer_fault.c ---- */
+/* Looks at the sizes, when the last look is older; sets the health by the room there is. */
+void writer_look(struct writer *writer, int64_t older_than_us);
+int writer_refuse_for_space(const struct writer *writer, struct galloc_error *error);
 bool writer_is_failing(const struct writer *writer);
 void writer_failure(struct writer *writer, int code, const struct galloc_error *error); /* counts it, sets the health and the time of the next try */
 void writer_success(struct writer *writer);

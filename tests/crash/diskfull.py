@@ -1,4 +1,4 @@
-"""R9: the disk fills up under load, and there is room again: first nearly full, where new work is refused and what is owed is still stored (I-27); then to the
+"""R9: the disk fills up under load, and there is room again: first nearly full, where nothing new is begun and what is owed is still stored (I-27); then to the
 last byte; then, without a restart or after a kill, all goes on. tmpfs and ext4 in turn; and a limit on the size of files.
 """
 import http.client
@@ -10,7 +10,7 @@ from history import Client
 from load import Load
 
 SIZE_MIB = 160
-NEARLY_LEFT = 20 << 20  # below the reserve of 32 MiB, and room for everything that is owed
+NEARLY_LEFT = 14 << 20  # below the reserve: 32 MiB, less what the log has already
 FILE_LIMIT_BYTES = 1 << 20
 
 
@@ -38,8 +38,10 @@ def check_nearly_full(bench, daemon):
         return
     if op.status != 507 or "Retry-After" not in op.headers:
         bench.violation("broken", f"new work on a nearly full disk: {op} {op.headers}")
-    before = succeeded(daemon)
-    wait_until(lambda: (succeeded(daemon) or 0) > before + 20, 30, "results are stored from the reserve")
+    runs = lambda: daemon.api("GET", "/v1/status").json["open"]  # noqa: E731
+    wait_until(lambda: not any(run["counts"]["leased"] for run in runs()), 60, "all that is owed is stored from the reserve")
+    if any(run["waiting"] is None or run["waiting"]["code"] != "disk" for run in runs() if run["state"] == "running"):
+        bench.violation("broken", f"a run does not say that it waits for the disk: {runs()}"[:1500])
 
 
 def cycle(bench, daemon, disk, kills):

@@ -203,7 +203,7 @@ static void test_doctor(void **state)
         struct json_object *report = NULL;
         assert_int_equal(json_parse(buf_text(&doctor->ret_report), doctor->ret_report.len, &report, NULL), 0);
         struct json_object *checks = json_get(report, "checks");
-        assert_int_equal(json_array_len(checks), 8);
+        assert_int_equal(json_array_len(checks), 10);
         for (size_t k = 0; k < json_array_len(checks); k++) {
             struct json_object *check = json_array_at(checks, k);
             const char *name = json_get_str(check, "name", "");

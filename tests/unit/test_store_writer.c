@@ -326,6 +326,10 @@ static int64_t work_outside(struct scene *scene)
     for (int round = 0; round < 6; round++) {
         struct store_claim *claim = make_lease(scene->run, 5, "w", round % 2 == 0 ? 60000 : 1, NULL, NULL);
         if (front_do(&scene->front, &claim->op) == 0 && claim->ret_count > 0) {
+            struct store_lease_renew *renew = store_op_new(OP_LEASE_RENEW, NULL, NULL);
+            renew->lease = claim->ret_lease;
+            int renewed = front_do_free(&scene->front, &renew->op);
+            assert_true(renewed == 0 || renewed == -GALLOC_LEASE_LOST || renewed == -GALLOC_DISK_FULL || renewed == -GALLOC_STORE_UNAVAILABLE); /* never unknown */
             for (int time = 0; time < 2; time++) {
                 size_t count = claim->ret_count < 5 ? claim->ret_count : 4;
                 struct store_verdicts *verdicts = make_verdicts(claim, 0, count, OUTCOME_SUCCEEDED, &scene->pool, NULL, NULL);
