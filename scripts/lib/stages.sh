@@ -74,6 +74,20 @@ pytest_folder() { # STAGE FOLDER BUILD WORKERS
 }
 
 stage_unit() { cmocka_folder unit tests/unit; }
+
+# The simulated endpoints' own tests, then the bars that are met today (the table of tests/sim/scenarios.c), a line each.
+stage_pacing() {
+    local lines
+    cmocka_folder pacing tests/sim || return
+    lines=$("$ASAN_BUILD/tests/sim/pacing" --short)
+    echo "$lines"
+    count pacing "$(grep -c '  met: ' <<<"$lines")" "$(grep -c '  MISSED: ' <<<"$lines")" 0
+    while read -r name; do
+        failure pacing "pacing $name" "$ASAN_BUILD/tests/sim/pacing --seeds 3 --scenario $name"
+    done < <(awk '/  MISSED: / { print $1 }' <<<"$lines")
+    grep -q '  met: ' <<<"$lines" && ! grep -q '  MISSED: ' <<<"$lines"
+}
+
 stage_contract() { cmocka_folder contract tests/contract && pytest_folder contract tests/contract "$ASAN_BUILD" 2; }
 stage_e2e() { pytest_folder e2e tests/e2e "$ASAN_BUILD" 2; }
 stage_crash() { GALLOC_PLAIN_BUILD=$PLAIN_BUILD pytest_folder crash tests/crash "$ASAN_BUILD" 2; }

@@ -73,14 +73,22 @@ static double flow_most(const struct world *world)
     return (double)most;
 }
 
-static double figure_of(const struct world *world, const struct scenario *scenario, const struct judge_how *how, uint64_t seed)
+/* Its time as a share of what it takes without hedging; infinite when it doubles too many. */
+static double hedged_share(struct world *world, const struct scenario *scenario, const struct judge_how *how, uint64_t seed)
+{
+    struct policy unhedged = *how->policy;
+    unhedged.hedge = NULL;
+    return world_counts(world)->hedges > HEDGES_MOST ? INFINITY : world_makespan_s(world) / makespan_of(scenario, how, &unhedged, seed);
+}
+
+static double figure_of(struct world *world, const struct scenario *scenario, const struct judge_how *how, uint64_t seed)
 {
     switch (scenario->bar.check) {
     case CHECK_RISE: return rise_s(world);
     case CHECK_RESUME: return resume_s(world, &scenario->server);
     case CHECK_SPEEDUP: return makespan_of(scenario, how, &policy_seed, seed) / world_makespan_s(world);
     case CHECK_FLOW: return flow_most(world);
-    case CHECK_HEDGE: return how->policy->hedge == NULL ? 1 : 0; /* until there is hedging, and one policy with and one without */
+    case CHECK_HEDGE: return hedged_share(world, scenario, how, seed);
     case CHECK_NOTHING:
     default: return 0;
     }
@@ -89,10 +97,15 @@ static double figure_of(const struct world *world, const struct scenario *scenar
 /* For people, and what it has to be. */
 static const struct check_row {
     const char *text;
-    double most; /* negative: at least its opposite */
+    double most;    /* negative: at least its opposite */
+    bool is_median; /* of the seeds; else the worst */
 } check_rows[] = {
-    [CHECK_NOTHING] = {"", INFINITY},          [CHECK_RISE] = {"rise <= 120 s", 120},       [CHECK_RESUME] = {"resumes <= 17 s", 17},
-    [CHECK_HEDGE] = {"hedged <= 0.75", 0.75},  [CHECK_SPEEDUP] = {"seed's time >= 7x", -7}, [CHECK_FLOW] = {"60 s <= 309 sends", FLOW_QUOTA * 1.03},
+    [CHECK_NOTHING] = {"", INFINITY, false},
+    [CHECK_RISE] = {"rise <= 120 s", 120, false},
+    [CHECK_RESUME] = {"resumes <= 17 s", 17, false},
+    [CHECK_HEDGE] = {"hedged <= 0.75", 0.75, true},
+    [CHECK_SPEEDUP] = {"seed's time >= 7x", -7, true},
+    [CHECK_FLOW] = {"60 s <= 309 sends", FLOW_QUOTA * 1.03, false},
 };
 
 static bool is_check_met(enum check check, double figure)
@@ -101,11 +114,11 @@ static bool is_check_met(enum check check, double figure)
     return most >= 0 ? figure <= most : figure >= -most;
 }
 
-static int64_t poisoned_of(const struct world *world, int64_t items)
+static int64_t poisoned_of(struct world *world, int64_t items)
 {
     int64_t count = 0;
     for (int64_t i = 0; i < items; i++)
-        count += server_is_poisoned(world_server((struct world *)world), i);
+        count += server_is_poisoned(world_server(world), i);
     return count;
 }
 
@@ -171,7 +184,7 @@ static void hold_against(const struct bar *bar, struct judgement *j)
     if (bar->charges_nothing)
         promise(j, j->charged_worst == 0, "charged 0");
     if (bar->check != CHECK_NOTHING)
-        promise(j, is_check_met(bar->check, j->check_worst), "%s (%.3g)", check_rows[bar->check].text, j->check_worst);
+        promise(j, is_check_met(bar->check, j->check), "%s (%.3g)", check_rows[bar->check].text, j->check);
     if (bar->check == CHECK_SPEEDUP)
         promise(j, j->makespan_median_s <= 11, "median <= 11 s (%.1f)", j->makespan_median_s);
     if (j->has_bar && j->lost > 0)
@@ -180,22 +193,28 @@ static void hold_against(const struct bar *bar, struct judgement *j)
         promise(j, false, "one canary at a time");
 }
 
+/* The figure that counts: the median, or the one furthest from what it has to be. */
+static double check_of(enum check check, double *figures, int seeds)
+{
+    const struct check_row *row = &check_rows[check];
+    return quantile(figures, seeds, row->is_median ? 0.5 : row->most < 0 ? 0 : 1);
+}
+
 void judge(const struct scenario *scenario, const struct judge_how *how, struct judgement *ret_judgement)
 {
-    static double ratios[JUDGE_SEEDS_MAX], makespans[JUDGE_SEEDS_MAX], refused[JUDGE_SEEDS_MAX], wasted[JUDGE_SEEDS_MAX];
+    static double ratios[JUDGE_SEEDS_MAX], makespans[JUDGE_SEEDS_MAX], refused[JUDGE_SEEDS_MAX], wasted[JUDGE_SEEDS_MAX], figures[JUDGE_SEEDS_MAX];
     int seeds = how->seeds < JUDGE_SEEDS_MAX ? how->seeds : JUDGE_SEEDS_MAX;
-    bool wants_least = check_rows[scenario->bar.check].most < 0;
-    *ret_judgement = (struct judgement){.check_worst = wants_least ? INFINITY : 0};
+    *ret_judgement = (struct judgement){.lost = 0};
     for (int i = 0; i < seeds; i++) {
         struct run_result result = judge_run(scenario, how, (uint64_t)i + 1);
         ratios[i] = result.ratio;
         makespans[i] = result.makespan_s;
         refused[i] = (double)result.refused;
         wasted[i] = result.wasted_share;
+        figures[i] = result.check;
         ret_judgement->charged_worst = max_i64(ret_judgement->charged_worst, result.charged);
         ret_judgement->lost += result.lost;
         ret_judgement->canaries_at_once += result.canaries_at_once;
-        ret_judgement->check_worst = wants_least ? fmin(ret_judgement->check_worst, result.check) : fmax(ret_judgement->check_worst, result.check);
     }
     ret_judgement->ratio_worst = quantile(ratios, seeds, 0);
     ret_judgement->ratio_median = quantile(ratios, seeds, 0.5);
@@ -203,5 +222,6 @@ void judge(const struct scenario *scenario, const struct judge_how *how, struct 
     ret_judgement->refused_median = (int64_t)quantile(refused, seeds, 0.5);
     ret_judgement->refused_worst = (int64_t)quantile(refused, seeds, 1);
     ret_judgement->wasted_median = quantile(wasted, seeds, 0.5);
+    ret_judgement->check = check_of(scenario->bar.check, figures, seeds);
     hold_against(&scenario->bar, ret_judgement);
 }

@@ -19,7 +19,7 @@ struct run_result {
 };
 
 struct judgement {
-    double ratio_worst, ratio_median, makespan_median_s, wasted_median, check_worst;
+    double ratio_worst, ratio_median, makespan_median_s, wasted_median, check;
     int64_t refused_worst, refused_median, charged_worst, lost, canaries_at_once;
     bool has_bar, is_met;
     char bar[120];    /* in words; what is missed is marked */

@@ -103,9 +103,9 @@ static void trace(const struct scenario *scenario, const struct judge_how *how)
 static void print_head(const struct options *options)
 {
     if (options->is_markdown)
-        puts("| | server | n | policy | worst | median | refused (worst) | wasted | charged | lost | bar | |\n|---|---|---|---|---|---|---|---|---|---|---|---|");
+        puts("| | server | n | policy | worst | median | time | refused (worst) | wasted | charged | lost | bar | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     else
-        printf("%-15s %-7s %6s  %-15s %-12s %-8s %-7s %-5s bar\n", "scenario", "policy", "n", "worst/median", "refused", "wasted", "charged", "lost");
+        printf("%-15s %-7s %6s  %-15s %9s  %-12s %-8s %-7s %-5s bar\n", "scenario", "policy", "n", "worst/median", "time", "refused", "wasted", "charged", "lost");
 }
 
 static bool print_judgement(const struct scenario *scenario, const struct options *options, const struct judge_how *how)
@@ -116,11 +116,11 @@ static bool print_judgement(const struct scenario *scenario, const struct option
     const char *word = !is_held ? "" : j.is_met ? "met" : "MISSED";
     int64_t items = how->items > 0 ? how->items : scenario->items;
     if (options->is_markdown)
-        printf("| %s | %s | %" PRId64 " | %s | %.3f | %.3f | %" PRId64 " (%" PRId64 ") | %.1f %% | %" PRId64 " | %" PRId64 " | %s | %s |\n", scenario->name, scenario->text, items,
-               how->policy->name, j.ratio_worst, j.ratio_median, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, is_held ? j.bar : "", word);
+        printf("| %s | %s | %" PRId64 " | %s | %.3f | %.3f | %.0f s | %" PRId64 " (%" PRId64 ") | %.1f %% | %" PRId64 " | %" PRId64 " | %s | %s |\n", scenario->name, scenario->text, items,
+               how->policy->name, j.ratio_worst, j.ratio_median, j.makespan_median_s, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, is_held ? j.bar : "", word);
     else
-        printf("%-15s %-7s %6" PRId64 "  %.3f / %.3f   %4" PRId64 " (%4" PRId64 ")  %5.2f %%  %7" PRId64 " %5" PRId64 "  %s%s%s\n", scenario->name, how->policy->name, items,
-               j.ratio_worst, j.ratio_median, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, word, is_held ? ": " : "", is_held ? j.bar : "");
+        printf("%-15s %-7s %6" PRId64 "  %.3f / %.3f   %7.1f s  %4" PRId64 " (%4" PRId64 ")  %5.2f %%  %7" PRId64 " %5" PRId64 "  %s%s%s\n", scenario->name, how->policy->name, items,
+               j.ratio_worst, j.ratio_median, j.makespan_median_s, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, word, is_held ? ": " : "", is_held ? j.bar : "");
     fflush(stdout);
     return !is_held || j.is_met;
 }

@@ -258,7 +258,9 @@ static struct policy_verdict galloc_answered(void *state, struct world_call *cal
     struct galloc *g = state;
     enum outcome_class class = class_of(answer);
     if (call->is_canary)
-        g->has_canary = g->was_blocked = false;
+        g->has_canary = false;
+    if (call->is_canary || answer->status == 200 || answer->status == 500) /* if it blocks still, it says so at the next ask */
+        g->was_blocked = false;
     tell_pacer(g, call, answer);
     if (call->item == NULL)
         return answered_test(g, call, class);

@@ -5,6 +5,8 @@
 
 #include "sim/quota.h"
 
+#include <math.h>
+
 #define SERVER_QUOTAS_MAX 3
 #define SERVER_CHANGES_MAX 3
 #define SERVER_WORKERS_MAX 64
