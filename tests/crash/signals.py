@@ -12,7 +12,7 @@ STOP_S = 30
 def lost_in_last_life(daemon):
     db = checker.open_readonly(daemon.database)
     try:
-        return db.execute("SELECT count(*) FROM call WHERE state = 2 AND is_test = 0 AND node = (SELECT max(id) FROM node)").fetchone()[0]
+        return db.execute("SELECT count(*) FROM call WHERE state = 2 AND kind = 0 AND node = (SELECT max(id) FROM node)").fetchone()[0]
     finally:
         db.close()
 
