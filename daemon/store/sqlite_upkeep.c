@@ -59,19 +59,19 @@ int64_t sqlite_free_pages(struct sqlite_store *store)
     return sqlite_number(store, STMT_FREE_PAGES, &pages, "") < 0 ? 0 : pages;
 }
 
-/* 1: there are more to give; 0: no; or a fault. */
+/* 1: there are more to give; 0: no; or a fault. A piece goes however late it is: the looks before may take all of a step's time, and each step's again. */
 static int pages_give(struct sqlite_store *store, struct store_upkeep *upkeep)
 {
     int64_t began = sqlite_free_pages(store), pages = began;
     int rc = store->fault;
-    while (rc == 0 && upkeep->is_alone && pages > SPARE_PAGES && !sqlite_is_late(store)) {
+    bool goes_on = upkeep->is_alone;
+    while (rc == 0 && goes_on && pages > SPARE_PAGES) {
         sqlite3_stmt *row = NULL;
         rc = sqlite_find(store, STMT_GIVE_PAGES, &row, "");
         while (rc > 0) /* a row a page */
             rc = sqlite_next(store, row);
         int64_t left = sqlite_free_pages(store);
-        if (left >= pages)
-            break; /* nothing moves: a database that was made without it */
+        goes_on = left < pages && !sqlite_is_late(store); /* nothing moves: a database that was made without it */
         pages = left;
     }
     upkeep->ret_pages_given = began - pages;

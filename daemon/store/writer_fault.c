@@ -6,7 +6,7 @@
 
 #define RETRY_FIRST_MS 50    /* after a failure; doubles */
 #define RETRY_MOST_MS 1000
-#define LOW_SLACK_BYTES (8 << 20) /* more than the reserve, before a disk that was low takes new work: it is not low again at once */
+#define LOW_SLACK_BYTES (8 << 20) /* added to the reserve while a disk is low, so that it is not low again at once: what is told (free below reserve) is what is done */
 #define FAILURES_MOST 3      /* in a row, of what is not a full disk */
 
 bool writer_is_failing(const struct writer *writer)
@@ -49,6 +49,7 @@ void writer_look(struct writer *writer, int64_t older_than_us)
     if (writer->sizes_mono_us != 0 && clock_mono_us() - writer->sizes_mono_us < older_than_us)
         return;
     writer->ops->sizes(writer->engine, sizes);
+    sizes->reserve_bytes += writer->is_low ? LOW_SLACK_BYTES : 0;
     writer->sizes_mono_us = clock_mono_us();
     pthread_mutex_lock(&writer->stats_lock);
     writer->stats.db_bytes = sizes->db_bytes;
@@ -56,8 +57,7 @@ void writer_look(struct writer *writer, int64_t older_than_us)
     writer->stats.free_bytes = sizes->free_bytes;
     writer->stats.reserve_bytes = sizes->reserve_bytes;
     pthread_mutex_unlock(&writer->stats_lock);
-    int64_t least_bytes = sizes->reserve_bytes + (writer->is_low ? LOW_SLACK_BYTES : 0);
-    writer->is_low = sizes->free_bytes < least_bytes && !BREAKS(NO_RESERVE);
+    writer->is_low = sizes->free_bytes < sizes->reserve_bytes && !BREAKS(NO_RESERVE);
     if (writer->health == STORE_WELL || writer->health == STORE_DISK_LOW)
         health_by_room(writer);
 }

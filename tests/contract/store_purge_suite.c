@@ -118,6 +118,27 @@ static void test_steps(void **state)
     clock_real();
 }
 
+/* However short a step's time is, room that is free goes back to the file system, all of it. */
+static void test_room_is_given_back(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct store_upkeep *upkeep = bed_upkeep_op();
+    int64_t given = 0;
+    clock_fake(5000000, WALL_MS);
+    bed_begin(&bed, bed_engine);
+    assert_int_equal(bed_purge(&bed, bed_done_run(&bed, 5000, NULL), false), 0);
+    while (bed_upkeep_once(&bed, upkeep, 0))
+        given += upkeep->ret_pages_given;
+    given += upkeep->ret_pages_given;
+    assert_true(given > 100);
+    assert_false(bed_upkeep_once(&bed, upkeep, INT64_MAX));
+    assert_int_equal(upkeep->ret_pages_given, 0);
+    store_op_free(&upkeep->op);
+    bed_end(&bed);
+    clock_real();
+}
+
 /* A daemon that ends between two steps; one whose transaction is undone. */
 static void test_goes_on(void **state)
 {
@@ -266,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_gone_at_once),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_room_is_given_back),
         cmocka_unit_test(test_goes_on),
         cmocka_unit_test(test_made_again),
         cmocka_unit_test(test_places_stay),
