@@ -36,12 +36,12 @@ static double makespan_of(const struct scenario *scenario, const struct judge_ho
 /* Seconds from the rise to the first minute that carries 95 % of the raised quota. */
 static double rise_s(const struct world *world)
 {
-    size_t count, last = 0;
-    const int64_t *at_us = world_accepted_us(world, &count);
-    for (size_t first = 0; first < count; first++) {
+    const struct record_times *times = &world_record(world)->accepted;
+    const int64_t *at_us = times->at_us;
+    for (size_t first = 0, last = 0; first < times->count; first++) {
         if (at_us[first] < (int64_t)RISE_FROM_S * 1000000)
             continue;
-        while (last < count && at_us[last] < at_us[first] + MINUTE_US)
+        while (last < times->count && at_us[last] < at_us[first] + MINUTE_US)
             last++;
         if ((double)(last - first) >= 0.95 * RISE_PER_MIN)
             return (double)at_us[first] / 1e6 - RISE_FROM_S;
@@ -51,20 +51,19 @@ static double rise_s(const struct world *world)
 
 static double resume_s(const struct world *world, const struct server_plan *server)
 {
-    size_t count;
-    const int64_t *at_us = world_accepted_us(world, &count);
-    for (size_t i = 0; i < count; i++)
-        if ((double)at_us[i] / 1e6 >= server->outage_to_s)
-            return (double)at_us[i] / 1e6 - server->outage_to_s;
+    const struct record_times *times = &world_record(world)->accepted;
+    for (size_t i = 0; i < times->count; i++)
+        if ((double)times->at_us[i] / 1e6 >= server->outage_to_s)
+            return (double)times->at_us[i] / 1e6 - server->outage_to_s;
     return INFINITY;
 }
 
 /* The most sends of 60 s that end after the restart. */
 static double flow_most(const struct world *world)
 {
-    size_t count, first = 0, most = 0;
-    const struct world_send *sends = world_sends(world, &count);
-    for (size_t last = 0; last < count; last++) {
+    size_t first = 0, most = 0;
+    const struct record_send *sends = world_record(world)->sends;
+    for (size_t last = 0; last < world_record(world)->send_count; last++) {
         while (sends[first].at_us <= sends[last].at_us - MINUTE_US)
             first++;
         if (sends[last].at_us > world_killed_us(world) && last + 1 - first > most)
@@ -126,7 +125,7 @@ struct run_result judge_run(const struct scenario *scenario, const struct judge_
 {
     double oracle_s = makespan_of(scenario, how, &policy_oracle, seed);
     struct world *world = judge_world(scenario, how, how->policy, seed);
-    bool has_ended = world_run(world);
+    bool has_ended = world_run(world) && world_counts(world)->abandoned == 0;
     const struct world_counts *counts = world_counts(world);
     bool has_outage = scenario->server.outage_to_s > 0;
     int64_t wrong = counts->given_up - poisoned_of(world, world_plan(world)->items);
@@ -134,7 +133,7 @@ struct run_result judge_run(const struct scenario *scenario, const struct judge_
                                 .ratio = has_ended ? oracle_s / world_makespan_s(world) : 0,
                                 .refused = counts->refused + counts->unavailable + (has_outage ? counts->timeouts_in_outage : 0),
                                 .charged = counts->charged,
-                                .lost = (has_ended ? (wrong < 0 ? -wrong : wrong) : world_left(world)) + counts->answered_twice,
+                                .lost = (has_ended ? (wrong < 0 ? -wrong : wrong) : max_i64(wrong, world_left(world))) + counts->answered_twice,
                                 .canaries_at_once = counts->canaries_at_once,
                                 .check = has_ended ? figure_of(world, scenario, how, seed) : INFINITY};
     result.wasted_share = (double)result.refused / (double)counts->calls;

@@ -1,5 +1,6 @@
 /* The pacer's discrete-event simulation: the daemon's own pacer (core/pacer.h), or one of its rivals, against servers in virtual time. The same seed gives the same
  * run. Exit status 1 if a bar is missed, 2 for a wrong option. */
+#include "tests/sim/export.h"
 #include "tests/sim/judge.h"
 
 #include "base/parse.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: pacing [--scenario NAME[,NAME...]] [--seeds N] [--policy NAME[,NAME...]] [--n N] [--hints none|ra|full] [--short] [--trace] [--markdown] [--list]\n"
+    "usage: pacing [--scenario NAME[,NAME...]] [--seeds N] [--policy NAME[,NAME...]] [--n N] [--hints none|ra|full] [--short] [--trace] [--markdown]\n              [--list] [--export PERCENT]\n"
     "  --scenario  P1, P3h, c1, ...; P means all of that letter, \"all\" everything (default: those with a bar)\n"
     "  --seeds     runs of each, seeds 1 to N (default: 20)\n"
     "  --policy    galloc (default), oracle, seed, pool5, pool64, aimd, aws; bars are held against galloc alone\n"
@@ -19,12 +20,14 @@ static const char usage[] =
     "  --short     the scenarios whose bars are met today, by 3 seeds unless told otherwise\n"
     "  --trace     one run (the seed is N of --seeds, 1 unless told): what the pacer made of it, and accepted/refused in steps of 10 s\n"
     "  --markdown  as a table\n"
-    "  --list      names and words\n";
+    "  --list      names and words\n"
+    "  --export    for the real form (bench/pacing): gallocsim's settings and the bars as JSON, a line each, times shrunk to PERCENT of theirs\n";
 
 struct options {
     struct judge_how how;
     const char *names, *policies;
     bool is_short, is_trace, is_markdown, is_list;
+    int64_t export_percent; /* 0: nothing is exported */
 };
 
 static const struct policy *const policies[] = {&policy_galloc, &policy_oracle, &policy_seed, &policy_pool5, &policy_pool64, &policy_aimd, &policy_aws};
@@ -70,10 +73,10 @@ static void print_mind(struct world *world, const char *mind)
     printf("%9.2f s  %6" PRId64 " calls, %5" PRId64 " refused  %s\n", (double)world_now_us(world) / 1e6, counts->calls, counts->refused + counts->unavailable, mind);
 }
 
-static int64_t count_until(const int64_t *at_us, size_t count, size_t *from, int64_t until_us)
+static int64_t count_until(const struct record_times *times, size_t *from, int64_t until_us)
 {
     size_t first = *from;
-    while (*from < count && at_us[*from] < until_us)
+    while (*from < times->count && times->at_us[*from] < until_us)
         (*from)++;
     return (int64_t)(*from - first);
 }
@@ -85,11 +88,11 @@ static void trace(const struct scenario *scenario, const struct judge_how *how)
     struct world *world = judge_world(scenario, how, how->policy, seed);
     printf("%s, %s, seed %" PRIu64 "\n", scenario->name, scenario->text, seed);
     world_run(world);
-    size_t accepted, rejected, a = 0, r = 0;
-    const int64_t *accepted_us = world_accepted_us(world, &accepted), *rejected_us = world_rejected_us(world, &rejected);
+    size_t a = 0, r = 0;
+    const struct record *record = world_record(world);
     printf("accepted/refused in steps of 10 s:");
     for (int64_t step = 0; step * STEP_US <= world_now_us(world); step++) {
-        int64_t yes = count_until(accepted_us, accepted, &a, (step + 1) * STEP_US), no = count_until(rejected_us, rejected, &r, (step + 1) * STEP_US);
+        int64_t yes = count_until(&record->accepted, &a, (step + 1) * STEP_US), no = count_until(&record->rejected, &r, (step + 1) * STEP_US);
         if (step % IN_A_LINE == 0)
             printf("\n%7" PRId64 " s ", step * 10);
         printf(" %3" PRId64 "/%-3" PRId64, yes, no);
@@ -150,6 +153,8 @@ static int read_value(struct options *options, const char *name, const char *val
         options->how.seeds = (int)number;
     } else if (strcmp(name, "--n") == 0 && read_number(value, 1000000, &number)) {
         options->how.items = number;
+    } else if (strcmp(name, "--export") == 0 && read_number(value, 100, &number)) {
+        options->export_percent = number;
     } else if (strcmp(name, "--hints") == 0 && value != NULL) {
         for (size_t i = 0; i < ARRAY_COUNT(hints); i++)
             if (strcmp(hints[i], value) == 0)
@@ -185,6 +190,14 @@ static int read_options(int argc, char **argv, struct options *options)
     return 0;
 }
 
+static void export_line(const struct scenario *scenario, double scale)
+{
+    struct buf line = BUF_EMPTY;
+    export_scenario(scenario, scale, 1, &line);
+    puts(buf_text(&line));
+    buf_clear(&line);
+}
+
 /* All wanted scenarios by one policy. */
 static bool run_policy(const struct options *options, const struct policy *policy, size_t *runs)
 {
@@ -198,6 +211,8 @@ static bool run_policy(const struct options *options, const struct policy *polic
         (*runs)++;
         if (options->is_list)
             printf("%-15s %6" PRId64 "  %s\n", scenarios[i].name, scenarios[i].items, scenarios[i].text);
+        else if (options->export_percent > 0)
+            export_line(&scenarios[i], (double)options->export_percent / 100);
         else if (options->is_trace)
             trace(&scenarios[i], &how);
         else
@@ -216,7 +231,7 @@ int main(int argc, char **argv)
     int rc = read_options(argc, argv, &options);
     if (rc != 0)
         return rc;
-    if (!options.is_trace && !options.is_list)
+    if (!options.is_trace && !options.is_list && options.export_percent == 0)
         print_head(&options);
     for (const char *at = options.policies; *at != '\0'; at += *at == ',') {
         size_t len = strcspn(at, ",");

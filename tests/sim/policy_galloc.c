@@ -282,8 +282,8 @@ static struct policy_verdict galloc_answered(void *state, struct world_call *cal
 static void galloc_restart(void *state)
 {
     struct galloc *g = state;
-    size_t count, kept = 0;
-    const struct world_send *sends = world_sends(g->world, &count);
+    size_t kept = 0, count = world_record(g->world)->send_count;
+    const struct record_send *sends = world_record(g->world)->sends;
     struct pace_send *back = xcalloc(count + 1, sizeof *back);
     struct pacer_now now = now_of(g);
     for (size_t i = 0; i < count; i++)

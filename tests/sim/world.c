@@ -10,11 +10,6 @@ enum { EVENT_ARRIVE, EVENT_ANSWER, EVENT_RETURN_FIRST, EVENT_RETURN_LATE, EVENT_
 enum { WAY_LOW_US = 10000, WAY_HIGH_US = 40000, WAKE_LEAST_US = 200, RERUN_AFTER_US = 60000000, RERUNS_MAX = 30, RESTART_US = 1000000, CALLS_MAX_FACTOR = 400 };
 enum purpose { FOR_PHASE = 101, FOR_WAY, FOR_ESTIMATES, FOR_POLICY };
 
-struct times {
-    int64_t *at_us; /* owned */
-    size_t count, cap;
-};
-
 struct world {
     struct world_plan plan;
     struct server *server;   /* owned */
@@ -24,9 +19,7 @@ struct world {
     size_t queue_first, queue_count;
     struct events events;
     struct world_call *calls, **calls_end;
-    struct world_send *sends; /* owned; in order */
-    size_t send_count, send_cap;
-    struct times accepted, rejected;
+    struct record record;
     struct world_counts counts;
     struct rng way;
     double start_wall_s;
@@ -35,15 +28,6 @@ struct world {
     bool is_down, has_rerun;
     char mind[160];
 };
-
-static void times_add(struct times *times, int64_t at_us)
-{
-    if (times->count == times->cap) {
-        times->cap = times->cap ? 2 * times->cap : 1024;
-        times->at_us = xreallocarray(times->at_us, times->cap, sizeof *times->at_us);
-    }
-    times->at_us[times->count++] = at_us;
-}
 
 static double phase_of(const struct world_plan *plan)
 {
@@ -96,9 +80,7 @@ void world_free(struct world *world)
     server_free(world->server);
     free(world->items);
     free(world->queue);
-    free(world->sends);
-    free(world->accepted.at_us);
-    free(world->rejected.at_us);
+    record_clear(&world->record);
     free(world);
 }
 
@@ -126,33 +108,6 @@ static struct world_item *dequeue(struct world *world)
 
 /* ---- sending ---- */
 
-static void remember_send(struct world *world, const struct world_call *call)
-{
-    if (world->send_count == world->send_cap) {
-        world->send_cap = world->send_cap ? 2 * world->send_cap : 1024;
-        world->sends = xreallocarray(world->sends, world->send_cap, sizeof *world->sends);
-    }
-    world->sends[world->send_count++] = (struct world_send){.at_us = call->sent_us, .tokens = -1};
-}
-
-static void answer_send(struct world *world, const struct world_call *call, int status)
-{
-    size_t low = 0, high = world->send_count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (world->sends[mid].at_us < call->sent_us)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    for (; low < world->send_count && world->sends[low].at_us == call->sent_us; low++)
-        if (world->sends[low].status == 0 && world->sends[low].tokens < 0) {
-            world->sends[low].status = status;
-            world->sends[low].tokens = status == 200 && call->item != NULL ? (int64_t)call->item->tokens : status == 200 ? (int64_t)SERVER_TEST_TOKENS : -1;
-            return;
-        }
-}
-
 static void arrive(struct world *world, struct world_call *call)
 {
     const struct policy *policy = world->plan.policy;
@@ -161,9 +116,9 @@ static void arrive(struct world *world, struct world_call *call)
     int status = call->answer.status;
     call->is_accepted = status == 200 || status == 500;
     if (call->is_accepted && item != NULL)
-        times_add(&world->accepted, world->now_us);
+        record_time(&world->record.accepted, world->now_us);
     else if (status == 429 || status == 503)
-        times_add(&world->rejected, world->now_us);
+        record_time(&world->record.rejected, world->now_us);
     if (call->is_dropped && call->is_accepted) {
         server_leave(world->server);
         call->is_accepted = false;
@@ -190,7 +145,7 @@ static void send_call(struct world *world, struct world_item *item, bool is_hedg
     } else {
         world->counts.tests++;
     }
-    remember_send(world, call);
+    record_sent(&world->record, call->sent_us);
     world->plan.policy->sent(world->policy, call);
     if (world->plan.policy->is_oracle)
         arrive(world, call);
@@ -248,6 +203,7 @@ void world_fail(struct world *world, struct world_item *item)
     if (world->reruns == 0 || is_poisoned)
         world->counts.given_up++;
     if (is_poisoned || world->reruns >= RERUNS_MAX) {
+        world->counts.abandoned += !is_poisoned;
         item->is_done = true;
         world->left--;
     } else {
@@ -291,7 +247,7 @@ static void answer(struct world *world, struct world_call *call, int status)
         return;
     }
     count(world, call, status);
-    answer_send(world, call, status);
+    record_answered(&world->record, call->sent_us, status, status != 200 ? -1 : item != NULL ? (int64_t)item->tokens : (int64_t)SERVER_TEST_TOKENS);
     if (item != NULL && status == 200) {
         world->counts.answered_twice += item->is_done;
         world->left -= !item->is_done;
@@ -471,10 +427,9 @@ struct world_counts *world_counts(struct world *world)
     return &world->counts;
 }
 
-const struct world_send *world_sends(const struct world *world, size_t *ret_count)
+const struct record *world_record(const struct world *world)
 {
-    *ret_count = world->send_count;
-    return world->sends;
+    return &world->record;
 }
 
 double world_makespan_s(const struct world *world)
@@ -485,16 +440,4 @@ double world_makespan_s(const struct world *world)
 int64_t world_killed_us(const struct world *world)
 {
     return world->killed_us;
-}
-
-const int64_t *world_accepted_us(const struct world *world, size_t *ret_count)
-{
-    *ret_count = world->accepted.count;
-    return world->accepted.at_us;
-}
-
-const int64_t *world_rejected_us(const struct world *world, size_t *ret_count)
-{
-    *ret_count = world->rejected.count;
-    return world->rejected.at_us;
 }

@@ -7,6 +7,7 @@
 #include "core/pacer.h"
 #include "core/retry.h"
 #include "tests/sim/policy.h"
+#include "tests/sim/record.h"
 
 #define WORLD_MAX_IN_FLIGHT 256
 #define WORLD_START_WALL_S 1767225600.0 /* the wall clock's minute in which runs start: 2026-01-01 00:00 UTC */
@@ -31,14 +32,9 @@ struct world_call {
     struct world_call *next, **at; /* of the world's list of calls under way, oldest first */
 };
 
-/* What a call came to, for checks of the flow and for the pacer of a next life. */
-struct world_send {
-    int64_t at_us, tokens; /* -1: not answered yet */
-    int status;
-};
-
+/* given_up: by the policy, before anybody ran them again; abandoned: given up so often that nobody would. */
 struct world_counts {
-    int64_t calls, tests, refused, unavailable, faults, timeouts, timeouts_in_outage, hedges, doubled, given_up, charged, answered_twice, canaries_at_once;
+    int64_t calls, tests, refused, unavailable, faults, timeouts, timeouts_in_outage, hedges, doubled, given_up, abandoned, charged, answered_twice, canaries_at_once;
 };
 
 struct world_plan {
@@ -70,14 +66,12 @@ int64_t world_left(const struct world *world);
 struct server *world_server(struct world *world);
 struct world_call *world_calls(struct world *world); /* under way, oldest first */
 struct world_counts *world_counts(struct world *world);
-const struct world_send *world_sends(const struct world *world, size_t *ret_count);
+const struct record *world_record(const struct world *world);
 void world_return(struct world *world, struct world_item *item, int64_t delay_us, bool is_late);
 void world_fail(struct world *world, struct world_item *item);
 
 /* For judges. */
 double world_makespan_s(const struct world *world);
 int64_t world_killed_us(const struct world *world); /* -1: not */
-const int64_t *world_accepted_us(const struct world *world, size_t *ret_count); /* arrivals that were let in, in order */
-const int64_t *world_rejected_us(const struct world *world, size_t *ret_count);
 
 #endif
