@@ -131,6 +131,8 @@ static void send_request(struct attempt *attempt, struct provider_request *reque
     endpoint->dispatch->prompt_tokens = mean == 0 ? tokens : mean + (tokens - mean) / 8;
     endpoint->dispatch->has_turn |= attempt->is_probe;
     attempt->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
+    attempt->charged = tokens;
+    share_charge(&endpoint->dispatch->clock, &attempt->run->dispatch->share, tokens);
     endpoint->calls++;
     attempt->call_handle = call_send(endpoint, request, &sending, &attempt->sent_us);
     attempt->engine->calls++;
@@ -397,6 +399,9 @@ static void fill_call(struct attempt *attempt, struct settle_item *item, const s
     memcpy(item->tokens, charge.tokens, sizeof item->tokens);
     item->cost_micros = charge.cost_micros;
     memcpy(item->currency, charge.currency, sizeof item->currency);
+    if (charge.tokens[TOKEN_IN] >= 0) /* those that a cache had are part of these */
+        share_correct(&attempt->run->dispatch->share, attempt->charged,
+                      charge.tokens[TOKEN_IN] + charge.tokens[TOKEN_OUT] + charge.tokens[TOKEN_THOUGHT] + charge.tokens[TOKEN_TOOL]);
     endpoint->counts[item->class]++;
 }
 

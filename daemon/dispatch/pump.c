@@ -1,10 +1,11 @@
-/* Who may go now. For every endpoint the runs that may run are taken by priority, then by who has least in flight; rows are claimed a little ahead, so that the
+/* Who may go now. For every endpoint the runs that may run are taken by priority, then by who was given least (core/share.h); rows are claimed a little ahead, so that the
  * commit of a lease is hidden, and started as the pacer and the run's profile let them. What was claimed and not sent is given back when a pause comes.
  *
  * Profiles: continuous fills every free slot; batch claims up to batch_size, starts them together, and claims the next batch when all of this one are settled
  * and the delay has passed; sequential is a batch of one, in the order of the run. */
 #include "dispatch/dispatch.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { SHORT_BLOCK_US = 2000000, CLAIM_WITHOUT_PLACES = 256, LONGEST_LOOK_MS = 60000 };
@@ -265,25 +266,27 @@ static void start_first(struct run_entry *run, bool is_probe)
     attempt_start(attempt);
 }
 
-/* Starts what is ready as far as the pacer lets it. */
-static void start_ready(struct run_entry *run, bool with_slot_only)
+/* Does the run's next call go, as far as the pacer lets it? *ret_wait tells what keeps it back. */
+static bool start_next(struct run_entry *run, bool with_slot_only, enum pacer_wait *ret_wait)
 {
-    struct run_dispatch *d = run->dispatch;
+    struct attempt *attempt = run->dispatch->ready;
     struct endpoint *endpoint = run->endpoint;
-    bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
-    while (d->ready != NULL && (!with_slot_only || d->ready->keeps_slot) && !engine_holds_calls(endpoint->dispatch->engine)) {
-        struct attempt *attempt = d->ready;
-        struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), attempt_estimate(attempt), endpoint->in_flight, is_adaptive, attempt->keeps_slot);
-        if (answer.wait != PACER_GO) {
-            if (answer.wait_us >= 0)
-                pump_wake_at(endpoint, answer.wait_us);
-            if (is_long_wait(&answer))
-                pump_release_ready(run);
-            return;
-        }
+    *ret_wait = PACER_GO;
+    if (attempt == NULL || (with_slot_only && !attempt->keeps_slot) || engine_holds_calls(endpoint->dispatch->engine))
+        return false;
+    struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), attempt_estimate(attempt), endpoint->in_flight,
+                                           run->profile.mode == MODE_CONTINUOUS, attempt->keeps_slot);
+    *ret_wait = answer.wait;
+    if (answer.wait == PACER_GO) {
         start_first(run, endpoint->dispatch->next_is_probe);
         endpoint->dispatch->next_is_probe = false;
+        return true;
     }
+    if (answer.wait_us >= 0)
+        pump_wake_at(endpoint, answer.wait_us);
+    if (is_long_wait(&answer))
+        pump_release_ready(run);
+    return false;
 }
 
 static int by_share(const void *a, const void *b)
@@ -291,8 +294,10 @@ static int by_share(const void *a, const void *b)
     const struct run_entry *x = *(struct run_entry *const *)a, *y = *(struct run_entry *const *)b;
     if (x->info.priority != y->info.priority)
         return x->info.priority > y->info.priority ? -1 : 1;
-    if (x->dispatch->in_flight != y->dispatch->in_flight)
-        return x->dispatch->in_flight < y->dispatch->in_flight ? -1 : 1;
+    const struct share_clock *clock = &x->endpoint->dispatch->clock;
+    double x_tag = share_tag(clock, &x->dispatch->share), y_tag = share_tag(clock, &y->dispatch->share);
+    if (x_tag != y_tag)
+        return x_tag < y_tag ? -1 : 1;
     return x->info.id < y->info.id ? -1 : 1;
 }
 
@@ -306,22 +311,56 @@ void pump_fail_held_if_alone(struct engine *engine, struct run_entry *run)
         run_sweep(engine, run, SWEEP_FAIL_HELD);
 }
 
-/* Has one of the first `count` runs rows that it waits to send? Then every free slot is theirs. */
-static bool is_hungry(struct run_entry *const *runs, size_t count)
+/* Is the run the first of its priority, and has one of those above it rows that it waits to send? Then every free slot is theirs. */
+static bool is_kept_back(struct run_entry *const *runs, size_t run)
 {
-    for (size_t i = 0; i < count; i++)
+    if (run == 0 || runs[run]->info.priority == runs[run - 1]->info.priority)
+        return false;
+    for (size_t i = 0; i < run; i++)
         if (runs[i]->dispatch->has_claim || runs[i]->dispatch->ready_count > 0)
             return true;
     return false;
 }
 
-/* A run's part of the free slots: shared evenly among those of its priority that are still to come. */
+/* A run whose call went stands behind those that were given less now. */
+static void sink(struct run_entry **runs, size_t count, size_t i)
+{
+    struct run_entry *run = runs[i];
+    for (; i + 1 < count && by_share(&run, &runs[i + 1]) > 0; i++)
+        runs[i] = runs[i + 1];
+    runs[i] = run;
+}
+
+/* Call by call, each of the run whose turn it is. Who comes next and finds too few tokens left is waited for: behind smaller calls of others it would never find enough. */
+static void start_in_line(struct run_entry **runs, size_t count)
+{
+    enum pacer_wait wait;
+    for (size_t i = 0; i < count && !is_kept_back(runs, i);) {
+        if (start_next(runs[i], false, &wait))
+            sink(runs, count, i);
+        else if (wait == PACER_LIMIT_TPM)
+            return;
+        else
+            i++;
+    }
+}
+
+/* Of what its calls cost: the more, the fewer it gets at once. */
+static double calls_per_token(const struct run_entry *run)
+{
+    double mean = run->dispatch->share.mean;
+    return 1 / (mean > 0 ? mean : (double)max_i64(run->endpoint->dispatch->prompt_tokens, 1));
+}
+
+/* A run's part of the free slots: shared among those of its priority that are still to come, so that each has as many tokens. */
 static int64_t share_of_room(struct run_entry *const *runs, size_t count, size_t i, int64_t room)
 {
-    int64_t peers = 1;
-    while (i + (size_t)peers < count && runs[i + (size_t)peers]->info.priority == runs[i]->info.priority)
-        peers++;
-    return room <= 0 ? 0 : (room + peers - 1) / peers;
+    double own = calls_per_token(runs[i]), all = own;
+    if (room <= 0)
+        return 0;
+    for (size_t peer = i + 1; peer < count && runs[peer]->info.priority == runs[i]->info.priority; peer++)
+        all += calls_per_token(runs[peer]);
+    return (int64_t)ceil((double)room * (own / all));
 }
 
 /* Runs of an endpoint that may go, by priority and share. Returns how many; the caller frees the list (NULL: none). */
@@ -350,15 +389,16 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
     size_t count = runs_of(engine, endpoint, &runs);
     struct pacer_now now = engine_now();
     int64_t spoken_for = 0; /* slots that claims of this turn will fill */
-    for (size_t i = 0; i < count; i++)
-        start_ready(runs[i], true); /* a re-ask has its slot already: kept back, it would keep that from those who wait for one */
+    enum pacer_wait wait;
     for (size_t i = 0; i < count; i++) {
+        away_release(engine, runs[i], now.wall_ms);
+        while (start_next(runs[i], true, &wait)) /* a re-ask has its slot already: kept back, it would keep that from those who wait for one */
+            ;
+    }
+    start_in_line(runs, count);
+    for (size_t i = 0; i < count && !is_kept_back(runs, i); i++) {
         struct run_entry *run = runs[i];
         bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
-        if (i > 0 && run->info.priority < runs[i - 1]->info.priority && is_hungry(runs, i))
-            break; /* the rest is of lower priority still */
-        away_release(engine, run, now.wall_ms);
-        start_ready(run, false);
         end_batch(run, now.mono_us);
         struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, is_adaptive, false);
         if (answer.wait != PACER_GO && answer.wait_us >= 0)

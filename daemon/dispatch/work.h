@@ -4,6 +4,7 @@
 
 #include "core/alloc.h"
 #include "core/retry.h"
+#include "core/share.h"
 #include "core/template.h"
 #include "dispatch/engine.h"
 #include "dispatch/refused.h"
@@ -30,6 +31,7 @@ struct attempt {
     bool was_full;              /* sent when calls under way were at the limit */
     int64_t ready_us;           /* leased since */
     int64_t sent_us;
+    int64_t charged;            /* tokens that its run's share was charged at the send */
     int64_t *candidates;        /* owned: ids of the agents named in the prompt */
     size_t candidate_count;
     int64_t excluded;           /* the agent that was full in the attempt before; 0 */
@@ -71,6 +73,7 @@ struct run_dispatch {
     struct attempt *ready, **ready_end; /* leased and not sent */
     int64_t ready_count;
     int64_t in_flight;          /* slots taken, settles on the way included */
+    struct share share;         /* of its endpoint, in tokens */
     bool has_stalled;           /* some were given back because they could not go; nothing is leased ahead until one goes again */
     struct engine *engine;      /* borrowed */
     bool has_claim;             /* a claim is with the store */
@@ -112,6 +115,7 @@ struct endpoint_dispatch {
     bool has_test;              /* a test request of our own is under way */
     bool has_turn;              /* an assignment is, as a probe: one of the two kinds alone is used */
     bool next_is_probe;         /* what goes out next is one */
+    struct share_clock clock;   /* of its runs' shares */
     size_t turn;                /* of the runs, whose assignment was the last probe */
     int64_t judges;             /* operations with the store that judge held failures */
     struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */

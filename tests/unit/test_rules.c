@@ -10,6 +10,7 @@
 #include "core/eta.h"
 #include "core/price.h"
 #include "core/retry.h"
+#include "core/share.h"
 #include "core/state.h"
 
 #include <string.h>
@@ -241,6 +242,34 @@ static void test_eta(void **state)
     assert_true(eta_rate_per_second(&eta, 500000) < 0.01); /* nothing for long: no rate of old */
 }
 
+/* Which of two runs goes next, each with calls of its own size; returns how many of `turns` are the second's. */
+static int turns_of_second(struct share_clock *clock, struct share runs[2], const int64_t tokens[2], int turns)
+{
+    int count = 0;
+    for (int i = 0; i < turns; i++) {
+        int next = share_tag(clock, &runs[1]) < share_tag(clock, &runs[0]);
+        share_charge(clock, &runs[next], tokens[next]);
+        count += next;
+    }
+    return count;
+}
+
+static void test_shares(void **state)
+{
+    (void)state;
+    struct share_clock clock = {0};
+    struct share runs[2] = {0};
+    assert_int_equal(turns_of_second(&clock, runs, (const int64_t[]){100, 100}, 100), 50);
+    assert_int_equal(turns_of_second(&clock, runs, (const int64_t[]){100, 300}, 400), 100);
+    assert_int_equal(turns_of_second(&clock, runs, (const int64_t[]){0, -1}, 100), 50); /* a call without tokens is one */
+    for (int i = 0; i < 1000; i++)
+        share_charge(&clock, &runs[0], 100);
+    assert_in_range(turns_of_second(&clock, runs, (const int64_t[]){100, 100}, 100), 50, 51); /* who had nothing to send is owed nothing */
+    share_correct(&runs[0], 100, 1100); /* took ten calls' worth more than was thought */
+    assert_in_range(turns_of_second(&clock, runs, (const int64_t[]){100, 100}, 10), 9, 10);
+    assert_in_range(turns_of_second(&clock, runs, (const int64_t[]){100, 100}, 100), 50, 51);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_prices),
         cmocka_unit_test(test_price_text),
         cmocka_unit_test(test_eta),
+        cmocka_unit_test(test_shares),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
