@@ -44,14 +44,6 @@ void buf_add_str(struct buf *buf, const char *text)
     buf_add(buf, text, strlen(text));
 }
 
-void buf_add_char(struct buf *buf, char c)
-{
-    char *to = buf_reserve(buf, 1);
-    to[0] = c;
-    to[1] = '\0';
-    buf->len++;
-}
-
 void buf_add_fmt(struct buf *buf, const char *fmt, ...)
 {
     va_list ap;

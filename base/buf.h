@@ -24,7 +24,13 @@ static inline char *buf_reserve(struct buf *buf, size_t more)
 }
 void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_add_str(struct buf *buf, const char *text);
-void buf_add_char(struct buf *buf, char c);
+static inline void buf_add_char(struct buf *buf, char c)
+{
+    char *to = buf_reserve(buf, 1);
+    to[0] = c;
+    to[1] = '\0';
+    buf->len++;
+}
 void buf_add_fmt(struct buf *buf, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_add_i64(struct buf *buf, int64_t value);
 const char *buf_text(const struct buf *buf); /* never NULL; borrowed until the next change */

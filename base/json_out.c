@@ -64,26 +64,38 @@ static char *put_odd(char *to, const char *text, size_t len, size_t *ret_taken)
     return to + width;
 }
 
-/* In one go, in steps whose longest form finds room: this is the hottest loop of a prompt. */
+/* Text is quoted in steps whose longest form finds room, with both quotation marks in the first and the last: this is the hottest loop of a prompt, where
+ * most that is not plain are the quotation marks of the candidates, and most texts are short names. */
 void json_quote(struct buf *buf, const char *text, size_t len)
 {
     enum { STEP = 512, LONGEST = 6 }; /* \u001f */
-    buf_add_char(buf, '"');
-    for (size_t at = 0; at < len;) {
+    size_t at = 0;
+    char *to = buf_reserve(buf, LONGEST * (len > STEP ? STEP : len) + 2);
+    *to++ = '"';
+    for (;;) {
         size_t end = len - at > STEP ? at + STEP : len;
-        char *to = buf_reserve(buf, LONGEST * (end - at));
         while (at < end) {
-            size_t plain = bytes_plain_copy(to, text + at, end - at), taken = 0;
+            size_t plain = bytes_plain_copy(to, text + at, end - at), taken = 1;
             at += plain;
             to += plain;
-            if (at < end)
+            if (at == end)
+                break;
+            if (text[at] == '"') {
+                *to++ = '\\';
+                *to++ = '"';
+            } else {
                 to = put_odd(to, text + at, len - at, &taken);
+            }
             at += taken;
         }
-        *to = '\0';
         buf->len = (size_t)(to - buf->data);
+        if (at >= len)
+            break;
+        to = buf_reserve(buf, LONGEST * (len - at > STEP ? STEP : len - at) + 1);
     }
-    buf_add_char(buf, '"');
+    *to++ = '"';
+    *to = '\0';
+    buf->len++;
 }
 
 void json_out_text(struct json_out *out, const char *text, size_t len)

@@ -1,7 +1,8 @@
 /* Bare: what SQLite alone takes for the rows of an import. It writes the same rows into the same schema in the same batches with the
  * same settings as gallocd does, and does nothing else: no socket, no JSON, no check, and digests are made before the clock starts.
- * With --lease N it then takes them in leases of N rows and tells of each batch in one transaction, as outside workers do, and gives the time of that alone.
- * bench/run sets galloc's time beside its. With --csv it writes those rows as the file that gallocctl is given instead. */
+ * Rows are made CHUNK_ROWS at a time, while the clock stands, so that ten million of them take no more memory than a few.
+ * With --lease N it then takes --lease-rows of them in leases of N rows and tells of each batch in one transaction, as outside workers do; the time of that
+ * is a second line. bench/run sets galloc's times beside these. With --csv it writes those rows as the file that gallocctl is given instead. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 struct options {
-    int64_t row_count, line_bytes, part_bytes, step_ms, lease_rows;
+    int64_t row_count, line_bytes, part_bytes, step_ms, lease_rows, leased_count;
     bool is_random;
     const char *csv_path, *schema_path, *database_path;
 };
@@ -87,21 +88,37 @@ static void write_csv(const struct options *options)
     buf_clear(&note);
 }
 
-static struct row *make_rows(const struct options *options)
+#define CHUNK_ROWS 100000 /* a part ends with a chunk, and its transaction too */
+
+struct chunk {
+    struct row *rows; /* owned, CHUNK_ROWS of them, and their fields */
+    int64_t first, count;
+};
+
+static void chunk_make(const struct options *options, int64_t first, struct chunk *chunk)
 {
-    struct row *rows = xcalloc((size_t)options->row_count, sizeof *rows);
     struct buf note = BUF_EMPTY, fields = BUF_EMPTY;
-    for (int64_t i = 0; i < options->row_count; i++) {
-        make_key(options, i, rows[i].key);
-        make_note(options, i, &note);
-        buf_add_fmt(&fields, "{\"region\":\"%s\",\"status\":\"%s\",\"outstanding\":\"%lld\",\"note\":\"%s\"}", regions[i % 4],
-                    statuses[i % 3], (long long)outstanding(i), buf_text(&note));
-        rows[i].fields_len = fields.len;
-        rows[i].fields = buf_take(&fields);
-        digest_of(rows[i].fields, rows[i].fields_len, rows[i].sha256);
+    chunk->first = first;
+    chunk->count = options->row_count - first < CHUNK_ROWS ? options->row_count - first : CHUNK_ROWS;
+    for (int64_t i = 0; i < chunk->count; i++) {
+        struct row *row = &chunk->rows[i];
+        make_key(options, first + i, row->key);
+        make_note(options, first + i, &note);
+        buf_add_fmt(&fields, "{\"region\":\"%s\",\"status\":\"%s\",\"outstanding\":\"%lld\",\"note\":\"%s\"}", regions[(first + i) % 4],
+                    statuses[(first + i) % 3], (long long)outstanding(first + i), buf_text(&note));
+        free(row->fields);
+        row->fields_len = fields.len;
+        row->fields = buf_take(&fields);
+        digest_of(row->fields, row->fields_len, row->sha256);
     }
     buf_clear(&note);
-    return rows;
+}
+
+static void chunk_clear(struct chunk *chunk)
+{
+    for (int64_t i = 0; i < CHUNK_ROWS; i++)
+        free(chunk->rows[i].fields);
+    free(chunk->rows);
 }
 
 /* ---- the database ---- */
@@ -193,44 +210,83 @@ static void insert_row(sqlite3 *db, sqlite3_stmt *assignment, sqlite3_stmt *payl
     step(db, payload);
 }
 
-/* A part is the rows of about a MiB; a transaction works for at most step_ms, as the daemon's do, and the part's own row comes with its last. */
-static void write_rows(sqlite3 *db, const struct options *options, const struct row *rows)
+struct import {
+    sqlite3_stmt *assignment, *payload, *count, *batch, *part_row;
+    int64_t part;
+};
+
+static void import_prepare(sqlite3 *db, struct import *import)
 {
-    sqlite3_stmt *assignment = prepare(db, "INSERT INTO assignment (id, run, key, part, row, state) VALUES (?1, 1, ?2, ?3, ?4, 0)");
-    sqlite3_stmt *payload = prepare(db, "INSERT INTO payload VALUES (?1, ?2, ?3)");
-    sqlite3_stmt *count = prepare(db, "UPDATE run_count SET value = value + ?1 WHERE run = 1 AND kind IN (0, 93)");
-    sqlite3_stmt *batch = prepare(db, "UPDATE meta SET value = value + 1 WHERE name IN ('batch', 'event_seq', 'now_ms', 'boot_ms')");
-    sqlite3_stmt *part_row = prepare(db, "INSERT INTO import_part VALUES (1, ?1, ?2, ?3, '{\"accepted\":0,\"duplicates\":0,\"rejected\":[]}')");
-    int64_t part = 1, part_bytes = 0, part_rows = 0, step_rows = 0, step_us = 0;
-    for (int64_t i = 0; i < options->row_count; i++) {
+    *import = (struct import){
+        .assignment = prepare(db, "INSERT INTO assignment (id, run, key, part, row, state) VALUES (?1, 1, ?2, ?3, ?4, 0)"),
+        .payload = prepare(db, "INSERT INTO payload VALUES (?1, ?2, ?3)"),
+        .count = prepare(db, "UPDATE run_count SET value = value + ?1 WHERE run = 1 AND kind IN (0, 93)"),
+        .batch = prepare(db, "UPDATE meta SET value = value + 1 WHERE name IN ('batch', 'event_seq', 'now_ms', 'boot_ms')"),
+        .part_row = prepare(db, "INSERT INTO import_part VALUES (1, ?1, ?2, ?3, '{\"accepted\":0,\"duplicates\":0,\"rejected\":[]}')"),
+        .part = 1,
+    };
+}
+
+static void import_clear(struct import *import)
+{
+    sqlite3_stmt *all[] = {import->assignment, import->payload, import->count, import->batch, import->part_row};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++)
+        sqlite3_finalize(all[i]);
+}
+
+static void part_end(sqlite3 *db, struct import *import, int64_t row_count)
+{
+    sqlite3_bind_int64(import->part_row, 1, import->part++);
+    sqlite3_bind_text(import->part_row, 2, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", -1, SQLITE_STATIC);
+    sqlite3_bind_int64(import->part_row, 3, row_count);
+    step(db, import->part_row);
+}
+
+/* A part is the rows of about a MiB; a transaction works for at most step_ms, as the daemon's do, and the part's own row comes with its last. */
+static void write_chunk(sqlite3 *db, const struct options *options, struct import *import, const struct chunk *chunk)
+{
+    int64_t part_bytes = 0, part_rows = 0, step_rows = 0, step_us = 0;
+    for (int64_t i = 0; i < chunk->count; i++) {
         if (step_rows == 0) {
             run_sql(db, "BEGIN IMMEDIATE");
             step_us = clock_mono_us();
         }
-        insert_row(db, assignment, payload, &rows[i], i + 1, part);
+        insert_row(db, import->assignment, import->payload, &chunk->rows[i], chunk->first + i + 1, import->part);
         step_rows++;
         part_rows++;
-        part_bytes += (int64_t)rows[i].fields_len + 50;
-        bool is_part_done = part_bytes >= options->part_bytes || i + 1 == options->row_count;
+        part_bytes += (int64_t)chunk->rows[i].fields_len + 50;
+        bool is_part_done = part_bytes >= options->part_bytes || i + 1 == chunk->count;
         if (is_part_done) {
-            sqlite3_bind_int64(part_row, 1, part++);
-            sqlite3_bind_text(part_row, 2, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", -1, SQLITE_STATIC);
-            sqlite3_bind_int64(part_row, 3, part_rows);
-            step(db, part_row);
+            part_end(db, import, part_rows);
             part_bytes = part_rows = 0;
         }
         if (is_part_done || (step_rows % 32 == 0 && clock_mono_us() - step_us >= options->step_ms * 1000)) {
-            sqlite3_bind_int64(count, 1, step_rows);
-            step(db, count);
-            step(db, batch);
+            sqlite3_bind_int64(import->count, 1, step_rows);
+            step(db, import->count);
+            step(db, import->batch);
             run_sql(db, "COMMIT");
             tidy(db);
             step_rows = 0;
         }
     }
-    sqlite3_stmt *all[] = {assignment, payload, count, batch, part_row};
-    for (size_t i = 0; i < ARRAY_COUNT(all); i++)
-        sqlite3_finalize(all[i]);
+}
+
+/* The time of the writing alone. */
+static int64_t write_rows(sqlite3 *db, const struct options *options)
+{
+    struct chunk chunk = {.rows = xcalloc(CHUNK_ROWS, sizeof *chunk.rows)};
+    struct import import;
+    int64_t took_us = 0;
+    import_prepare(db, &import);
+    for (int64_t first = 0; first < options->row_count; first += CHUNK_ROWS) {
+        chunk_make(options, first, &chunk);
+        int64_t started_us = clock_mono_us();
+        write_chunk(db, options, &import, &chunk);
+        took_us += clock_mono_us() - started_us;
+    }
+    import_clear(&import);
+    chunk_clear(&chunk);
+    return took_us;
 }
 
 /* ---- outside workers ---- */
@@ -314,8 +370,8 @@ static void work_rows(sqlite3 *db, const struct options *options)
     struct work work;
     work_prepare(db, &work);
     int64_t lease = 0;
-    for (int64_t from = 1; from <= options->row_count; from += options->lease_rows) {
-        int64_t to = from + options->lease_rows > options->row_count ? options->row_count + 1 : from + options->lease_rows;
+    for (int64_t from = 1; from <= options->leased_count; from += options->lease_rows) {
+        int64_t to = from + options->lease_rows > options->leased_count ? options->leased_count + 1 : from + options->lease_rows;
         lease_take(db, &work, ++lease, from, to);
         tidy(db);
         lease_tell(db, &work, lease, from, to);
@@ -329,7 +385,7 @@ static void work_rows(sqlite3 *db, const struct options *options)
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-ms N] [--lease N] --schema FILE DATABASE\n"
+    fprintf(stderr, "usage: bare [--rows N] [--bytes N] [--random] [--part-bytes N] [--step-ms N] [--lease N [--lease-rows N]] --schema FILE DATABASE\n"
                     "       bare [--rows N] [--bytes N] [--random] --csv FILE\n");
     exit(2);
 }
@@ -339,6 +395,7 @@ static void read_options(int argc, char **argv, struct options *options)
     struct { const char *name; int64_t *number; const char **text; } names[] = {
         {"--rows", &options->row_count, NULL},         {"--bytes", &options->line_bytes, NULL}, {"--part-bytes", &options->part_bytes, NULL},
         {"--step-ms", &options->step_ms, NULL},        {"--lease", &options->lease_rows, NULL},
+        {"--lease-rows", &options->leased_count, NULL},
         {"--csv", NULL, &options->csv_path},           {"--schema", NULL, &options->schema_path},
     };
     for (int i = 1; i < argc; i++) {
@@ -360,6 +417,11 @@ static void read_options(int argc, char **argv, struct options *options)
         usage();
 }
 
+static void say_seconds(int64_t took_us)
+{
+    printf("%.4f\n", (double)took_us / 1e6);
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {.row_count = 200000, .line_bytes = 300, .part_bytes = 1 << 20, .step_ms = 25};
@@ -368,19 +430,16 @@ int main(int argc, char **argv)
         write_csv(&options);
         return 0;
     }
-    struct row *rows = make_rows(&options);
+    if (options.leased_count == 0 || options.leased_count > options.row_count)
+        options.leased_count = options.row_count;
     sqlite3 *db = open_database(&options);
-    int64_t started_us = clock_mono_us();
-    write_rows(db, &options, rows);
+    say_seconds(write_rows(db, &options));
     if (options.lease_rows > 0) {
         agents_add(db);
-        started_us = clock_mono_us();
+        int64_t started_us = clock_mono_us();
         work_rows(db, &options);
+        say_seconds(clock_mono_us() - started_us);
     }
-    printf("%.4f\n", (double)(clock_mono_us() - started_us) / 1e6);
     sqlite3_close(db);
-    for (int64_t i = 0; i < options.row_count; i++)
-        free(rows[i].fields);
-    free(rows);
     return 0;
 }

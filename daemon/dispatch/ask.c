@@ -30,18 +30,23 @@ static bool is_sent(const char *column, void *arg)
     return plan_sends(about->plan, about->keep_back, column);
 }
 
+#define TEMPLATE_BYTES 1000 /* most templates' own words are fewer: one allocation */
+
 static int make_prompt(const struct ask_about *about, struct asked *asked, struct galloc_error *error)
 {
     struct ask_about own = *about;
     struct buf loads = BUF_EMPTY;
     bool is_short = plan_is_short_list(about->plan);
+    const char *roster = is_short ? "" : pool_roster(about->pool);
     prompt_loads(about->candidates, is_short, &loads);
+    buf_reserve(&asked->system, strlen(roster) + TEMPLATE_BYTES);
+    buf_reserve(&asked->user, loads.len + about->fields_len + TEMPLATE_BYTES);
     struct template_input input = {.key = about->key,
                                    .fields = about->fields,
                                    .fields_len = about->fields_len,
                                    .is_sent = about->sends_all ? NULL : is_sent,
                                    .arg = &own,
-                                   .roster = is_short ? "" : pool_roster(about->pool),
+                                   .roster = roster,
                                    .loads = buf_text(&loads)};
     int rc = template_render(about->template, &input, &asked->system, &asked->user, error);
     buf_clear(&loads);

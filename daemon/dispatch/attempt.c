@@ -59,10 +59,13 @@ void attempt_give_slot(struct attempt *attempt)
 }
 
 /* The result's body: the decision, or the words of the failure. */
+#define RESULT_BYTES 500 /* most results are shorter: one allocation */
+
 static char *result_json(const struct alloc_answer *answer, const struct provider_verdict *verdict, const char *message, int status, int64_t latency_ms)
 {
     struct buf buf = BUF_EMPTY;
     struct json_out out = JSON_OUT(&buf);
+    buf_reserve(&buf, RESULT_BYTES);
     json_out_begin(&out, '{');
     if (answer != NULL) {
         json_out_member_str(&out, "reason", answer->reason);

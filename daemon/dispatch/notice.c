@@ -7,9 +7,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define EVENT_BYTES 400 /* most events are shorter: one allocation */
+
 static struct json_out begin(struct buf *buf, int64_t seq, const char *type, const char *run_id)
 {
     struct json_out out = JSON_OUT(buf);
+    buf_reserve(buf, EVENT_BYTES);
     json_out_begin(&out, '{');
     json_out_member_int(&out, "seq", seq);
     json_out_member_time(&out, "at", clock_wall_ms());

@@ -76,8 +76,11 @@ static const struct buf *agent_line(struct agent_entry *agent, bool with_attribu
     return line;
 }
 
+#define LINE_BYTES 80 /* of a candidate without attributes, about */
+
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out)
 {
+    buf_reserve(out, LINE_BYTES * candidates->count);
     buf_add_str(out, "CANDIDATES\n");
     for (size_t i = 0; i < candidates->count; i++) {
         const struct buf *line = agent_line(candidates->agents[i], with_attributes);

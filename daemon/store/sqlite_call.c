@@ -63,9 +63,12 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
 
 int sqlite_day_count(struct sqlite_store *store, const struct store_settle *settle)
 {
-    int64_t day_ends_at_ms = clock_next_pacific_midnight_ms(store->wall_ms), count = 0;
+    int64_t day_ends_at_ms = clock_next_pacific_midnight_ms(store->wall_ms), longest_ms = 0, count = 0;
     for (size_t i = 0; i < settle->count; i++)
-        count += settle->items[i].has_call_result && is_of_day(store, settle->items[i].latency_ms, day_ends_at_ms);
+        longest_ms = max_i64(longest_ms, settle->items[i].has_call_result ? settle->items[i].latency_ms : 0);
+    bool are_all = is_of_day(store, longest_ms, day_ends_at_ms); /* but for the first calls after midnight */
+    for (size_t i = 0; i < settle->count; i++)
+        count += settle->items[i].has_call_result && (are_all || is_of_day(store, settle->items[i].latency_ms, day_ends_at_ms));
     return count > 0 && settle->endpoint != NULL ? sqlite_do(store, STMT_DAY_COUNT, "tii", settle->endpoint, day_ends_at_ms, count) : 0;
 }
 

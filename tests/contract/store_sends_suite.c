@@ -158,12 +158,32 @@ static void test_a_day_begins_at_midnight_pacific(void **state)
     store_op_free(&rows->op);
 }
 
+/* Settled together: each is of the day on which it was sent. */
+static void test_one_settle_of_two_days(void **state)
+{
+    struct bed *bed = *state;
+    int64_t run = bed_run(bed, 10, 1, -1, NULL);
+    clock_fake_advance_ms(12 * HOUR_MS - 1000);
+    struct store_claim *rows = claim(bed, run, 3);
+    clock_fake_advance_ms(2000);
+    struct store_settle *settle = make_settle(rows, 0, 3, MOVE_PENDING, OUTCOME_TRANSIENT, NULL, NULL, NULL);
+    for (size_t i = 0; i < settle->count; i++) {
+        settle->items[i].has_call_result = true;
+        settle->items[i].latency_ms = i == 1 ? 1001 : 10; /* a millisecond before midnight */
+    }
+    assert_int_equal(bed_do_free(bed, &settle->op), 0);
+    next_life(bed, 0);
+    assert_int_equal(sends_of(bed, "gemini")->day_calls, 2);
+    store_op_free(&rows->op);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_times_and_tokens, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_long_ago_counts_for_the_day_alone, begin, end),
         cmocka_unit_test_setup_teardown(test_a_day_begins_at_midnight_pacific, begin, end),
+        cmocka_unit_test_setup_teardown(test_one_settle_of_two_days, begin, end),
     };
     int failed = 0;
     for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {
