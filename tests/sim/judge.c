@@ -203,9 +203,13 @@ void judge(const struct scenario *scenario, const struct judge_how *how, struct 
 {
     static double ratios[JUDGE_SEEDS_MAX], makespans[JUDGE_SEEDS_MAX], refused[JUDGE_SEEDS_MAX], wasted[JUDGE_SEEDS_MAX], figures[JUDGE_SEEDS_MAX];
     int seeds = how->seeds < JUDGE_SEEDS_MAX ? how->seeds : JUDGE_SEEDS_MAX;
+    double worst = INFINITY;
     *ret_judgement = (struct judgement){.lost = 0};
     for (int i = 0; i < seeds; i++) {
-        struct run_result result = judge_run(scenario, how, (uint64_t)i + 1);
+        struct run_result result = judge_run(scenario, how, how->first_seed + (uint64_t)i);
+        if (result.ratio < worst)
+            ret_judgement->worst_seed = how->first_seed + (uint64_t)i;
+        worst = fmin(worst, result.ratio);
         ratios[i] = result.ratio;
         makespans[i] = result.makespan_s;
         refused[i] = (double)result.refused;

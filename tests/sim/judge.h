@@ -21,6 +21,7 @@ struct run_result {
 struct judgement {
     double ratio_worst, ratio_median, makespan_median_s, wasted_median, check;
     int64_t refused_worst, refused_median, charged_worst, lost, canaries_at_once;
+    uint64_t worst_seed; /* of the ratio */
     bool has_bar, is_met;
     char bar[120];    /* in words; what is missed is marked */
 };
@@ -31,6 +32,7 @@ struct judge_how {
     int64_t items;           /* 0: the scenario's */
     int hints;               /* -1: the scenario's */
     int seeds;
+    uint64_t first_seed;
     void (*trace)(struct world *world, const char *mind);
 };
 

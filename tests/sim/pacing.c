@@ -11,14 +11,15 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: pacing [--scenario NAME[,NAME...]] [--seeds N] [--policy NAME[,NAME...]] [--n N] [--hints none|ra|full] [--short] [--trace] [--markdown]\n              [--list] [--export PERCENT]\n"
+    "usage: pacing [--scenario NAME[,NAME...]] [--seeds N] [--seed N] [--policy NAME[,NAME...]] [--n N] [--hints none|ra|full] [--short] [--trace] [--markdown]\n              [--list] [--export PERCENT]\n"
     "  --scenario  P1, P3h, c1, ...; P means all of that letter, \"all\" everything (default: those with a bar)\n"
-    "  --seeds     runs of each, seeds 1 to N (default: 20)\n"
+    "  --seeds     runs of each (default: 20)\n"
     "  --policy    galloc (default), oracle, seed, pool5, pool64, aimd, aws; bars are held against galloc alone\n"
     "  --n         so many assignments instead of the scenario's\n"
     "  --hints     what refusals tell, instead of the scenario's\n"
     "  --short     the scenarios whose bars are met today, by 3 seeds unless told otherwise\n"
-    "  --trace     one run (the seed is N of --seeds, 1 unless told): what the pacer made of it, and accepted/refused in steps of 10 s\n"
+    "  --seed      the first seed (default: 1); with --trace the one\n"
+    "  --trace     one run: what the pacer made of it, and accepted/refused in steps of 10 s\n"
     "  --markdown  as a table\n"
     "  --list      names and words\n"
     "  --export    for the real form (bench/pacing): gallocsim's settings and the bars as JSON, a line each, times shrunk to PERCENT of theirs\n";
@@ -84,7 +85,7 @@ static int64_t count_until(const struct record_times *times, size_t *from, int64
 static void trace(const struct scenario *scenario, const struct judge_how *how)
 {
     enum { STEP_US = 10000000, IN_A_LINE = 12 };
-    uint64_t seed = (uint64_t)how->seeds;
+    uint64_t seed = how->first_seed;
     struct world *world = judge_world(scenario, how, how->policy, seed);
     printf("%s, %s, seed %" PRIu64 "\n", scenario->name, scenario->text, seed);
     world_run(world);
@@ -108,7 +109,7 @@ static void print_head(const struct options *options)
     if (options->is_markdown)
         puts("| | server | n | policy | worst | median | time | refused (worst) | wasted | charged | lost | bar | |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     else
-        printf("%-15s %-7s %6s  %-15s %9s  %-12s %-8s %-7s %-5s bar\n", "scenario", "policy", "n", "worst/median", "time", "refused", "wasted", "charged", "lost");
+        printf("%-15s %-7s %6s  %-19s %9s  %-12s %-8s %-7s %-5s bar\n", "scenario", "policy", "n", "worst (seed)/median", "time", "refused", "wasted", "charged", "lost");
 }
 
 static bool print_judgement(const struct scenario *scenario, const struct options *options, const struct judge_how *how)
@@ -122,8 +123,8 @@ static bool print_judgement(const struct scenario *scenario, const struct option
         printf("| %s | %s | %" PRId64 " | %s | %.3f | %.3f | %.0f s | %" PRId64 " (%" PRId64 ") | %.1f %% | %" PRId64 " | %" PRId64 " | %s | %s |\n", scenario->name, scenario->text, items,
                how->policy->name, j.ratio_worst, j.ratio_median, j.makespan_median_s, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, is_held ? j.bar : "", word);
     else
-        printf("%-15s %-7s %6" PRId64 "  %.3f / %.3f   %7.1f s  %4" PRId64 " (%4" PRId64 ")  %5.2f %%  %7" PRId64 " %5" PRId64 "  %s%s%s\n", scenario->name, how->policy->name, items,
-               j.ratio_worst, j.ratio_median, j.makespan_median_s, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, word, is_held ? ": " : "", is_held ? j.bar : "");
+        printf("%-15s %-7s %6" PRId64 "  %.3f (%3" PRIu64 ") / %.3f   %7.1f s  %4" PRId64 " (%4" PRId64 ")  %5.2f %%  %7" PRId64 " %5" PRId64 "  %s%s%s\n", scenario->name, how->policy->name, items,
+               j.ratio_worst, j.worst_seed, j.ratio_median, j.makespan_median_s, j.refused_median, j.refused_worst, j.wasted_median * 100, j.charged_worst, j.lost, word, is_held ? ": " : "", is_held ? j.bar : "");
     fflush(stdout);
     return !is_held || j.is_met;
 }
@@ -151,6 +152,8 @@ static int read_value(struct options *options, const char *name, const char *val
         options->policies = value;
     } else if (strcmp(name, "--seeds") == 0 && read_number(value, JUDGE_SEEDS_MAX, &number)) {
         options->how.seeds = (int)number;
+    } else if (strcmp(name, "--seed") == 0 && read_number(value, INT64_C(1) << 40, &number)) {
+        options->how.first_seed = (uint64_t)number;
     } else if (strcmp(name, "--n") == 0 && read_number(value, 1000000, &number)) {
         options->how.items = number;
     } else if (strcmp(name, "--export") == 0 && read_number(value, 100, &number)) {
@@ -186,14 +189,14 @@ static int read_options(int argc, char **argv, struct options *options)
         i++;
     }
     if (options->how.seeds == 0)
-        options->how.seeds = options->is_trace ? 1 : options->is_short ? 3 : 20;
+        options->how.seeds = options->is_short ? 3 : 20;
     return 0;
 }
 
-static void export_line(const struct scenario *scenario, double scale)
+static void export_line(const struct scenario *scenario, double scale, uint64_t seed)
 {
     struct buf line = BUF_EMPTY;
-    export_scenario(scenario, scale, 1, &line);
+    export_scenario(scenario, scale, seed, &line);
     puts(buf_text(&line));
     buf_clear(&line);
 }
@@ -212,7 +215,7 @@ static bool run_policy(const struct options *options, const struct policy *polic
         if (options->is_list)
             printf("%-15s %6" PRId64 "  %s\n", scenarios[i].name, scenarios[i].items, scenarios[i].text);
         else if (options->export_percent > 0)
-            export_line(&scenarios[i], (double)options->export_percent / 100);
+            export_line(&scenarios[i], (double)options->export_percent / 100, how.first_seed);
         else if (options->is_trace)
             trace(&scenarios[i], &how);
         else
@@ -223,7 +226,7 @@ static bool run_policy(const struct options *options, const struct policy *polic
 
 int main(int argc, char **argv)
 {
-    struct options options = {.how = {.hints = -1}, .policies = "galloc"};
+    struct options options = {.how = {.hints = -1, .first_seed = 1}, .policies = "galloc"};
     bool is_met = true;
     size_t runs = 0;
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
