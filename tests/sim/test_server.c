@@ -218,21 +218,23 @@ static void test_another_client(void **state)
 {
     (void)state;
     static const struct server_plan alone = {.quotas = {SLIDING_5}};
-    static const struct server_plan gives_up = {.quotas = {SLIDING_5}, .other_from_s = 1, .other_to_s = 1000, .other_per_s = 5};
+    static const struct server_plan gives_up = {.quotas = {SLIDING_5}, .other_from_s = 1, .other_to_s = 50, .other_per_s = 5};
     struct server_plan waits = gives_up;
     waits.other_is_served = true;
-    struct server *server = new_server(&alone, HINT_NONE);
-    let_in(server, 0, 5);
-    assert_int_equal(let_in(server, 59, 1), 0);
-    assert_int_equal(let_in(server, 60.5, 5), 5);
-    server_free(server);
-    server = new_server(&gives_up, HINT_NONE);
-    assert_int_equal(let_in(server, 0, 5), 5); /* before it comes */
-    assert_int_equal(let_in(server, 70, 5), 0); /* it took what became free */
-    server_free(server);
-    server = new_server(&waits, HINT_NONE);
-    assert_int_equal(let_in(server, 0, 5), 5);
-    assert_int_equal(let_in(server, 500, 1), 0);
+    const struct {
+        const struct server_plan *plan;
+        int at_50, at_61, at_122; /* of five, after five at 0 s */
+    } cases[] = {{&alone, 0, 5, 5}, {&gives_up, 0, 5, 5}, {&waits, 0, 0, 5}}; /* one that waits has taken what became free */
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct server *server = new_server(cases[i].plan, HINT_NONE);
+        assert_int_equal(let_in(server, 0, 5), 5);
+        assert_int_equal(let_in(server, 50, 5), cases[i].at_50);
+        assert_int_equal(let_in(server, 61, 5), cases[i].at_61);
+        assert_int_equal(let_in(server, 122, 5), cases[i].at_122);
+        server_free(server);
+    }
+    struct server *server = new_server(&gives_up, HINT_NONE);
+    assert_int_equal(let_in(server, 40, 5), 0); /* the other was there first */
     server_free(server);
 }
 

@@ -101,14 +101,21 @@ static void test_what_is_given_up_is_counted(void **state)
 static void test_galloc_charges_nobody_for_refusals_and_outages(void **state)
 {
     (void)state;
-    static const struct server_plan out = {.quotas = {{.kind = QUOTA_SLIDING, .limit = 60, .window_s = 60, .nominal_s = 60}}, .outage_from_s = 30, .outage_to_s = 300};
-    const struct world_plan plan = {.server = &out, .policy = &policy_galloc, .items = 200, .phase_s = 0, .seed = 1};
-    struct world *world = ran(&plan);
-    const struct world_counts *counts = world_counts(world);
-    assert_true(counts->refused > 0 && counts->unavailable > 0 && counts->tests > 0);
-    assert_int_equal(counts->charged, 0);
-    assert_int_equal(counts->given_up, 0);
-    world_free(world);
+    static const struct server_plan plans[] = {
+        {.quotas = {{.kind = QUOTA_SLIDING, .limit = 60, .window_s = 60, .nominal_s = 60}}, .outage_from_s = 30, .outage_to_s = 300},
+        {.outage_from_s = 2, .outage_to_s = 300, .outage_hangs = true},
+        {.bears = BEARS_FIFO, .knee = 8, .hard = 12},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(plans); i++) {
+        const struct world_plan plan = {.server = &plans[i], .policy = &policy_galloc, .items = 200, .phase_s = 0, .seed = 1};
+        struct world *world = ran(&plan);
+        const struct world_counts *counts = world_counts(world);
+        assert_true(counts->refused + counts->unavailable + counts->timeouts > 5);
+        assert_true(i == 2 || counts->tests > 0);
+        assert_int_equal(counts->charged, 0);
+        assert_int_equal(counts->given_up, 0);
+        world_free(world);
+    }
 }
 
 static void test_poisoned_ones_fail_and_no_others(void **state)
