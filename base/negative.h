@@ -14,6 +14,8 @@
     X(CALL_BEFORE_ATTEMPT, "call_before_attempt", "a call leaves before its attempt is durable")              \
     X(FORGET_LOST, "forget_lost", "a start drops the attempts of the former life instead of telling them")    \
     X(NO_RESERVE, "no_reserve", "new work is taken on a disk that is nearly full")                            \
+    X(FORGET_PURGE, "forget_purge", "a purge is answered, and its mark is not written")                       \
+    X(LEAVE_POOL, "leave_pool", "a purge leaves the pool of its run, with what it holds")                     \
     X(CAPACITY, "capacity", "a decision stands although its agent is full")                                   \
     X(WALL_CLOCK_LEASES, "wall_clock_leases", "the store's clock is the wall clock")                          \
     X(KEY_IN_LOG, "key_in_log", "a call's key is written to the log")                                         \

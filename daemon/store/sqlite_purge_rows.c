@@ -6,6 +6,7 @@
  * The writer's thread. */
 #include "store/sqlite_purge.h"
 
+#include "base/negative.h"
 #include "core/limits.h"
 
 #define PIECE_COUNT 64 /* assignments between two looks at the clock */
@@ -167,7 +168,7 @@ static int purge_next(struct purging *p)
         return rc;
     p->run = sqlite3_column_int64(row, 0);
     p->is_release = sqlite3_column_int(row, 1) != 0;
-    p->pool = sqlite3_column_int64(row, 2);
+    p->pool = BREAKS(LEAVE_POOL) ? 0 : sqlite3_column_int64(row, 2);
     p->ledger = sqlite3_column_int64(row, 3);
     snprintf(p->run_id, sizeof p->run_id, "%s", (const char *)sqlite3_column_text(row, 4));
     sqlite_end(row);

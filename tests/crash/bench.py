@@ -231,6 +231,10 @@ class Bench(contextlib.ExitStack):
         except AssertionError as error:
             self.violation("broken", f"work waits while a slot is free: {error}")
 
+    def deletes(self, daemon):
+        """Whether rows of purged runs are still to go, as the doctor says."""
+        return any("still to be deleted" in check["text"] for check in daemon.api("POST", "/v1/doctor", {}).json["checks"])
+
     def check_exit(self, daemon, where, allowed=ALLOWED_EXITS):
         """A daemon that ended by itself has ended in a way that the manual tells of."""
         if not daemon.is_running() and daemon.process.returncode not in allowed:
@@ -243,6 +247,7 @@ class Bench(contextlib.ExitStack):
             self.come_to_rest(daemon, load)
         if not self.report.verdict.is_clean:
             return
+        harness.wait_until(lambda: not self.deletes(daemon), 60, "the rows of purged runs are deleted")
         self.merge(checker.check_live(self.history, daemon))
         if daemon.stop() != 0:
             self.violation("broken", f"SIGTERM ended it with {daemon.process.returncode}")

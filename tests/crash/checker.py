@@ -16,6 +16,8 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
+from purges import Purges, check_ended, check_purges, made_keys
+
 PENDING, LEASED, SUCCEEDED, FAILED, CANCELLED = range(5)
 STATES = ("pending", "leased", "succeeded", "failed", "cancelled")
 CALL_RELEASED = 3
@@ -59,14 +61,18 @@ def table(db, sql, *values):
 
 
 class Store:
-    """What stands, read once for all checks."""
+    """What stands, read once for all checks. A run that is marked as purged does not."""
 
-    def __init__(self, db):
-        self.db = db
-        self.runs = {row["run_id"]: row for row in db.execute("SELECT * FROM run")}
+    def __init__(self, db, history):
+        self.db, self.purges = db, Purges(history)
+        self.runs = {row["run_id"]: row for row in db.execute("SELECT * FROM run WHERE id NOT IN (SELECT run FROM purge)")}
         self.run_names = {row["id"]: name for name, row in self.runs.items()}
-        self.keys = {(self.run_names[row["run"]], row["key"]): row for row in db.execute("SELECT * FROM assignment")}
+        self.keys = {(self.run_names[row["run"]], row["key"]): row for row in db.execute("SELECT * FROM assignment WHERE run NOT IN (SELECT run FROM purge)")}
         self.agents = table(db, "SELECT id, agent_id FROM agent")
+
+    def is_gone(self, run):
+        """It does not stand, and that may be."""
+        return run not in self.runs and self.purges.may_be_gone(run)
 
 
 # ---- what was promised ----
@@ -75,12 +81,14 @@ def check_creates(history, store, verdict):
     by_key = collections.defaultdict(list)
     for op in history.of("create"):
         by_key[op.about["idem"]].append(op)
-    stands = {row["key"]: store.run_names.get(row["run"]) for row in store.db.execute("SELECT key, run FROM idempotency")}
+    stands = {row["key"]: store.run_names[row["run"]] for row in store.db.execute("SELECT key, run FROM idempotency") if row["run"] in store.run_names}
     for key, ops in by_key.items():
         told = {op.answer["id"] for op in ops if op.is_ok}
         if len(told) > 1:
             verdict.add("duplicated", f"the key {key} made {sorted(told)}")
         for run in told:
+            if store.is_gone(run):
+                continue
             if run not in store.runs:
                 verdict.add("lost", f"run {run}")
             elif stands.get(key) != run:
@@ -109,6 +117,8 @@ def check_parts(history, store, verdict):
     answered = {(store.run_names.get(row["run"]), row["part"]): json.loads(row["answer"]) for row in store.db.execute("SELECT run, part, answer FROM import_part")}
     asked = {}
     for (run, n), ops in sent_parts(history).items():
+        if store.is_gone(run):
+            continue
         rows = {}
         for op in ops:
             rows.update(op.about["rows"])
@@ -140,6 +150,8 @@ def check_appends(history, store, digests, verdict):
         by_key[op.about["idem"]].append(op)
     for idem, ops in by_key.items():
         run, rows = ops[0].about["run"], ops[0].about["rows"]
+        if store.is_gone(run):
+            continue
         standing = [store.keys[run, key] for key in rows if (run, key) in store.keys]
         is_promised, in_doubt = any(op.is_ok for op in ops), any(op.is_in_doubt for op in ops)
         if is_promised and len(standing) < len(rows):
@@ -164,7 +176,7 @@ def check_commits(history, store, verdict):
     """I-1 of what starts and ends a run; I-10: a run never comes back from where nobody may bring it."""
     for op in history.of("commit"):
         run = store.runs.get(op.about["run"])
-        if op.is_ok and (run is None or run["state"] not in (1, 2, 3)):
+        if op.is_ok and not store.is_gone(op.about["run"]) and (run is None or run["state"] not in (1, 2, 3)):
             verdict.add("lost", f"the commit of {op.about['run']}")
         if op.is_in_doubt and run is not None and run["state"] in (1, 2):
             verdict.recovered.add(f"commit of {op.about['run']}")
@@ -197,6 +209,8 @@ def check_moves(history, store, verdict):
             verdict.add("lost", f"the retry of {key} of {run}: it is cancelled")
     for number, run, key, agent, state in list(history.seen):
         row = store.keys.get((run, key))
+        if store.is_gone(run):
+            continue
         if row is None:
             verdict.add("lost", f"{key} of {run}, which was shown as {state}")
         elif state == "succeeded" and (row["state"] != SUCCEEDED or store.agents.get(row["agent"]) != agent):
@@ -211,7 +225,7 @@ def check_leases(history, store, verdict):
     handed = collections.defaultdict(list)  # (run, key): operations that handed it out, in the order of their answers
     recorded = {(row["assignment"], row["n"]): row["lease"] for row in store.db.execute("SELECT assignment, n, lease FROM attempt")}
     for op in sorted((op for op in history.of("lease") if op.is_ok and op.answer), key=lambda op: op.end_number):
-        for given in op.answer["assignments"]:
+        for given in op.answer["assignments"] if not store.is_gone(op.answer["run"]) else ():
             row = store.keys.get((op.answer["run"], given["key"]))
             if row is None or recorded.get((row["id"], given["attempt"])) != int(op.answer["lease"]):
                 verdict.add("lost", f"attempt {given['attempt']} of {given['key']} under lease {op.answer['lease']}")
@@ -220,7 +234,7 @@ def check_leases(history, store, verdict):
                     verdict.add("broken", f"lease {op.answer['lease']} of {given['key']} came after {before.answer['lease']}")
             handed[op.answer["run"], given["key"]].append(op)
     counted = {}
-    for op in (op for op in history.of("results") if op.is_ok):
+    for op in (op for op in history.of("results") if op.is_ok and not store.is_gone(op.about["run"])):
         for item in op.answer["items"]:
             if item["verdict"] == "succeeded":
                 check_success(op, item, store, handed, counted, verdict)
@@ -255,13 +269,14 @@ def check_file(db, verdict):
 
 
 def check_books(db, verdict):
-    """I-16, I-10 and the ledgers: every counter equals a recount, no agent holds more than its capacity."""
-    there = table(db, "SELECT run, state, count(*) FROM assignment GROUP BY run, state")
-    calls = table(db, "SELECT a.run, count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment WHERE c.state IN (1, 2) GROUP BY a.run")
+    """I-16, I-10 and the ledgers: every counter equals a recount, no agent holds more than its capacity. Of a run that is being deleted only places are counted."""
+    kept = "run NOT IN (SELECT run FROM purge)"
+    there = table(db, f"SELECT run, state, count(*) FROM assignment WHERE {kept} GROUP BY run, state")
+    calls = table(db, f"SELECT a.run, count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment WHERE c.state IN (1, 2) AND a.{kept} GROUP BY a.run")
     held = table(db, "SELECT l.ledger, l.agent, l.held - l.base FROM ledger_agent l WHERE l.held <> l.base")
     taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2")
-    for name, books, rows in (("state", table(db, "SELECT run, kind, value FROM run_count WHERE kind < 5 AND value <> 0"), there),
-                              ("calls", table(db, "SELECT run, value FROM run_count WHERE kind = 92 AND value <> 0"), calls), ("held", held, taken)):
+    for name, books, rows in (("state", table(db, f"SELECT run, kind, value FROM run_count WHERE kind < 5 AND value <> 0 AND {kept}"), there),
+                              ("calls", table(db, f"SELECT run, value FROM run_count WHERE kind = 92 AND value <> 0 AND {kept}"), calls), ("held", held, taken)):
         for key in books.keys() | rows.keys():
             if books.get(key) != rows.get(key):
                 verdict.add("broken", f"{name} {key}: {books.get(key)} in the books, {rows.get(key)} there")
@@ -299,12 +314,13 @@ def check_decided(db, verdict):
         verdict.add("unexpected", f"assignment {row[0]} is decided, and no attempt of it succeeded")
 
 
-def check_calls(db, calls_by_key, verdict):
+def check_calls(history, store, db, calls_by_key, verdict):
     """I-9: the stand-in never got more calls for a key than there are attempts on record. `calls_by_key` is its own count."""
+    gone = made_keys(history, store.is_gone)
     recorded = table(db, "SELECT a.key, count(*) FROM attempt t JOIN assignment a ON a.id = t.assignment LEFT JOIN call c ON c.id = t.call "
                          "WHERE t.call IS NOT NULL AND c.state <> ? GROUP BY a.key", CALL_RELEASED)
     for key, calls in calls_by_key.items():
-        if calls > recorded.get(key, 0):
+        if calls > recorded.get(key, 0) and key not in gone:
             verdict.add("broken", f"{key}: {calls} calls arrived, {recorded.get(key, 0)} attempts are recorded")
 
 
@@ -333,14 +349,15 @@ def check_files(history, path, calls_by_key, at_rest):
         verdict.add("lost", f"{path}: {error}")
         return verdict
     try:
-        store = Store(db)
-        for check in (check_creates, check_parts, check_commits, check_moves, check_leases):
+        store = Store(db, history)
+        for check in (check_creates, check_parts, check_commits, check_moves, check_leases, check_ended):
             check(history, store, verdict)
+        check_purges(history, store, verdict, at_rest)
         for check in (check_file, check_books, check_decided):
             check(db, verdict)
         check_attempts(db, verdict, at_rest)
         if calls_by_key is not None:
-            check_calls(db, calls_by_key, verdict)
+            check_calls(history, store, db, calls_by_key, verdict)
     except sqlite3.DatabaseError as error:
         verdict.add("broken", f"{path}: {error}")
     finally:
@@ -358,9 +375,12 @@ def check_live(history, daemon, full=True):
     if not doctor["ok"]:
         verdict.add("broken", "doctor: " + "; ".join(f"{check['name']}: {check['text']}" for check in doctor["checks"] if not check["ok"]))
     totals = dict.fromkeys(STATES, 0)
-    shown = {run["id"]: run for run in all_runs(daemon)}
+    shown, purges = {run["id"]: run for run in all_runs(daemon)}, Purges(history)
     for run in {op.answer["id"] for op in history.of("create") if op.is_ok} - shown.keys():
-        verdict.add("lost", f"run {run} is not shown")
+        if not purges.may_be_gone(run):
+            verdict.add("lost", f"run {run} is not shown")
+    for run in shown.keys() & purges.sure.keys():
+        verdict.add("lost", f"the purge of {run}: it is shown")
     for run, object_ in shown.items():
         counts = object_["counts"]
         if counts["total"] != sum(counts[state] for state in STATES):

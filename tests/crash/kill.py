@@ -2,6 +2,7 @@
 from bench import Bench
 from harness import wait_until
 from load import Load
+from purges import Purges
 
 
 def run(options):
@@ -21,4 +22,4 @@ def run(options):
                 return bench.done()
             daemon.start()
         bench.check_end(daemon, load)
-        return bench.done()
+        return bench.done(purged=len(Purges(bench.history).sure))

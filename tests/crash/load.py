@@ -117,6 +117,33 @@ class Operator(Actor):
                 self.insist("retry", "POST", f"/v1/runs/{run}/retry", {"run": run, "keys": chosen}, {"keys": chosen})
 
 
+class Purger(Actor):
+    """Ends some runs as a whole, tries what failed again, and purges what has ended: by hand, or the one or two oldest by age."""
+
+    def work(self):
+        self.rest(0.1 + 0.4 * self.dice.random())
+        run, oldest_s = self.load.some_old_run(self.dice)
+        if run is None:
+            return
+        what = self.dice.randrange(6)
+        if what == 0:
+            self.insist("retry_all", "POST", f"/v1/runs/{run}/retry", {"run": run}, {"states": ["failed"]})
+        elif what == 1:
+            body = {"older_than_ms": int((time.monotonic() - oldest_s) * 1000)}
+            self.purge(None, body)
+        else:
+            if what == 2:
+                self.insist("cancel_all", "POST", f"/v1/runs/{run}/cancel", {"run": run}, {"all": True})
+            self.purge(run, {"run": run, "release": self.dice.random() < 0.5})
+
+    def purge(self, run, body):
+        op = self.insist("purge", "POST", "/v1/purge", {"run": run}, body)
+        if op.is_ok:
+            self.load.forget([item["id"] for item in op.answer["items"]])
+        elif run is not None and op.status == 404:
+            self.load.forget([run])
+
+
 class Worker(Actor):
     """An outside worker: leases, renews or does not, tells, tells twice, gives back, or forgets (I-11, I-12). Its leases are short, so that some run out."""
 
@@ -210,12 +237,13 @@ class Follower(Actor):
 class Load:
     """Starts all actors, and says what they have under way. `capacity` is that of each of a run's agents."""
 
-    def __init__(self, daemon, history, seed, importers=2, operators=1, readers=1, followers=1, workers=1, rows_most=60, capacity=60,
+    def __init__(self, daemon, history, seed, importers=2, operators=1, readers=1, followers=1, workers=1, purgers=1, rows_most=60, capacity=60,
                  profiles=("adaptive", "adaptive", "aggressive")):
         self.daemon, self.history, self.rows_most, self.capacity, self.profiles = daemon, history, rows_most, capacity, profiles
         self.has_leases = workers > 0
         self.stopping, self._lock, self._runs, self._rows, self._pending = threading.Event(), threading.Lock(), [], {}, (0, 0.0)
-        kinds = ((Importer, importers), (Operator, operators), (Worker, workers), (Reader, readers), (Follower, followers))
+        self._added_s = {}
+        kinds = ((Importer, importers), (Operator, operators), (Worker, workers), (Reader, readers), (Follower, followers), (Purger, purgers))
         self.actors = [kind(self, f"{kind.__name__.lower()}{n}", seed) for kind, count in kinds for n in range(count)]
 
     def start(self):
@@ -243,6 +271,17 @@ class Load:
     def add_run(self, run):
         with self._lock:
             self._runs.append(run)
+            self._added_s[run] = time.monotonic()
+
+    def forget(self, runs):
+        """They are gone."""
+        with self._lock:
+            self._runs = [run for run in self._runs if run not in runs]
+
+    def some_old_run(self, dice):
+        """One of those that were committed, and when the second of them was; none while there are few."""
+        with self._lock:
+            return (dice.choice(self._runs[:-6]), self._added_s[self._runs[1]]) if len(self._runs) > 12 else (None, None)
 
     def some_run(self, dice):
         """One of the latest runs that were committed, and its keys."""
@@ -257,7 +296,8 @@ class Load:
     def drain(self, seconds):
         """After stop(): until every run that was committed has ended."""
         def is_done():
-            return all(self.daemon.api("GET", f"/v1/runs/{run}").json["state"] in ("done", "cancelled") for run in self.committed()[-200:])
+            answers = [self.daemon.api("GET", f"/v1/runs/{run}") for run in self.committed()[-200:]]
+            return all(answer.status == 404 or answer.json["state"] in ("done", "cancelled") for answer in answers)  # 404: a purge in doubt, for the checker to judge
 
         harness.wait_until(is_done, seconds, lambda: "all runs end; open are: " + self.daemon.api("GET", "/v1/status").body[:3000])
 

@@ -13,7 +13,7 @@ class SmallWork:
     def __init__(self, daemon, history, tag, dice):
         self.daemon, self.tag, self.client = daemon, tag, Client(daemon, history, tag)
         self.parts = {n: part_rows(tag, n, ROWS, dice) for n in (1, 2)}
-        self.more = part_rows(tag, 9, 4, dice)
+        self.more, self.thrown = part_rows(tag, 9, 4, dice), part_rows(f"{tag}x", 1, 3, dice)
         self.body = {"name": tag, "agents": [{"agent_id": f"{tag}-A", "capacity": 1000}], "options": {"workers_too": True}}
         self.run = None
 
@@ -53,6 +53,17 @@ class SmallWork:
                       {"results": results})
             self.call("release", "DELETE", f"/v1/leases/{number}", {"lease": number})
 
+    def throw_away(self):
+        """A run that never starts is cancelled and purged."""
+        tag = f"{self.tag}x"
+        created = self.call("create", "POST", "/v1/runs", {"idem": tag}, {**self.body, "name": tag}, headers={"Idempotency-Key": tag})
+        if not created.is_ok:
+            return
+        run, (text, rows) = created.answer["id"], self.thrown
+        self.call("part", "PUT", f"/v1/runs/{run}/parts/1", {"run": run, "n": 1, "rows": rows}, text, content_type="application/x-ndjson")
+        self.call("cancel_all", "POST", f"/v1/runs/{run}/cancel", {"run": run}, {"all": True})
+        self.call("purge", "POST", "/v1/purge", {"run": run}, {"run": run})
+
     def is_over(self):
         if not self.daemon.is_running():
             return True
@@ -66,6 +77,7 @@ class SmallWork:
         if not self.enqueue() or not self.daemon.is_running():
             return
         self.operate()
+        self.throw_away()
         try:
             harness.wait_until(self.is_over, seconds)
         except AssertionError:

@@ -21,7 +21,8 @@ class Row:
 
 
 ROWS = (
-    Row("R1", "kill:run", 12, 1000, "kill -9 at a random moment of a mixed load", ("ack_before_commit", "no_fence", "call_before_attempt", "forget_lost", "capacity")),
+    Row("R1", "kill:run", 12, 1000, "kill -9 at a random moment of a mixed load", ("ack_before_commit", "no_fence", "call_before_attempt", "forget_lost", "capacity", "forget_purge",
+                                                                                             "leave_pool")),
     Row("R2", "syscalls:run_kills", 14, 0, "killed at one system call of one small piece of work", ("ack_before_commit",)),
     Row("R3", "syscalls:run_faults", 12, 500, "one system call fails, once or from then on", ("ack_before_commit",)),
     Row("R4", "power:run", 8, 200, "a power cut: the file system loses what was not synced", ("sync_normal",)),
