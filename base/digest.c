@@ -1,10 +1,8 @@
 /* See digest.h. */
 #include "base/digest.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 struct digest {
     EVP_MD_CTX *ctx;
@@ -65,30 +63,4 @@ void digest_end(struct digest *digest, unsigned char ret_digest[DIGEST_BYTES])
         abort();
     EVP_MD_CTX_free(digest->ctx);
     free(digest);
-}
-
-void random_bytes(void *ret_bytes, size_t len)
-{
-    char *at = ret_bytes;
-    while (len > 0) {
-        ssize_t got = getrandom(at, len, 0);
-        if (got < 0 && errno != EINTR)
-            abort();
-        if (got > 0) {
-            at += got;
-            len -= (size_t)got;
-        }
-    }
-}
-
-void random_run_id(char ret_id[RUN_ID_BYTES])
-{
-    static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    unsigned char bytes[RUN_ID_BYTES - 3];
-    random_bytes(bytes, sizeof bytes);
-    ret_id[0] = 'r';
-    ret_id[1] = '-';
-    for (size_t i = 0; i < sizeof bytes; i++)
-        ret_id[2 + i] = alphabet[bytes[i] % 32];
-    ret_id[RUN_ID_BYTES - 1] = '\0';
 }

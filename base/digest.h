@@ -16,10 +16,4 @@ struct digest *digest_new(void);
 void digest_add(struct digest *digest, const void *data, size_t len);
 void digest_end(struct digest *digest, unsigned char ret_digest[DIGEST_BYTES]); /* frees it; ret_digest may be NULL */
 
-void random_bytes(void *ret_bytes, size_t len); /* from the kernel (getrandom); any thread */
-
-/* A run's name on the wire: "r-" and ten characters of base32 without I, L, O, U (Crockford). ret_id holds RUN_ID_BYTES. */
-#define RUN_ID_BYTES 13
-void random_run_id(char ret_id[RUN_ID_BYTES]);
-
 #endif

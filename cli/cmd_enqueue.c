@@ -2,6 +2,7 @@
  * was taken and what was not. An import that was interrupted goes on where it was: the same command finds its run by the file's digest.
  * With --append the run is there already, and so it is with --open from standard input once it is made: what is sent then is appended (feed.h). */
 #include "base/digest.h"
+#include "base/random.h"
 #include "base/json_out.h"
 #include "base/text.h"
 #include "cli/command.h"

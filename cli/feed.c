@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"

@@ -3,7 +3,7 @@
 #define GALLOC_DISPATCH_EVENTS_H
 
 #include "base/buf.h"
-#include "base/digest.h"
+#include "base/random.h"
 
 struct events;
 struct events_reader;

@@ -4,6 +4,7 @@
 #define GALLOC_STORE_MODEL_H
 
 #include "base/digest.h"
+#include "base/random.h"
 #include "core/outcome.h"
 #include "core/state.h"
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/code.h"
 #include "base/digest.h"
+#include "base/random.h"
 #include "base/json.h"
 #include "base/json_out.h"
 #include "base/parse.h"
