@@ -97,7 +97,7 @@ stage_controls() { GALLOC_PLAIN_BUILD=$PLAIN_BUILD pytest_folder controls tests/
 
 stage_plain() {
     configure_in "$PLAIN_BUILD" --enable-werror --enable-negative-controls 'CFLAGS=-g -O1' &&
-        make -C "$PLAIN_BUILD" -s -j "$JOBS" gallocd gallocctl gallocsim tests/crash/store_kill
+        make -C "$PLAIN_BUILD" -s -j "$JOBS" gallocd gallocctl gallocsim tests/crash/store_kill tests/simulation/simulate
 }
 
 stage_lint() {

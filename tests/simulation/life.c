@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 4000, RESTART_LATEST_MS = 3000, FAULT_NTH_LATEST = 40, MEND_LATEST_MS = 4000 };
+enum { DRAIN_MS = 4000, RESTART_LATEST_MS = 3000, FAULT_NTH_LATEST = 40, MEND_LATEST_MS = 1200 };
 
 static struct life {
     char *folder, *database, *config, *key, *kept_database, *kept_log; /* owned */

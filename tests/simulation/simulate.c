@@ -48,7 +48,7 @@ static bool options_read(int argc, char **argv, struct options *options)
         int64_t *value = option == 'n' ? &options->seeds : option == 's' ? &options->seed : option == 'k' ? &options->steps : NULL;
         if (option == 'v')
             options->is_verbose = true;
-        else if (value == NULL || parse_i64(optarg, 0, INT32_MAX, value, NULL) < 0)
+        else if (value == NULL || parse_i64(optarg, 0, INT64_C(1) << 53, value, NULL) < 0)
             return false;
     }
     return optind == argc;
