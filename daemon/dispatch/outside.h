@@ -61,6 +61,9 @@ struct outside_results {
     struct galloc_error error;
     /* outside_results.c's */
     struct engine *engine;
+    int64_t run;                /* the lease's, which may be over before the store has answered; 0: it was over when they came */
+    int64_t pool;               /* whose agents' places are claimed meanwhile; 0: none are */
+    char *worker;               /* owned; whose lease it was */
     struct outside_told **by_key; /* owned, in order of keys: decisions whose candidates are told by the input */
     size_t by_key_count;
     int64_t read_after;
@@ -76,8 +79,8 @@ struct outside_lease {
     int64_t ttl_ms, deadline_mono_ms;
     int64_t row_count; /* still in it */
 };
-/* In order of their numbers; borrowed until the next return to the loop. */
-const struct outside_lease *outside_leases(struct engine *engine, size_t *ret_count);
+/* In order of their numbers; borrowed until the next return to the loop. One whose rows were all cancelled is among them for a second at most. */
+const struct outside_lease *outside_leases(const struct engine *engine, size_t *ret_count);
 int64_t outside_expired_count(const struct engine *engine); /* since the start */
 
 #endif

@@ -39,7 +39,7 @@ int64_t outside_grant(struct engine *engine, struct run_entry *run, struct outsi
 void outside_init(struct engine *engine);
 void outside_clear(struct engine *engine);
 void outside_load(struct engine *engine, struct store_image *image); /* takes the workers' names */
-void outside_second(struct engine *engine);                          /* a suspended machine's timers are late: looked at once a second */
+void outside_second(struct engine *engine);                          /* once a second: what ran out (a suspended machine's timers are late) or has no rows left */
 void outside_lease_add(struct engine *engine, const struct outside_ask *ask, int64_t row_count);
 struct outside_lease *outside_lease_find(struct engine *engine, int64_t lease);
 void outside_lease_left(struct engine *engine, int64_t lease, int64_t row_count); /* 0: it is over */

@@ -87,9 +87,8 @@ static void drop_over(struct engine *engine)
     outside->lease_count = kept;
 }
 
-const struct outside_lease *outside_leases(struct engine *engine, size_t *ret_count)
+const struct outside_lease *outside_leases(const struct engine *engine, size_t *ret_count)
 {
-    drop_over(engine);
     *ret_count = engine->outside.lease_count;
     return engine->outside.leases;
 }
@@ -170,6 +169,7 @@ static void on_expire(void *arg)
 void outside_second(struct engine *engine)
 {
     expire_if_due(engine);
+    drop_over(engine);
 }
 
 void outside_lease_add(struct engine *engine, const struct outside_ask *ask, int64_t row_count)

@@ -18,14 +18,13 @@ void outside_results_clear(struct outside_results *results)
     }
     free(results->items);
     free(results->by_key);
+    free(results->worker);
     *results = (struct outside_results){0};
 }
 
 static struct run_entry *run_of(const struct outside_results *results)
 {
-    struct engine *engine = results->engine;
-    const struct outside_lease *lease = outside_lease_find(engine, results->lease);
-    return lease != NULL ? registry_run_by_id(&engine->registry, lease->run) : NULL;
+    return results->run != 0 ? registry_run_by_id(&results->engine->registry, results->run) : NULL;
 }
 
 static void end(struct outside_results *results, int code, const struct galloc_error *error)
@@ -116,14 +115,15 @@ static void fill_item(struct run_entry *run, const struct outside_told *told, st
 
 /* ---- what the store made of it ---- */
 
-static void take_place(struct run_entry *run, const struct verdict_item *item)
+/* What fill_item() claimed is claimed no more, whatever became of the lease and its run meanwhile. */
+static void take_place(struct pool_entry *pool, const struct verdict_item *item, bool is_stored)
 {
-    struct agent_entry *agent = item->agent != 0 && run->pool != NULL ? pool_agent(run->pool, item->agent) : NULL;
+    struct agent_entry *agent = item->agent != 0 && pool != NULL ? pool_agent(pool, item->agent) : NULL;
     if (agent == NULL)
         return;
     agent->claimed = max_i64(agent->claimed - 1, 0);
-    agent->info.held += item->ret_verdict == VERDICT_OF_SUCCEEDED;
-    run->pool->generation++;
+    agent->info.held += is_stored && item->ret_verdict == VERDICT_OF_SUCCEEDED;
+    pool->generation++;
 }
 
 static void tell(struct engine *engine, struct run_entry *run, const char *worker, const struct verdict_item *item)
@@ -159,7 +159,7 @@ static void on_stored(struct store_op *op)
     struct outside_results *results = op->arg;
     struct engine *engine = results->engine;
     struct run_entry *run = run_of(results);
-    const struct outside_lease *lease = outside_lease_find(engine, results->lease);
+    struct pool_entry *pool = registry_pool_by_id(&engine->registry, results->pool);
     size_t next = 0;
     engine->settles_pending--;
     for (size_t i = 0; i < results->count; i++) {
@@ -167,14 +167,13 @@ static void on_stored(struct store_op *op)
         if (told->result.key == NULL)
             continue;
         struct verdict_item *item = &verdicts->items[next++];
-        if (run != NULL)
-            take_place(run, item);
+        take_place(pool, item, op->code == 0);
         if (op->code == 0)
             fill_told(told, item);
         if (op->code == 0 && run != NULL && item->ret_seq > 0)
-            tell(engine, run, lease->worker, item);
+            tell(engine, run, results->worker, item);
     }
-    if (op->code == 0 && lease != NULL)
+    if (op->code == 0)
         outside_lease_left(engine, results->lease, verdicts->ret_left_count);
     if (run != NULL && run->dispatch != NULL)
         run->dispatch->dry_until_us = 0;
@@ -191,6 +190,7 @@ static void submit(struct outside_results *results)
     struct engine *engine = results->engine;
     struct run_entry *run = run_of(results);
     struct store_verdicts *verdicts = store_op_new(OP_VERDICTS, on_stored, results);
+    results->pool = run != NULL && run->pool != NULL ? run->pool->id : 0;
     verdicts->lease = results->lease;
     verdicts->ledger = run != NULL && run->pool != NULL ? run->pool->ledger : 0;
     verdicts->max_retries = run != NULL ? run->profile.max_retries : 0;
@@ -282,7 +282,10 @@ static void read_inputs(struct outside_results *results)
 
 void outside_results(struct engine *engine, struct outside_results *results)
 {
+    const struct outside_lease *lease = outside_lease_find(engine, results->lease);
     results->engine = engine;
+    results->run = lease != NULL ? lease->run : 0;
+    results->worker = xstrdup(lease != NULL ? lease->worker : NULL);
     const struct run_entry *run = run_of(results);
     results->by_key = xcalloc(results->count, sizeof(struct outside_told *));
     for (size_t i = 0; run != NULL && run->has_plan && run->plan.match_count > 0 && i < results->count; i++)

@@ -211,9 +211,9 @@ def test_a_cancelled_run_ends_its_leases(alone):
     lease = worker.lease(max=3)
     assert alone.api("POST", f"/v1/runs/{run}/cancel", {"all": True}).status == 200
     alone.wait_done(run)
+    wait_until(lambda: alone.api("GET", "/v1/leases").json["items"] == [], 10, "no lease stands")
     assert worker.renew(lease).status == 410
     assert [item["verdict"] for item in worker.tell(lease, decide(lease))] == ["stale"] * 3
-    assert alone.api("GET", "/v1/leases").json["items"] == []
 
 
 @pytest.mark.skipif(faketime_library() is None, reason="libfaketime is not installed")
