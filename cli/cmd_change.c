@@ -106,17 +106,39 @@ static int change(struct cli *cli, const char *run, const char *verb, const char
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
+/* Asks with the run's id, and gives it: @last or a name may be another run's by the time of the answer. -CANCELLED: no. */
+static int confirm_cancel(struct cli *cli, const char *run, char **ret_id, struct galloc_error *error)
+{
+    struct response response = RESPONSE_EMPTY;
+    char *segment = client_segment(run);
+    int rc = client_get(cli->client, &response, error, "/v1/runs/%s", segment);
+    if (rc == 0) {
+        char *id = xstrdup(json_get_str(response.json, "id", run));
+        char *question = xasprintf("Cancel everything of run %s that has not ended?", id);
+        if (ask_yes(cli, question))
+            *ret_id = id;
+        else
+            rc = galloc_fail(error, GALLOC_CANCELLED, "nothing was cancelled");
+        if (rc < 0)
+            free(id);
+        free(question);
+    }
+    free(segment);
+    response_clear(&response);
+    return rc;
+}
+
 int command_cancel(struct cli *cli, int count, char **words)
 {
     (void)count;
-    if (args_has(&cli->args, "all") && !cli->is_yes && cli->is_stderr_terminal && !cli->is_no_input) {
-        char *question = xasprintf("Cancel everything of run %s that has not ended?", words[0]);
-        bool is_yes = ask_yes(cli, question);
-        free(question);
-        if (!is_yes)
-            return EXIT_CANCELLED;
-    }
-    return change(cli, words[0], "cancel", "are cancelled");
+    struct galloc_error error;
+    char *id = NULL;
+    bool asks = args_has(&cli->args, "all") && !cli->is_yes && cli->is_stderr_terminal && !cli->is_no_input;
+    if (asks && confirm_cancel(cli, words[0], &id, &error) < 0)
+        return say_error(cli, &error);
+    int status = change(cli, id != NULL ? id : words[0], "cancel", "are cancelled");
+    free(id);
+    return status;
 }
 
 int command_retry(struct cli *cli, int count, char **words)
