@@ -128,11 +128,6 @@ int child_start(struct child *child, const struct cli *cli, char *const *argv, c
 
 /* ---- while it runs ---- */
 
-bool child_is_running(const struct child *child)
-{
-    return child->pid != 0;
-}
-
 size_t child_fds(const struct child *child, struct pollfd *ret_fds)
 {
     size_t count = 0;
@@ -209,50 +204,64 @@ static void pass_lines(struct child *child, bool is_end)
     child->line.len -= at;
 }
 
+/* Its end is looked at and not yet taken: as long as it is not, its group's number is nobody else's, and what is left of the group can be killed by it. */
+static void look_for_end(struct child *child, int64_t now_mono_ms)
+{
+    siginfo_t end = {0};
+    if (child->has_ended || waitid(P_PID, (id_t)child->pid, &end, WEXITED | WNOHANG | WNOWAIT) < 0 || end.si_pid != child->pid)
+        return;
+    child->has_ended = true;
+    close_fd(&child->in_fd);
+    if (child->kill_at_mono_ms == INT64_MAX)
+        child->close_at_mono_ms = now_mono_ms + PIPE_GRACE_MS;
+}
+
+/* All is said. What was asked to stop leaves nothing behind. */
 static void reap(struct child *child)
 {
-    if (child->pid == 0 || waitpid(child->pid, &child->wait_status, WNOHANG) != child->pid)
-        return;
+    if (child->is_stopped)
+        kill(-child->pid, SIGKILL);
+    waitpid(child->pid, &child->wait_status, 0);
     child->pid = 0;
-    child->kill_at_mono_ms = INT64_MAX;
-    child->close_at_mono_ms = clock_mono_ms() + PIPE_GRACE_MS;
-    close_fd(&child->in_fd);
+    child->kill_at_mono_ms = child->close_at_mono_ms = INT64_MAX;
 }
 
 bool child_turn(struct child *child)
 {
-    reap(child); /* before the pipes are read: what it wrote before its end is in them */
+    if (child->pid == 0)
+        return true;
+    int64_t now_mono_ms = clock_mono_ms();
+    look_for_end(child, now_mono_ms); /* before the pipes are read: what it wrote before its end is in them */
     feed(child);
     gather(&child->out_fd, &child->out, child->out_max_bytes + 1);
     gather(&child->err_fd, &child->line, READ_BYTES);
     pass_lines(child, child->err_fd < 0);
-    int64_t now_mono_ms = clock_mono_ms();
     if (child->out_max_bytes > 0 && child->out.len > child->out_max_bytes && !child->is_over_cap) {
         child->is_over_cap = true;
         close_fd(&child->out_fd);
         child_stop(child);
     }
-    if (child->pid != 0 && now_mono_ms >= child->kill_at_mono_ms) {
+    if (now_mono_ms >= child->kill_at_mono_ms) {
         kill(-child->pid, SIGKILL);
         child->kill_at_mono_ms = INT64_MAX;
+        child->close_at_mono_ms = child->has_ended ? now_mono_ms + PIPE_GRACE_MS : INT64_MAX;
     }
-    if (child->pid != 0)
-        return false;
-    if (now_mono_ms >= child->close_at_mono_ms) {
+    if (child->has_ended && now_mono_ms >= child->close_at_mono_ms) {
         close_fd(&child->out_fd);
         close_fd(&child->err_fd);
     }
-    if (child->out_fd >= 0 || child->err_fd >= 0)
+    if (!child->has_ended || child->out_fd >= 0 || child->err_fd >= 0)
         return false;
     pass_lines(child, true);
-    child->close_at_mono_ms = INT64_MAX;
+    reap(child);
     return true;
 }
 
 void child_stop(struct child *child)
 {
-    if (child->pid == 0 || child->kill_at_mono_ms != INT64_MAX)
+    if (child->pid == 0 || child->is_stopped)
         return;
+    child->is_stopped = true;
     kill(-child->pid, SIGTERM);
     kill(-child->pid, SIGCONT); /* one that stands still would not hear it */
     child->kill_at_mono_ms = clock_mono_ms() + STOP_GRACE_MS;

@@ -57,6 +57,18 @@ def test_a_command_that_takes_too_long(bench):
     assert "--command-timeout" in ran.stderr and bench.classes(run, "K000") == ["transient", "succeeded"]
 
 
+@pytest.mark.parametrize("pipes", ["", ">/dev/null 2>&1"], ids=["holds_the_pipes", "has_closed_them"])
+def test_what_outlives_a_stopped_command_is_killed(bench, pipes):
+    """Its leader ends at SIGTERM; who does not care for that holds neither the slot nor the machine."""
+    bench.enqueue(1)
+    command = ["bash", "-c", f"(trap '' TERM; echo $BASHPID > {bench.folder}/left; exec sleep 300) {pipes} & wait"]
+    process = bench.start("--batch", "1", "--command-timeout", "2s", "--timeout", "2s", command=command)
+    left = wait_until(lambda: (path := bench.folder / "left").exists() and path.read_text().strip(), 20, "it is started")
+    status, _, err = bench.end(process)
+    assert "--command-timeout" in err and status == 8, err
+    wait_until(lambda: not os.path.exists(f"/proc/{left}"), 5, "it is gone")
+
+
 def test_a_command_that_keeps_failing_is_started_ever_more_seldom(bench):
     """At 0 s, then after 1 s, then after 2 s more: a program that is broken does not burn a whole run."""
     bench.enqueue(60)
