@@ -24,6 +24,11 @@
     X(NO_CONNECTION_CAP, "no_connection_cap", "one user may take every connection")                           \
     X(NO_DRAIN, "no_drain", "the first signal cuts the calls in flight")                                      \
     X(NO_DEADLINE, "no_deadline", "a client may take as long as it likes")                                    \
+    X(OUTAGE_SPENDS, "outage_spends", "a failure that an outage explains spends a retry")                     \
+    X(REFUSAL_SPENDS, "refusal_spends", "a call that was refused for the endpoint's sake spends a retry")     \
+    X(LEASES_STAND, "leases_stand", "a lease of a worker that is gone never runs out")                        \
+    X(GOES_TOGETHER, "goes_together", "what a worker was lost with goes out with others again")               \
+    X(PLACES_PROMISED, "places_promised", "places that attempts under way may need are given again")          \
     X(DIES_OF_EMFILE, "dies_of_emfile", "a connection that finds no descriptor ends the daemon")
 
 enum negative_control {

@@ -1,6 +1,8 @@
 /* See retry.h. */
 #include "core/retry.h"
 
+#include "base/negative.h"
+
 int64_t retry_jitter_ms(int32_t n, int64_t backoff_max_ms, struct rng *rng)
 {
     int64_t ceiling = INT64_C(1000) << clamp_i64(n - 1, 0, 9);
@@ -35,7 +37,10 @@ struct retry_decision retry_decide(const struct retry_input *input, struct retry
         return (struct retry_decision){.action = RETRY_HOLD_TRANSIENT,
                                        .delay_ms = retry_jitter_ms(budget->failures, input->backoff_max_ms, rng),
                                        .is_late = budget->failures > 1};
-    case RULE_WAIT: /* refused again, it may be refused for ever: it shall not go first each time, as the endpoint's canary */
+    case RULE_WAIT:
+        if (BREAKS(REFUSAL_SPENDS))
+            budget->retries_spent++;
+        /* refused again, it may be refused for ever: it shall not go first each time, as the endpoint's canary */
         return (struct retry_decision){.action = RETRY_PENDING,
                                        .delay_ms = input->class == OUTCOME_UNAVAILABLE ? (int64_t)rng_range(rng, 500, 1000) : 0,
                                        .is_late = budget->failures > 1 || (input->class == OUTCOME_THROTTLED && input->n > 1)};

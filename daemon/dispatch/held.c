@@ -4,6 +4,7 @@
 
 #include "base/json_out.h"
 #include "base/log.h"
+#include "base/negative.h"
 
 static void held_free(struct held *held)
 {
@@ -135,7 +136,7 @@ void held_drop(struct endpoint *endpoint, int64_t run)
 {
     for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
         if (held->judgement == HELD_OPEN && (run == 0 || held->run == run))
-            held->judgement = HELD_DROPPED;
+            held->judgement = BREAKS(OUTAGE_SPENDS) ? HELD_CONFIRMED : HELD_DROPPED;
     submit_judged(endpoint);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/negative.h"
 
 #include <string.h>
 
@@ -201,7 +202,7 @@ struct agent_entry *pool_agent_by_name(struct pool_entry *pool, const char *agen
 
 int64_t pool_under_way(const struct pool_entry *pool)
 {
-    return pool->in_flight + pool->outside;
+    return BREAKS(PLACES_PROMISED) ? 0 : pool->in_flight + pool->outside;
 }
 
 void pool_give_places(struct pool_entry *pool, int64_t count)

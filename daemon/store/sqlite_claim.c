@@ -40,7 +40,7 @@ static bool batch_takes(struct batch *batch, sqlite3_stmt *stmt)
 {
     struct store_claim *claim = batch->claim;
     bool is_first = claim->ret_count == 0;
-    bool goes_alone = claim->worker != NULL && sqlite3_column_int(stmt, 10) != 0;
+    bool goes_alone = claim->worker != NULL && sqlite3_column_int(stmt, 10) != 0 && !BREAKS(GOES_TOGETHER);
     if (goes_alone && !is_first)
         return false;
     batch->bytes += sqlite3_column_bytes(stmt, 1) + sqlite3_column_bytes(stmt, 8);

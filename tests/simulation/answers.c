@@ -86,13 +86,15 @@ void weather_change(int endpoint)
 
 void weather_fair(void)
 {
-    for (int i = 0; i < ENDPOINTS; i++)
+    for (int i = 0; i < ENDPOINTS; i++) {
+        numbers[i]++;
         present[i] = &weathers[0];
+    }
 }
 
-int64_t weather_number(int endpoint)
+int64_t weather_outage(int endpoint)
 {
-    return numbers[endpoint];
+    return 1 + numbers[endpoint] * ENDPOINTS + endpoint;
 }
 
 static const struct answer_row *row_of_temper(enum temper temper)

@@ -88,6 +88,14 @@ int64_t check_number(const char *sql, int64_t a, int64_t b)
     return number;
 }
 
+/* Failures that may be taken for the assignment's own: an outage that ends is followed by a success, and may count once. One that lasts never. */
+int64_t failures_of(const struct sim_run *run, const struct sim_key *key)
+{
+    int endpoint = strcmp(run->endpoint, "b") == 0;
+    int64_t lasting = key->last_outage != 0 && key->last_outage == weather_outage(endpoint);
+    return key->told[OUTCOME_TRANSIENT] - key->ill + key->outages - lasting + key->worker_errors[0];
+}
+
 /* ---- each row, beside what the world knows of it ---- */
 static bool may_move(const struct sim_run *run, int from, int to)
 {
@@ -106,8 +114,8 @@ static void look_at_row(const struct sim_run *run, struct sim_key *key, const ch
         violate("%s: went from %s to %s", name, assignment_state_name((enum assignment_state)key->seen_state), assignment_state_name((enum assignment_state)state));
     if (key->has_seen && (attempts < key->seen_attempts || (lease != 0 && lease < key->seen_lease)))
         violate("%s: attempts %lld after %lld, lease %lld after %lld", name, (long long)attempts, (long long)key->seen_attempts, (long long)lease, (long long)key->seen_lease);
-    if (retries > key->told[OUTCOME_TRANSIENT] + key->worker_errors[0])
-        violate("%s: %lld retries are spent, and only %lld calls failed", name, (long long)retries, (long long)(key->told[OUTCOME_TRANSIENT] + key->worker_errors[0]));
+    if (retries > failures_of(run, key))
+        violate("%s: %lld retries are spent, and only %lld calls failed by its own fault, as far as anybody can tell", name, (long long)retries, (long long)failures_of(run, key));
     if (reasks > key->told[OUTCOME_INVALID_ANSWER] + key->told[OUTCOME_UNFINISHED] + key->worker_errors[2])
         violate("%s: %lld re-asks are spent, and only %lld answers were not valid", name, (long long)reasks, (long long)key->told[OUTCOME_INVALID_ANSWER]);
     key->has_seen = true;
@@ -195,11 +203,16 @@ void check_call(const char *name)
 {
     static const char sql[] = "SELECT count(*) FROM assignment a JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND a.key = printf('K%06d', ?2) AND t.call IS NOT NULL "
                               "AND t.class IS NOT 16"; /* released: given back before it was sent */
+    static const char free_sql[] = "SELECT sum(max(0, g.capacity - coalesce(h.held, 0))) FROM run r JOIN ledger l ON l.id = r.ledger JOIN agent g ON g.pool = l.pool "
+                                   "LEFT JOIN ledger_agent h ON h.agent = g.id AND h.ledger = l.id WHERE r.id = ?1";
     struct sim_key *key = NULL;
     const struct sim_run *run = run_of_key(name, &key);
     if (run == NULL)
         return;
     int64_t recorded = check_number(sql, run->id, run->number * KEY_RUN_FACTOR + (key - run->key));
+    int64_t free_count = check_number(free_sql, run->id, 0);
+    if (run->capacity >= 0 && run->in_flight > free_count)
+        violate("run %d: %lld calls are under way, and %lld places are free", run->number, (long long)run->in_flight, (long long)free_count);
     if (key->calls > recorded)
         violate("%s: %lld calls have left, and %lld are recorded", name, (long long)key->calls, (long long)recorded);
 }

@@ -24,7 +24,7 @@ static bool is_explained(const struct sim_run *run, const struct sim_key *key, e
 {
     switch ((int)class) {
     case OUTCOME_TRANSIENT:
-        return key->told[OUTCOME_TRANSIENT] - key->ill + key->outages + key->worker_errors[0] > max_retries_of(run);
+        return failures_of(run, key) > max_retries_of(run);
     case OUTCOME_INVALID_ANSWER:
         return key->told[OUTCOME_INVALID_ANSWER] + key->told[OUTCOME_UNFINISHED] + key->worker_errors[2] > 4;
     case OUTCOME_REJECTED:

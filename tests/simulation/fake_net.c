@@ -10,6 +10,7 @@ struct net_call {
     struct net *net;
     struct sched_event end;
     const struct answer_row *row;
+    struct sim_run *run; /* NULL: a test request, or it is of a daemon that was dead */
     char *body; /* owned: the request's */
     size_t body_len;
     int64_t began_us;
@@ -31,6 +32,8 @@ struct net *net_new(struct loop *loop)
 
 static void call_free(struct net_call *call)
 {
+    if (call->run != NULL)
+        call->run->in_flight--;
     sched_stop(&call->end);
     free(call->body);
     free(call);
@@ -87,7 +90,7 @@ static void on_end(void *arg)
 }
 
 /* The template has "KEY=K001002;" in it. */
-static struct sim_key *key_of(const struct net_request *request, char ret_name[KEY_BYTES])
+static struct sim_key *key_of(const struct net_request *request, char ret_name[KEY_BYTES], struct sim_run **ret_run)
 {
     static const char mark[] = "KEY=";
     struct sim_key *key = NULL;
@@ -96,7 +99,8 @@ static struct sim_key *key_of(const struct net_request *request, char ret_name[K
     if (at == NULL)
         return NULL;
     snprintf(ret_name, KEY_BYTES, "%.*s", KEY_BYTES - 1, at + sizeof mark - 1);
-    if (run_of_key(ret_name, &key) == NULL)
+    *ret_run = run_of_key(ret_name, &key);
+    if (*ret_run == NULL)
         violate("a call is about \"%s\", which nobody sent", ret_name);
     return key;
 }
@@ -104,7 +108,8 @@ static struct sim_key *key_of(const struct net_request *request, char ret_name[K
 struct net_call *net_start(struct net *net, struct net_request *request)
 {
     char name[KEY_BYTES];
-    struct sim_key *key = key_of(request, name);
+    struct sim_run *run = NULL;
+    struct sim_key *key = key_of(request, name, &run);
     int endpoint = strstr(request->url, "//b.") != NULL ? 1 : 0;
     struct net_call *call = xcalloc(1, sizeof *call);
     *call = (struct net_call){.next = net->calls, .net = net, .body = request->body, .body_len = request->body_len, .began_us = sched_now_us(),
@@ -120,10 +125,12 @@ struct net_call *net_start(struct net *net, struct net_request *request)
     trace("call endpoint=%d key=%s %s", endpoint, name, call->row->name);
     world.calls++;
     if (key != NULL) {
+        call->run = run;
+        run->in_flight++;
         key->calls++;
         key->told[call->row->class]++;
         if (call->row->is_ill) {
-            int64_t outage = weather_number(endpoint) * ENDPOINTS + endpoint;
+            int64_t outage = weather_outage(endpoint);
             key->ill++;
             key->outages += outage != key->last_outage;
             key->last_outage = outage;

@@ -54,6 +54,7 @@ struct sim_run {
     int part, parts, appends; /* the next; how many in all */
     int rows_a_part;
     bool is_cancelled, is_retried, is_away; /* somebody has asked for it; of is_away, that an agent be away */
+    int64_t in_flight;   /* calls about it that are under way */
     int keys;            /* that may be sent, ever */
     struct sim_key key[KEYS_MAX];
     struct sched_event next; /* of its sender */
@@ -106,7 +107,7 @@ void workers_forget(void); /* the daemon is gone, and with it who waited */
 /* ---- answers.c ---- */
 void weather_change(int endpoint);
 void weather_fair(void);
-int64_t weather_number(int endpoint); /* rises with each change */
+int64_t weather_outage(int endpoint); /* the number of the present one; above 0; another than all before, if it is one at all */
 
 /* ---- check.c ---- */
 void check_open(const char *path);
@@ -114,6 +115,7 @@ void check_close(void);
 void check_step(void);                      /* the store, and memory beside it */
 void check_call(const char *key);           /* a call leaves: it is on disk */
 void check_end(void);                       /* after all is over */
+int64_t failures_of(const struct sim_run *run, const struct sim_key *key);
 int64_t check_number(const char *sql, int64_t a, int64_t b); /* the first cell of a query; 0 where there is no row */
 
 #endif
