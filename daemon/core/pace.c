@@ -1,321 +1,382 @@
-/* See pace.h. */
-#include "core/pace.h"
-
-#include "base/clock.h"
+/* The gate of pace.h, and what a send, an answer and a refusal mean for it. */
+#include "core/pace_parts.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
-enum { FIRST_BLOCK_MS = 1000, LONGEST_BLOCK_MS = 60000, SPEND_BLOCK_MS = 15000, SPEND_BLOCK_MAX_MS = 600000, HINT_MAX_MS = 3600000, QUOTA_PROBE_MS = 60000 };
+/*      constant                value     unit    meaning                                                     source: the design's simulation, section 5 */
+#define DEPTH_STARTUP           4.0    /* calls   of the bucket in STARTUP                                    Pacer: depth 4 in S */
+#define DEPTH_S                 0.1    /* s       of the rate, else; one call at least                        Pacer: max(1, rho/10) */
+#define BUDGET_HASTE            8.0    /* times   the budget's even rate: it is gone in an eighth of a minute  W: 4N/60; 8 is .01 to .03 better at five minutes */
+#define REFUSAL_FIRST_S         0.12   /* s       a refusal's time before one was seen                        Reject RTT */
+#define REFUSAL_WEIGHT          0.1    /*         of a new one                                                Reject RTT: EWMA(.1) */
+#define ACCEPT_FIRST_S          0.3    /* s       not refused for so long: accepted, before one was seen      tau */
+#define ACCEPT_TIMES            2.5    /* times   a refusal's time                                            tau */
+#define ACCEPT_MIN_S            0.2    /* s                                                                   tau */
+#define ACCEPT_MAX_S            2.0    /* s                                                                   tau */
+#define PROBE_FIRST             1.0    /* calls   of the probes' credit at first                              Probe: starts 1 */
+#define PROBE_EARNED            0.006  /* calls   by a success; half where the limit is printed               Probe: .006 */
+#define PROBE_MOST              3.0    /* calls                                                               Probe: <= 3 */
+#define PROBE_GROWTH            (1 / 32.0) /*     of the budget at once, at most                              Probe: N/32 */
+#define PROBE_LATEST_S          0.5    /* s       before the oldest entry leaves, no later                    Probe */
+#define PROBE_WORTH_S           0.2    /* s       a wait shorter than this is waited out                      Probe: oldest < 59.8 s */
+#define VERIFY_CALLS            8.0    /* calls   or a third of N confirm a printed limit                     V: max(8, N/3) */
+#define VERIFY_PAST             1.2    /* times   N went through: it is more, look slowly                     V */
+#define VERIFY_SLOW_S           10.0   /* s       the doubling then                                           V */
+#define RESET_CALLS             4.0    /* calls   after a suspicion that prove a reset where a budget binds   slack */
+#define CLOCK_LAG_S             0.15   /* s       after the wall clock's minute                               Canary: minute + .15 */
+#define SIZED_CALLS             1000   /* calls   whose mean size is the unit of tokens                       unit */
+#define WARM_RATE               0.97   /* times   a former life's rate, and                                   Persist: R at .97 rm */
+#define WARM_BURST              0.9    /* times   its burst are believed in                                   Persist: .9 b0 */
+#define CANARY_AGAIN_S          1.0    /* s       after one that told nothing                                 limitsim: on_err */
 
-void pace_init(struct pace *pace, double time_scale)
+void pace_init(struct pace *pace, uint64_t seed)
 {
-    *pace = (struct pace){.time_scale = time_scale};
+    *pace = (struct pace){.budget = {.calls = INFINITY, .tokens = INFINITY, .unit_tokens = 1},
+                          .block = {.canary_us = WINDOW_NONE},
+                          .probe = {.credit = PROBE_FIRST, .sent_us = WINDOW_NONE, .for_us = WINDOW_NONE},
+                          .reset = {.suspected_us = WINDOW_NONE, .seen_us = WINDOW_NONE},
+                          .refusal_s = REFUSAL_FIRST_S,
+                          .accept_us = in_us(ACCEPT_FIRST_S),
+                          .epoch_us = WINDOW_NONE,
+                          .moved_us = WINDOW_NONE,
+                          .short_us = WINDOW_NONE};
+    rng_seed(&pace->rng, seed);
+    window_init(&pace->window);
+    rate_init(&pace->rate);
 }
 
 void pace_clear(struct pace *pace)
 {
-    free(pace->log);
-    pace->log = NULL;
+    window_clear(&pace->window);
 }
 
-void pace_set_limits(struct pace *pace, int64_t rpm, int64_t tpm, int64_t rpd)
+void pace_enter(struct pace *pace, enum pace_mode mode)
 {
-    pace->rpm = rpm;
-    pace->tpm = tpm;
-    pace->rpd = rpd;
+    pace->mode = mode;
 }
 
-static struct pace_entry *entry_at(struct pace *pace, size_t i)
+double pace_budget_calls(const struct pace *pace)
 {
-    return &pace->log[(pace->log_first + i) % pace->log_cap];
+    return pace->budget.by_tokens ? pace->budget.tokens / pace->budget.unit_tokens : pace->budget.calls;
 }
 
-/* How long a send counts. */
-static int64_t window_us(const struct pace *pace)
+void pace_at_budget_rate(struct pace *pace)
 {
-    return (int64_t)(PACE_WINDOW_US * pace->time_scale) + PACE_GUARD_US;
+    pace->rate.per_s = fmax(1, BUDGET_HASTE * pace_budget_calls(pace) / PACE_MINUTE_S);
 }
 
-static void forget_old(struct pace *pace, int64_t now_us)
+/* ---- time goes on ---- */
+
+static void probe_taken(struct pace *pace)
 {
-    int64_t since_us = now_us - window_us(pace);
-    while (pace->log_count > 0 && entry_at(pace, 0)->at_us <= since_us) {
-        pace->log_tokens -= entry_at(pace, 0)->tokens;
-        pace->log_first = (pace->log_first + 1) % pace->log_cap;
-        pace->log_count--;
-    }
+    struct pace_probe *probe = &pace->probe;
+    probe->sent_us = WINDOW_NONE;
+    probe->good++;
+    pace->budget.calls += fmin(probe->good, fmax(1, floor(pace->budget.calls * PROBE_GROWTH))); /* proved: faster, but never much at once */
+    pace->rate.per_s = fmax(pace->rate.per_s, BUDGET_HASTE * pace->budget.calls / PACE_MINUTE_S);
 }
 
-static void remember(struct pace *pace, int64_t now_us, int64_t tokens)
+/* What was not refused in time is accepted. */
+static void advance(struct pace *pace, struct pace_now now)
 {
-    if (pace->log_count == pace->log_cap) {
-        if (pace->log_cap == PACE_LOG_MAX) { /* the oldest goes; more than 65,536 a minute are not held to the call */
-            pace->log_tokens -= entry_at(pace, 0)->tokens;
-            pace->log_first = (pace->log_first + 1) % pace->log_cap;
-            pace->log_count--;
-        } else {
-            size_t cap = pace->log_cap ? 2 * pace->log_cap : 256;
-            struct pace_entry *log = xreallocarray(NULL, cap, sizeof *log);
-            for (size_t i = 0; i < pace->log_count; i++)
-                log[i] = *entry_at(pace, i);
-            free(pace->log);
-            pace->log = log;
-            pace->log_first = 0;
-            pace->log_cap = cap;
-        }
-    }
-    pace->log_count++;
-    *entry_at(pace, pace->log_count - 1) = (struct pace_entry){now_us, tokens};
-    pace->log_tokens += tokens;
+    if (pace->epoch_us == WINDOW_NONE)
+        pace->epoch_us = pace->rate.credit_us = now.us;
+    if (pace->block.is_on && pace->block.canary_us != WINDOW_NONE && now.us >= pace->block.canary_us + pace->accept_us)
+        lesson_learn(pace, now);
+    if (pace->probe.sent_us != WINDOW_NONE && now.us >= pace->probe.sent_us + pace->accept_us)
+        probe_taken(pace);
 }
 
-/* When the log's entries from the oldest up to `count` have left the window. */
-static int64_t wait_for_leaving(struct pace *pace, int64_t now_us, size_t count)
+static void fill(struct pace *pace, int64_t now_us)
 {
-    int64_t leaves_us = entry_at(pace, count - 1)->at_us + window_us(pace);
-    return max_i64(leaves_us - now_us, 1000);
+    if (pace->mode == PACE_RATE)
+        rate_follow_cubic(&pace->rate, now_us);
+    rate_fill(&pace->rate, now_us, pace->mode == PACE_STARTUP ? DEPTH_STARTUP : fmax(1, DEPTH_S * pace->rate.per_s));
 }
 
-static int64_t wait_for_tokens(struct pace *pace, int64_t now_us, int64_t tokens)
-{
-    int64_t over = pace->log_tokens + tokens - pace->tpm;
-    size_t count = 0;
-    while (count < pace->log_count && over > 0)
-        over -= entry_at(pace, count++)->tokens;
-    return count > 0 ? wait_for_leaving(pace, now_us, count) : 1000;
-}
+/* ---- the gate ---- */
 
-static void add_credit(struct pace *pace, int64_t now_us)
+static enum pace_gate ask_block(const struct pace *pace, struct pace_now now, int64_t *ret_wait_us)
 {
-    double depth = fmax(1, pace->rate / 10);
-    double elapsed_s = (double)(now_us - pace->credit_us) / 1e6;
-    pace->credit = fmin(depth, pace->credit + elapsed_s * pace->rate);
-    pace->credit_us = now_us;
-}
-
-/* Sends that the log lets within a window. */
-static int64_t log_room(const struct pace *pace)
-{
-    return min_i64(pace->rpm, PACE_LOG_MAX);
-}
-
-enum pace_limit pace_ask_limits(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, int64_t *ret_wait_us)
-{
-    *ret_wait_us = 0;
-    forget_old(pace, now_us);
-    if (pace->rpd > 0 && wall_ms < pace->day_ends_at_ms && pace->day_count >= pace->rpd) {
-        *ret_wait_us = (pace->day_ends_at_ms - wall_ms) * 1000;
-        return PACE_RPD;
-    }
-    if (pace->rpm > 0 && (int64_t)pace->log_count >= log_room(pace)) {
-        *ret_wait_us = wait_for_leaving(pace, now_us, pace->log_count - (size_t)log_room(pace) + 1);
-        return PACE_RPM;
-    }
-    /* A call larger than the whole quota goes alone: nothing else could ever let it through. */
-    if (pace->tpm > 0 && pace->log_count > 0 && pace->log_tokens + tokens > pace->tpm) {
-        *ret_wait_us = wait_for_tokens(pace, now_us, tokens);
-        return PACE_TPM;
-    }
-    return PACE_FREE;
-}
-
-enum pace_limit pace_ask(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate, int64_t *ret_wait_us)
-{
-    *ret_wait_us = 0;
-    if (pace->blocked_until_us > now_us) {
-        *ret_wait_us = pace->blocked_until_us - now_us;
-        return pace->quota_day_until_at_ms ? PACE_QUOTA_DAY : PACE_BLOCKED;
-    }
-    if (pace->needs_canary && pace->has_canary) {
-        *ret_wait_us = -1;
-        return pace->quota_day_until_at_ms ? PACE_QUOTA_DAY : PACE_BLOCKED;
-    }
-    enum pace_limit limit = pace_ask_limits(pace, now_us, wall_ms, tokens, ret_wait_us);
-    if (limit != PACE_FREE || !with_rate || pace->rate <= 0)
-        return limit;
-    add_credit(pace, now_us);
-    if (pace->credit >= 1)
+    const struct pace_block *block = &pace->block;
+    bool is_out = block->canary_us != WINDOW_NONE;
+    if (!is_out && now.us >= block->canary_at_us)
         return PACE_FREE;
-    *ret_wait_us = (int64_t)ceil((1 - pace->credit) / pace->rate * 1e6);
-    return PACE_RATE;
+    *ret_wait_us = max_i64((is_out ? block->canary_us + pace->accept_us : block->canary_at_us) - now.us, 1);
+    return block->is_day ? PACE_QUOTA_DAY : PACE_BLOCKED;
 }
 
-int64_t pace_room(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens, bool with_rate)
+/* A former life saw quotas begin anew with the wall clock's minute, and this one has not seen one yet: when did it, when will it? */
+static bool trusts_minute(const struct pace *pace)
+{
+    return pace->reset.aligned > 0 && pace->reset.seen_us == WINDOW_NONE;
+}
+
+static bool minute_began(struct pace *pace, struct pace_now now)
+{
+    int64_t began_us = now.us - now.minute_us + in_us(CLOCK_LAG_S);
+    if (!trusts_minute(pace) || pace->window.log.count == 0 || sendlog_at(&pace->window.log, 0)->at_us >= began_us || began_us > now.us)
+        return false;
+    window_set_floor(&pace->window, began_us);
+    pace->reset.seen_us = began_us;
+    return true;
+}
+
+/* May a call go past the budget, to see? Else not before the moment that is told. */
+static int64_t probe_wait_us(struct pace *pace, int64_t now_us, int64_t oldest_us, int64_t leaves_us)
+{
+    struct pace_probe *probe = &pace->probe;
+    if (pace->mode != PACE_WINDOW || probe->credit < 1 || oldest_us == WINDOW_NONE || oldest_us <= now_us - WINDOW_US + in_us(PROBE_WORTH_S))
+        return leaves_us - now_us;
+    if (probe->sent_us != WINDOW_NONE)
+        return min_i64(leaves_us, probe->sent_us + pace->accept_us) - now_us;
+    if (probe->good == 0 && probe->for_us != oldest_us) { /* at a random moment of the wait: a quota's edges must not hide from it */
+        probe->for_us = oldest_us;
+        probe->at_us = now_us + (int64_t)(rng_unit(&pace->rng) * (double)max_i64(leaves_us - now_us - in_us(PROBE_LATEST_S), 0));
+    }
+    return max_i64(min_i64(leaves_us, probe->at_us) - now_us, 0);
+}
+
+/* How long the budget of the minute holds such a call back; 0: not. */
+static int64_t budget_wait_us(struct pace *pace, struct pace_now now, int64_t tokens)
+{
+    const struct window_sum *counted = &pace->window.counted;
+    bool is_over_calls = counted->calls >= pace->budget.calls + pace->reset.slack;
+    bool is_over_tokens = counted->tokens > 0 && counted->tokens + (double)tokens > pace->budget.tokens + pace->reset.slack * pace->budget.unit_tokens;
+    if (!is_over_calls && !is_over_tokens)
+        return 0;
+    if (pace->reset.suspected_us != WINDOW_NONE && pace->epoch_sent >= RESET_CALLS) {
+        lesson_reset_proved(pace, now);
+        return 0;
+    }
+    if (minute_began(pace, now))
+        return 0;
+    int64_t oldest_us = window_oldest_us(&pace->window);
+    int64_t leaves_us = oldest_us == WINDOW_NONE ? now.us + 1000000 : oldest_us + WINDOW_US + WINDOW_GUARD_US + 1;
+    if (trusts_minute(pace))
+        leaves_us = min_i64(leaves_us, now.us - now.minute_us + WINDOW_US + in_us(CLOCK_LAG_S));
+    return is_over_calls ? probe_wait_us(pace, now.us, oldest_us, leaves_us) : leaves_us - now.us;
+}
+
+static bool has_budget(const struct pace *pace)
+{
+    return pace->mode == PACE_WINDOW || (pace->mode == PACE_VERIFY && pace->budget.is_printed);
+}
+
+static enum pace_gate ask_learned(struct pace *pace, struct pace_now now, int64_t tokens, int64_t *ret_wait_us)
+{
+    if (pace->mode == PACE_STARTUP && pace->warm_calls > 0 &&
+        pace->epoch_sent >= pace->warm_calls + pace->rate.measured_per_s * in_s(now.us - pace->epoch_us)) { /* the burst of a former life is gone */
+        pace->warm_calls = 0;
+        pace_enter(pace, PACE_RATE);
+        rate_set_cubic(&pace->rate, now.us, pace->rate.measured_per_s, 0);
+    }
+    window_expire(&pace->window, now.us);
+    if (has_budget(pace)) {
+        *ret_wait_us = budget_wait_us(pace, now, tokens);
+        if (*ret_wait_us > 0)
+            return PACE_FULL;
+    }
+    fill(pace, now.us);
+    *ret_wait_us = rate_wait_us(&pace->rate);
+    return *ret_wait_us > 0 ? PACE_PACED : PACE_FREE;
+}
+
+enum pace_gate pace_ask(struct pace *pace, struct pace_now now, int64_t tokens, bool with_learned, int64_t *ret_wait_us)
+{
+    *ret_wait_us = 0;
+    advance(pace, now);
+    if (pace->block.is_on)
+        return ask_block(pace, now, ret_wait_us);
+    if (now.us < pace->hold_us) {
+        *ret_wait_us = pace->hold_us - now.us;
+        return PACE_FULL;
+    }
+    return with_learned ? ask_learned(pace, now, tokens, ret_wait_us) : PACE_FREE;
+}
+
+int64_t pace_room(struct pace *pace, struct pace_now now, int64_t tokens, bool with_learned)
 {
     int64_t wait_us;
-    if (pace_ask(pace, now_us, wall_ms, tokens, with_rate, &wait_us) != PACE_FREE)
+    if (pace_ask(pace, now, tokens, with_learned, &wait_us) != PACE_FREE)
         return 0;
-    int64_t room = pace->needs_canary ? 1 : INT64_MAX;
-    if (pace->rpm > 0)
-        room = min_i64(room, log_room(pace) - (int64_t)pace->log_count);
-    if (pace->tpm > 0 && tokens > 0)
-        room = min_i64(room, max_i64((pace->tpm - pace->log_tokens) / tokens, 1));
-    if (pace->rpd > 0)
-        room = min_i64(room, pace->rpd - (wall_ms < pace->day_ends_at_ms ? pace->day_count : 0));
-    return with_rate && pace->rate > 0 ? min_i64(room, (int64_t)pace->credit) : room;
+    if (pace->block.is_on)
+        return 1;
+    if (!with_learned)
+        return INT64_MAX;
+    double room = floor(pace->rate.credit + 1e-9);
+    if (has_budget(pace))
+        room = fmin(room, pace->budget.calls + pace->reset.slack - pace->window.counted.calls);
+    return max_i64((int64_t)room, 1);
 }
 
-void pace_sent(struct pace *pace, int64_t now_us, int64_t wall_ms, int64_t tokens)
+/* ---- a send ---- */
+
+/* VERIFY: enough went through to believe in the budget, or more than it. */
+static void verify(struct pace *pace, struct pace_now now)
 {
-    remember(pace, now_us, tokens);
-    if (wall_ms >= pace->day_ends_at_ms) {
-        pace->day_count = 0;
-        pace->day_ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
+    double budget = pace_budget_calls(pace);
+    if (pace->reset.suspected_us != WINDOW_NONE && pace->epoch_sent >= pace->reset.slack) /* more than a sliding window would take */
+        lesson_reset_proved(pace, now);
+    if (pace->budget.is_printed && pace->reset.suspected_us == WINDOW_NONE && pace->epoch_sent >= fmax(VERIFY_CALLS, budget / 3)) {
+        pace_enter(pace, PACE_WINDOW);
+        pace_at_budget_rate(pace);
+    } else if (pace->epoch_sent < VERIFY_PAST * budget) {
+        pace->rate.per_s = fmin(pace->rate.per_s, fmax(1, BUDGET_HASTE * budget / PACE_MINUTE_S));
+    } else {
+        pace->rate.doubling_s = VERIFY_SLOW_S;
     }
-    pace->day_count++;
-    if (pace->rate > 0) {
-        add_credit(pace, now_us);
-        pace->credit = fmax(pace->credit - 1, 0);
+}
+
+static void sent_in_epoch(struct pace *pace, struct pace_now now, int64_t tokens)
+{
+    struct pace_budget *budget = &pace->budget;
+    pace->epoch_sent++;
+    fill(pace, now.us);
+    rate_sent(&pace->rate, now.us, budget->by_tokens ? (double)tokens / budget->unit_tokens : 1);
+    if (pace->mode == PACE_WINDOW && pace->window.counted.calls > budget->calls && pace->probe.sent_us == WINDOW_NONE)
+        pace->probe.sent_us = now.us;
+    if (pace->mode == PACE_STARTUP || pace->mode == PACE_VERIFY || pace->mode == PACE_GROWTH)
+        rate_ramp(&pace->rate, now.us, pace->mode == PACE_STARTUP);
+    if (pace->mode == PACE_VERIFY)
+        verify(pace, now);
+}
+
+void pace_sent(struct pace *pace, struct pace_now now, int64_t tokens, bool is_probe)
+{
+    advance(pace, now);
+    if (!pace->block.is_on) /* else what the minute held when it was refused is still to be counted */
+        window_expire(&pace->window, now.us);
+    window_sent(&pace->window, now.us, tokens, true);
+    if (pace->sized < SIZED_CALLS)
+        pace->mean_tokens += ((double)tokens - pace->mean_tokens) / (double)++pace->sized;
+    if (is_probe)
+        return;
+    if (!pace->block.is_on) {
+        sent_in_epoch(pace, now, tokens);
+    } else if (now.us >= pace->block.canary_at_us) { /* a test request that an operator sends within the block is none: it ends nothing */
+        pace->block.canary_us = now.us;
+        rate_sent(&pace->rate, now.us, 0);
     }
-    if (pace->needs_canary && now_us >= pace->blocked_until_us) /* a test request that was sent within the block is none: it ends nothing */
-        pace->has_canary = true;
 }
 
-void pace_canary_failed(struct pace *pace, int64_t sent_us)
+void pace_unsent(struct pace *pace, int64_t sent_us)
 {
-    if (pace->needs_canary && sent_us >= pace->blocked_until_us)
-        pace->has_canary = false;
-}
-
-/* What a send of unknown size counts as: the largest that is known; the whole quota when none is. */
-static int64_t unknown_tokens(const struct pace *pace, const struct pace_send *sends, size_t count)
-{
-    int64_t largest = -1;
-    for (size_t i = 0; i < count; i++)
-        largest = max_i64(largest, sends[i].tokens);
-    return largest >= 0 ? largest : pace->tpm;
-}
-
-static int by_time(const void *a, const void *b)
-{
-    const struct pace_entry *x = a, *y = b;
-    return (x->at_us > y->at_us) - (x->at_us < y->at_us);
-}
-
-void pace_read_back(struct pace *pace, int64_t now_us, int64_t wall_ms, const struct pace_send *sends, size_t count, int64_t day_calls)
-{
-    struct pace_entry *entries = xcalloc(count, sizeof *entries);
-    int64_t unknown = unknown_tokens(pace, sends, count);
-    for (size_t i = 0; i < count; i++) /* the wall clock may have gone back since: then as if sent now */
-        entries[i] = (struct pace_entry){now_us - max_i64(wall_ms - sends[i].at_ms, 0) * 1000, sends[i].tokens < 0 ? unknown : sends[i].tokens};
-    qsort(entries, count, sizeof *entries, by_time);
-    for (size_t i = 0; i < count; i++)
-        remember(pace, entries[i].at_us, entries[i].tokens);
-    forget_old(pace, now_us);
-    free(entries);
-    pace->day_count = day_calls;
-    pace->day_ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
-}
-
-/* The entry of what was sent then; log_count when it has left. */
-static size_t find_sent(struct pace *pace, int64_t sent_us)
-{
-    size_t low = 0, high = pace->log_count;
-    while (low < high) { /* the log is in order of time */
-        size_t mid = (low + high) / 2;
-        if (entry_at(pace, mid)->at_us < sent_us)
-            low = mid + 1;
-        else
-            high = mid;
+    window_drop(&pace->window, sent_us);
+    if (pace->block.is_on && pace->block.canary_us == sent_us) {
+        pace->block.canary_us = WINDOW_NONE;
+    } else if (!pace->block.is_on && sent_us >= pace->epoch_us) {
+        pace->epoch_sent = fmax(pace->epoch_sent - 1, 0);
+        pace->rate.credit += 1;
     }
-    return low < pace->log_count && entry_at(pace, low)->at_us == sent_us ? low : pace->log_count;
+    if (pace->probe.sent_us == sent_us)
+        pace->probe.sent_us = WINDOW_NONE;
 }
+
+/* ---- what came back ---- */
 
 void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens)
 {
-    size_t at = find_sent(pace, sent_us);
-    if (at == pace->log_count)
+    window_tokens_known(&pace->window, sent_us, tokens);
+}
+
+void pace_answered(struct pace *pace, struct pace_now now, int64_t sent_us)
+{
+    advance(pace, now);
+    if (pace->block.is_on && pace->block.canary_us == sent_us)
+        lesson_learn(pace, now);
+    pace->probe.credit = fmin(PROBE_MOST, pace->probe.credit + (pace->budget.is_printed ? PROBE_EARNED / 2 : PROBE_EARNED));
+}
+
+void pace_told_nothing(struct pace *pace, struct pace_now now, int64_t sent_us)
+{
+    if (!pace->block.is_on || pace->block.canary_us != sent_us)
         return;
-    pace->log_tokens += tokens - entry_at(pace, at)->tokens;
-    entry_at(pace, at)->tokens = tokens;
+    pace->block.canary_us = WINDOW_NONE;
+    pace->block.canary_at_us = now.us + in_us(CANARY_AGAIN_S);
 }
 
-void pace_unsent(struct pace *pace, int64_t sent_us, int64_t sent_wall_ms)
+static void begin_block(struct pace *pace, struct pace_now now, const struct pace_refusal *refusal)
 {
-    size_t at = find_sent(pace, sent_us);
-    if (at < pace->log_count) {
-        pace->log_tokens -= entry_at(pace, at)->tokens;
-        for (pace->log_count--; at < pace->log_count; at++)
-            *entry_at(pace, at) = *entry_at(pace, at + 1);
+    struct pace_block *block = &pace->block;
+    double late = window_sum_live(&pace->window, refusal->sent_us, INT64_MAX).calls;
+    double accepted = fmax(0, pace->epoch_sent - 1 - late);
+    *block = (struct pace_block){.is_on = true,
+                                 .began_us = now.us,
+                                 .refused_us = refusal->sent_us,
+                                 .canary_us = WINDOW_NONE,
+                                 .is_spend = refusal->is_spend,
+                                 .by_tokens = refusal->of_tokens || (!refusal->of_requests && pace->budget.by_tokens),
+                                 .accepted = accepted,
+                                 .span_s = fmax(1e-3, in_s(refusal->sent_us - pace->epoch_us)),
+                                 .last_per_s = rate_of_last(&pace->rate, pace->epoch_us, refusal->sent_us, accepted)};
+    canary_schedule(pace, now, refusal);
+}
+
+static void probe_refused(struct pace *pace)
+{
+    struct pace_probe *probe = &pace->probe;
+    probe->sent_us = WINDOW_NONE;
+    probe->credit -= 1;
+    probe->good = 0;
+    probe->for_us = WINDOW_NONE;
+    pace->budget.calls = fmax(1, fmin(pace->budget.calls, pace->window.counted.calls));
+}
+
+/* A day's refusal of the flight that began the block as a minute's tells more than it. */
+static bool reschedules(const struct pace_block *block, const struct pace_refusal *refusal)
+{
+    return block->canary_us == refusal->sent_us || (refusal->is_day && !block->is_day);
+}
+
+bool pace_refused(struct pace *pace, struct pace_now now, const struct pace_refusal *refusal)
+{
+    advance(pace, now);
+    pace->refusal_s += REFUSAL_WEIGHT * (in_s(refusal->latency_us) - pace->refusal_s);
+    pace->accept_us = in_us(fmin(ACCEPT_MAX_S, fmax(ACCEPT_MIN_S, ACCEPT_TIMES * pace->refusal_s)));
+    window_drop(&pace->window, refusal->sent_us);
+    if (pace->probe.sent_us == refusal->sent_us && !refusal->is_day) {
+        probe_refused(pace);
+        return false;
     }
-    if (pace->day_count > 0 && clock_next_pacific_midnight_ms(sent_wall_ms) == pace->day_ends_at_ms) /* else a new day has begun since */
-        pace->day_count--;
-    if (pace->rate > 0)
-        pace->credit += 1;
-    pace_canary_failed(pace, sent_us);
-}
-
-void pace_accepted(struct pace *pace, int64_t now_us, int64_t sent_us)
-{
-    if (pace->needs_canary && sent_us >= pace->blocked_until_us) {
-        pace->needs_canary = pace->has_canary = false;
-        pace->block_ms = 0;
-        pace->blocked_until_us = 0;
-        pace->quota_day_until_at_ms = 0;
-        pace->quota_probe_ms = 0;
+    if (pace->block.is_on) {
+        if (reschedules(&pace->block, refusal)) {
+            pace->block.refused += pace->block.canary_us == refusal->sent_us;
+            pace->block.canary_us = WINDOW_NONE;
+            canary_schedule(pace, now, refusal);
+        }
+        return false;
     }
-    if (pace->rate > 0) { /* additive increase: a twentieth of the rate every second, shared by the successes of that second */
-        pace->rate += 0.05 / pace->time_scale;
-        if (now_us - pace->rate_set_us > (int64_t)(600e6 * pace->time_scale))
-            pace->rate *= 1.01;
+    if (refusal->sent_us < pace->epoch_us || lesson_moves_budget(pace, now, refusal))
+        return false; /* of the flight that met the last block, or it only moved the budget */
+    begin_block(pace, now, refusal);
+    return true;
+}
+
+void pace_restart(struct pace *pace, int64_t now_us)
+{
+    pace->epoch_us = now_us;
+    pace->epoch_sent = 0;
+    if (pace->mode == PACE_RATE)
+        rate_set_cubic(&pace->rate, now_us, pace->rate.measured_per_s, 0);
+}
+
+void pace_unblock(struct pace *pace)
+{
+    pace->block.is_on = false;
+    pace->hold_us = 0;
+}
+
+void pace_warm(struct pace *pace, const struct pace_warm *warm)
+{
+    pace->budget = warm->budget;
+    pace->rate.confidence = warm->confidence;
+    pace->reset.aligned = warm->aligned;
+    if (warm->mode == PACE_WINDOW) {
+        pace_enter(pace, PACE_WINDOW);
+        pace_at_budget_rate(pace);
+    } else if (warm->mode == PACE_RATE) { /* the burst that went through once may go again: the ramp, as far as that */
+        pace->rate.measured_per_s = WARM_RATE * warm->rate_per_s;
+        pace->warm_calls = fmax(1, WARM_BURST * warm->burst_calls);
     }
-}
-
-/* Sends a second over the time that the log covers, at least a second, at most the window. */
-static double sent_rate(struct pace *pace, int64_t now_us)
-{
-    forget_old(pace, now_us);
-    if (pace->log_count == 0)
-        return 0;
-    int64_t covered_us = max_i64(now_us - entry_at(pace, 0)->at_us, (int64_t)(1e6 * pace->time_scale));
-    return (double)pace->log_count * 1e6 / (double)covered_us;
-}
-
-static void block_for_day(struct pace *pace, int64_t now_us, int64_t wall_ms)
-{
-    int64_t reset_at_ms = clock_next_pacific_midnight_ms(wall_ms);
-    pace->quota_day_until_at_ms = reset_at_ms;
-    pace->quota_probe_ms = pace->quota_probe_ms ? min_i64(2 * pace->quota_probe_ms, 3600000) : QUOTA_PROBE_MS;
-    int64_t wait_ms = min_i64((int64_t)((double)pace->quota_probe_ms * pace->time_scale), reset_at_ms - wall_ms);
-    pace->blocked_until_us = now_us + max_i64(wait_ms, 1) * 1000;
-}
-
-static void lower_rate(struct pace *pace, int64_t now_us, const struct pace_refusal *refusal)
-{
-    if (refusal->quota_value > 0 && !refusal->is_tokens) {
-        pace->rate = fmax(PACE_RATE_MIN, 0.98 * (double)refusal->quota_value / 60 / pace->time_scale);
-    } else {
-        double seen = sent_rate(pace, now_us);
-        pace->rate = fmax(PACE_RATE_MIN, PACE_DECREASE * (pace->rate > 0 ? fmin(pace->rate, fmax(seen, PACE_RATE_MIN)) : seen));
-    }
-    pace->rate_set_us = now_us;
-    pace->credit = 0;
-    pace->credit_us = now_us;
-}
-
-void pace_refused(struct pace *pace, int64_t now_us, int64_t wall_ms, const struct pace_refusal *refusal, struct rng *rng)
-{
-    bool is_canary = pace->needs_canary && pace->has_canary && refusal->sent_us >= pace->blocked_until_us;
-    bool is_first = !pace->needs_canary;
-    if (!is_first && !is_canary && !refusal->is_day)
-        return; /* of the flight that met the block: it is known already */
-    pace->has_canary = false;
-    pace->needs_canary = true;
-    if (refusal->is_day) {
-        if (is_first || is_canary || pace->quota_day_until_at_ms == 0)
-            block_for_day(pace, now_us, wall_ms);
-        return;
-    }
-    pace->quota_day_until_at_ms = 0;
-    int64_t first_ms = refusal->is_spend ? SPEND_BLOCK_MS : FIRST_BLOCK_MS;
-    int64_t longest_ms = refusal->is_spend ? SPEND_BLOCK_MAX_MS : LONGEST_BLOCK_MS;
-    pace->block_ms = is_canary && pace->block_ms ? min_i64(2 * pace->block_ms, longest_ms) : first_ms;
-    double wait_ms = (double)pace->block_ms * pace->time_scale * rng_range(rng, 1.0, 1.1);
-    if (refusal->retry_after_ms >= 0) /* a hint is the server's own clock: not scaled; after it a little more, so that the canary is not early */
-        wait_ms = fmax(is_canary ? wait_ms / 2 : 0, (double)min_i64(refusal->retry_after_ms, HINT_MAX_MS) + rng_range(rng, 20, 100));
-    pace->blocked_until_us = now_us + (int64_t)(wait_ms * 1000);
-    if (is_first)
-        lower_rate(pace, now_us, refusal);
 }

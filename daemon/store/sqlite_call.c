@@ -103,7 +103,7 @@ static bool send_read(const struct sqlite_store *store, sqlite3_stmt *row, struc
     if ((sends->count & (sends->count - 1)) == 0) /* full: it doubles */
         sends->items = xreallocarray(sends->items, max_i64(2 * (int64_t)sends->count, 1), sizeof *sends->items);
     bool is_refused = class == OUTCOME_THROTTLED || class == OUTCOME_QUOTA_DAY;
-    sends->items[sends->count++] = (struct pace_send){.at_ms = at_ms, .tokens = sqlite3_column_int64(row, 6), .is_refused = is_refused};
+    sends->items[sends->count++] = (struct former_send){.at_ms = at_ms, .tokens = sqlite3_column_int64(row, 6), .is_refused = is_refused};
     sends->day_calls += state == CALL_OPEN; /* the disk was full: nobody could write its end and count it */
     return true;
 }

@@ -7,7 +7,7 @@
 #ifndef GALLOC_STORE_STORE_H
 #define GALLOC_STORE_STORE_H
 
-#include "core/pace.h"
+#include "core/allowance.h"
 #include "store/op_admin.h"
 #include "store/op_backup.h"
 #include "store/op_lease.h"
@@ -49,7 +49,7 @@ struct store_lease {
 /* What was sent to an endpoint of late: limits hold across a restart. */
 struct store_sends {
     char *endpoint;          /* owned */
-    struct pace_send *items; /* owned; of the last STORE_SENDS_MS at least, newest rows first */
+    struct former_send *items; /* owned; of the last STORE_SENDS_MS at least, newest rows first */
     size_t count;
     int64_t day_calls;       /* of the present day (Pacific time) */
 };

@@ -90,7 +90,7 @@ static int64_t galloc_ask(void *state, const struct world_item *item)
 {
     struct galloc *g = state;
     int64_t paused_us = g->paused_until_us - world_now_us(g->world);
-    int64_t tokens = g->prompt_tokens > 0 ? g->prompt_tokens : (int64_t)item->estimate;
+    int64_t tokens = (int64_t)item->estimate;
     if (paused_us > 0)
         return paused_us;
     if (pacer_is_open(g->pacer))
@@ -98,7 +98,7 @@ static int64_t galloc_ask(void *state, const struct world_item *item)
     struct pacer_answer answer = pacer_ask(g->pacer, now_of(g), tokens, world_in_flight(g->world), true, false);
     if (answer.wait == PACER_GO)
         return 0;
-    g->was_blocked |= answer.wait == PACER_BLOCKED || answer.wait == PACER_QUOTA_DAY;
+    g->was_blocked = answer.wait == PACER_BLOCKED || answer.wait == PACER_QUOTA_DAY;
     return answer.wait_us == 0 ? 1 : answer.wait_us;
 }
 
@@ -236,6 +236,7 @@ static void tell_pacer(struct galloc *g, const struct world_call *call, const st
                                     .retry_after_ms = answer->retry_after_ms,
                                     .quota_value = answer->quota_value,
                                     .quota_is_tokens = answer->is_tokens,
+                                    .quota_is_requests = answer->quota_value >= 0 && !answer->is_tokens,
                                     .tokens = answer->status != 200 ? -1 : (int64_t)(item != NULL ? item->tokens : SERVER_TEST_TOKENS)};
     struct pacer_change change;
     pacer_outcome(g->pacer, now_of(g), &outcome, &change);
@@ -284,11 +285,11 @@ static void galloc_restart(void *state)
     struct galloc *g = state;
     size_t kept = 0, count = world_record(g->world)->send_count;
     const struct record_send *sends = world_record(g->world)->sends;
-    struct pace_send *back = xcalloc(count + 1, sizeof *back);
+    struct former_send *back = xcalloc(count + 1, sizeof *back);
     struct pacer_now now = now_of(g);
     for (size_t i = 0; i < count; i++)
         if (sends[i].at_us > world_now_us(g->world) - WINDOW_US)
-            back[kept++] = (struct pace_send){.at_ms = now.wall_ms - (world_now_us(g->world) - sends[i].at_us) / 1000, .tokens = sends[i].tokens,
+            back[kept++] = (struct former_send){.at_ms = now.wall_ms - (world_now_us(g->world) - sends[i].at_us) / 1000, .tokens = sends[i].tokens,
                                               .is_refused = sends[i].status == 429};
     pacer_free(g->pacer);
     g->pacer = make_pacer(++g->seed);

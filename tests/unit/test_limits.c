@@ -92,7 +92,7 @@ static void test_room_is_what_each_limit_leaves(void **state)
 }
 
 /* A pacer that has read these back, a second after the machine's boot: the sends of the former life lie before it. */
-static struct pacer *read_back(int64_t rpm, int64_t tpm, int64_t rpd, const struct pace_send *sends, size_t count, int64_t day_calls)
+static struct pacer *read_back(int64_t rpm, int64_t tpm, int64_t rpd, const struct former_send *sends, size_t count, int64_t day_calls)
 {
     struct pacer_limits limits = {.rpm = rpm, .tpm = tpm, .rpd = rpd, .max_in_flight = 9, .time_scale = 1};
     struct pacer *pacer = pacer_new(&limits, 1);
@@ -104,7 +104,7 @@ static void test_sends_of_former_lives_leave_the_window_in_their_time(void **sta
 {
     (void)state;
     int64_t now_ms = NOON_MS + 1000;
-    const struct pace_send sends[] = {{now_ms - 20000, 1, false}, {now_ms - 50000, 1, true}, {now_ms - 60251, 1, false}, {now_ms + 9000, 1, false}};
+    const struct former_send sends[] = {{now_ms - 20000, 1, false}, {now_ms - 50000, 1, true}, {now_ms - 60251, 1, false}, {now_ms + 9000, 1, false}};
     struct pacer *pacer = read_back(3, 0, 0, sends, ARRAY_COUNT(sends), 0);
     struct pacer_answer answer = pacer_ask(pacer, at(1000000), 1, 0, false, false);
     assert_int_equal(answer.wait, PACER_LIMIT_RPM);
@@ -120,7 +120,7 @@ static void test_tokens_that_nobody_told_are_as_many_as_may_be(void **state)
 {
     (void)state;
     int64_t now_ms = NOON_MS + 1000;
-    const struct pace_send sends[] = {{now_ms - 3000, 30, false}, {now_ms - 2000, -1, false}, {now_ms - 1000, 20, false}};
+    const struct former_send sends[] = {{now_ms - 3000, 30, false}, {now_ms - 2000, -1, false}, {now_ms - 1000, 20, false}};
     struct pacer *pacer = read_back(0, 100, 0, sends, ARRAY_COUNT(sends), 0);
     assert_int_equal(ask(pacer, 1000000, 20), PACER_GO); /* 30 + 30 + 20 */
     assert_int_equal(ask(pacer, 1000000, 21), PACER_LIMIT_TPM);

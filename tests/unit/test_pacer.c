@@ -192,11 +192,11 @@ static void test_test_request_and_block(void **state)
     pacer_sent(pacer, at(1000000), 10);
     struct pacer_outcome refused = outcome_of(OUTCOME_THROTTLED, 1000000);
     pacer_outcome(pacer, at(1100000), &refused, &change);
-    assert_true(pacer_ask_test(pacer, at(1200000), PACER_TEST_TOKENS) > 500000);
+    assert_int_equal(pacer_ask_test(pacer, at(1200000), PACER_TEST_TOKENS), 200000); /* .3 s after the refusal */
     /* One that an operator sends all the same changes nothing, however it ends. */
     static const enum outcome_class ends[] = {OUTCOME_THROTTLED, OUTCOME_UNAVAILABLE, OUTCOME_LOST};
     for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
-        int64_t sent_us = 1300000 + (int64_t)i;
+        int64_t sent_us = 1210000 + (int64_t)i;
         pacer_sent(pacer, at(sent_us), 10);
         struct pacer_outcome test = outcome_of(ends[i], sent_us);
         test.is_test = true;
@@ -209,26 +209,24 @@ static void test_test_request_and_block(void **state)
     assert_true(change.closed);
     int64_t now_us = 2400000;
     assert_int_equal(pacer_ask(pacer, at(now_us), 10, 0, false, false).wait, PACER_GO);
-    /* Refused again and again, each block is longer than the one before. */
-    int64_t last_us = 0;
-    for (int i = 0; i < 5; i++) {
+    /* Refused again and again: tried as a bucket would take it (1 s and 2.5 s after the block began, .2 s apart at least), then each 15 s of the block. */
+    static const int64_t due_us[] = {2601000, 3600000, 16100000, 31100000, 46100000};
+    for (size_t i = 0; i < ARRAY_COUNT(due_us); i++) {
         assert_int_equal(pacer_ask_test(pacer, at(now_us), PACER_TEST_TOKENS), 0);
         pacer_sent(pacer, at(now_us), 10);
-        assert_int_equal(pacer_ask_test(pacer, at(now_us + 1), PACER_TEST_TOKENS), -1);
+        assert_true(pacer_ask_test(pacer, at(now_us + 1), PACER_TEST_TOKENS) > 0); /* one at a time */
         struct pacer_outcome test = outcome_of(OUTCOME_THROTTLED, now_us);
         test.is_test = true;
         pacer_outcome(pacer, at(now_us + 1000), &test, &change);
-        int64_t wait_us = pacer_ask_test(pacer, at(now_us + 1000), PACER_TEST_TOKENS);
-        assert_true(wait_us > last_us + last_us / 2);
-        last_us = wait_us;
-        now_us += 1000 + wait_us;
+        now_us += 1000 + pacer_ask_test(pacer, at(now_us + 1000), PACER_TEST_TOKENS);
+        assert_int_equal(now_us, due_us[i]);
     }
-    /* A canary that tells nothing lets the next one go. */
+    /* A canary that tells nothing lets the next one go after a second. */
     pacer_sent(pacer, at(now_us), 10);
     struct pacer_outcome lost = outcome_of(OUTCOME_LOST, now_us);
     lost.is_test = true;
     pacer_outcome(pacer, at(now_us + 1000), &lost, &change);
-    assert_int_equal(pacer_ask_test(pacer, at(now_us + 1000), PACER_TEST_TOKENS), 0);
+    assert_int_equal(pacer_ask_test(pacer, at(now_us + 1000), PACER_TEST_TOKENS), 1000000);
     pacer_free(pacer);
 }
 

@@ -1,0 +1,15 @@
+/* Between the files of the pace: pace.c (the gate), canary.c (when a blocked endpoint is tried again), lesson.c (what a block taught). Not for others. */
+#ifndef GALLOC_CORE_PACE_PARTS_H
+#define GALLOC_CORE_PACE_PARTS_H
+
+#include "core/pace.h"
+
+void canary_schedule(struct pace *pace, struct pace_now now, const struct pace_refusal *refusal); /* when the next may go */
+void lesson_learn(struct pace *pace, struct pace_now now); /* the canary was taken: the block is over */
+/* Takes the refusal of a call that met its budget: True: it only moved the budget. */
+bool lesson_moves_budget(struct pace *pace, struct pace_now now, const struct pace_refusal *refusal);
+void lesson_reset_proved(struct pace *pace, struct pace_now now);
+void pace_enter(struct pace *pace, enum pace_mode mode);
+void pace_at_budget_rate(struct pace *pace); /* the rate that uses the budget in an eighth of the minute */
+
+#endif
