@@ -6,13 +6,13 @@
 /*      constant                value     unit    meaning                                                     source: the design's simulation, section 5 */
 #define DEPTH_STARTUP           4.0    /* calls   of the bucket in STARTUP                                    Pacer: depth 4 in S */
 #define DEPTH_S                 0.1    /* s       of the rate, else; one call at least                        Pacer: max(1, rho/10) */
-#define BUDGET_HASTE            8.0    /* times   the budget's even rate: it is gone in an eighth of a minute  W: 4N/60; 8 is .01 to .03 better at five minutes */
+#define BUDGET_HASTE            6.0    /* times   the budget's even rate: it is gone in ten seconds               W: 4N/60; 6 is .01 to .02 better at five minutes of quota */
 #define REFUSAL_FIRST_S         0.12   /* s       a refusal's time before one was seen                        Reject RTT */
 #define REFUSAL_WEIGHT          0.1    /*         of a new one                                                Reject RTT: EWMA(.1) */
 #define ACCEPT_FIRST_S          0.3    /* s       not refused for so long: accepted, before one was seen      tau */
 #define ACCEPT_TIMES            2.5    /* times   a refusal's time                                            tau */
 #define ACCEPT_MIN_S            0.2    /* s                                                                   tau */
-#define ACCEPT_MAX_S            2.0    /* s                                                                   tau */
+#define ACCEPT_MAX_S            4.0    /* s       2 was too short where refusals take up to 3 s (.75 of the oracle instead of .97) */
 #define PROBE_FIRST             1.0    /* calls   of the probes' credit at first                              Probe: starts 1 */
 #define PROBE_EARNED            0.006  /* calls   by a success; half where the limit is printed               Probe: .006 */
 #define PROBE_MOST              3.0    /* calls                                                               Probe: <= 3 */

@@ -10,6 +10,6 @@ void lesson_learn(struct pace *pace, struct pace_now now); /* the canary was tak
 bool lesson_moves_budget(struct pace *pace, struct pace_now now, const struct pace_refusal *refusal);
 void lesson_reset_proved(struct pace *pace, struct pace_now now);
 void pace_enter(struct pace *pace, enum pace_mode mode);
-void pace_at_budget_rate(struct pace *pace); /* the rate that uses the budget in an eighth of the minute */
+void pace_at_budget_rate(struct pace *pace); /* the rate that uses the budget in ten seconds */
 
 #endif

@@ -6,10 +6,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { REQUEST_TIMEOUT_MS = 60000, BACKOFF_MAX_MS = 8000, MAX_RETRIES = 3, RESUME_AFTER_US = 60000000, CANARY_LEAST_US = 200000, WINDOW_US = 61000000 };
-enum { WARM_ITEMS = 2000, WARM_SEED = 50 };
-#define WARM_IDLE_US INT64_C(3600000000) /* between the run that warmed it and this one */
+enum { WARM_ITEMS = 2000, WARM_SEED = 50, SAVE_EVERY_US = 60000000 };
 
 struct held {
     struct world_item *item; /* borrowed */
@@ -24,7 +24,8 @@ struct galloc {
     struct held *held;    /* owned */
     struct rng rng;
     uint64_t seed;
-    int64_t shift_us;     /* of the pacer's clock before the world's: it has been in use before */
+    struct pacer_learned saved; /* each minute, as the daemon does */
+    int64_t saved_us;     /* when that was; -1: not yet */
     int64_t prompt_tokens; /* a mean, as dispatch has it */
     int64_t paused_until_us;
     int64_t canary_us;    /* when the last canary went */
@@ -33,10 +34,7 @@ struct galloc {
 
 static struct pacer_now now_of(const struct galloc *g)
 {
-    struct pacer_now now = world_now(g->world);
-    now.mono_us += g->shift_us;
-    now.wall_ms += g->shift_us / 1000;
-    return now;
+    return world_now(g->world);
 }
 
 static struct pacer *make_pacer(uint64_t seed)
@@ -45,16 +43,29 @@ static struct pacer *make_pacer(uint64_t seed)
     return pacer_new(&limits, seed);
 }
 
+/* What was saved is of this program: it is always taken. */
+static void warm_up(struct galloc *g)
+{
+    if (!pacer_warm(g->pacer, &g->saved))
+        abort();
+}
+
+static void save_each_minute(struct galloc *g)
+{
+    if (g->saved_us >= 0 && world_now_us(g->world) - g->saved_us < SAVE_EVERY_US)
+        return;
+    g->saved_us = world_now_us(g->world);
+    pacer_learned(g->pacer, &g->saved);
+}
+
 static void *galloc_start(struct world *world, uint64_t seed)
 {
     struct galloc *g = xcalloc(1, sizeof *g);
-    *g = (struct galloc){.world = world, .seed = seed};
+    *g = (struct galloc){.world = world, .seed = seed, .saved_us = -1, .pacer = make_pacer(seed)};
     dice_init(&g->rng, seed, 1);
     const struct world_plan *plan = world_plan(world);
-    if (!plan->is_warm) {
-        g->pacer = make_pacer(seed);
+    if (!plan->is_warm)
         return g;
-    }
     struct world_plan before = *plan;
     before.is_warm = false;
     before.items = WARM_ITEMS;
@@ -62,10 +73,9 @@ static void *galloc_start(struct world *world, uint64_t seed)
     struct world *other = world_new(&before);
     world_run(other);
     struct galloc *warm = world_policy(other);
-    g->pacer = warm->pacer;
-    warm->pacer = NULL;
-    g->shift_us = world_now_us(other) + WARM_IDLE_US;
+    pacer_learned(warm->pacer, &g->saved); /* at its exit */
     world_free(other);
+    warm_up(g);
     return g;
 }
 
@@ -90,7 +100,7 @@ static int64_t galloc_ask(void *state, const struct world_item *item)
 {
     struct galloc *g = state;
     int64_t paused_us = g->paused_until_us - world_now_us(g->world);
-    int64_t tokens = (int64_t)item->estimate;
+    int64_t tokens = g->prompt_tokens > 0 ? g->prompt_tokens : (int64_t)item->estimate;
     if (paused_us > 0)
         return paused_us;
     if (pacer_is_open(g->pacer))
@@ -225,7 +235,7 @@ static void tell_pacer(struct galloc *g, const struct world_call *call, const st
     const struct world_item *item = call->item;
     int64_t now_us = world_now_us(g->world);
     struct pacer_outcome outcome = {.class = class_of(answer),
-                                    .sent_us = call->sent_us + g->shift_us,
+                                    .sent_us = call->sent_us,
                                     .latency_us = now_us - call->sent_us,
                                     .is_test = item == NULL,
                                     .is_first_attempt = item != NULL && call->attempt == 0,
@@ -263,6 +273,7 @@ static struct policy_verdict galloc_answered(void *state, struct world_call *cal
     if (call->is_canary || answer->status == 200 || answer->status == 500) /* if it blocks still, it says so at the next ask */
         g->was_blocked = false;
     tell_pacer(g, call, answer);
+    save_each_minute(g);
     if (call->item == NULL)
         return answered_test(g, call, class);
     struct retry_input input = {.class = class, .n = call->attempt + 1, .run_has_success = g->run_has_success, .backoff_max_ms = BACKOFF_MAX_MS};
@@ -293,6 +304,8 @@ static void galloc_restart(void *state)
                                               .is_refused = sends[i].status == 429};
     pacer_free(g->pacer);
     g->pacer = make_pacer(++g->seed);
+    if (g->saved_us >= 0)
+        warm_up(g);
     pacer_read_back(g->pacer, now, back, kept, (int64_t)count);
     free(back);
     judge_held(g, INT64_MAX, false);
@@ -307,7 +320,23 @@ static void galloc_describe(void *state, char *text, size_t size)
     snprintf(text, size, "%s, %.2g/min, %.2g at once, limited by %s", view.mode, view.rate_per_min, (double)view.concurrency, view.limited_by);
 }
 
-/* Hedging is to stand here, with that of the daemon: .hedge. */
+/* The oldest call that nobody asked twice. */
+static struct world_call *galloc_hedge(void *state, int64_t *ret_wait_us)
+{
+    struct galloc *g = state;
+    struct world_call *call = world_calls(g->world);
+    while (call != NULL && (call->item == NULL || call->item->is_done || call->item->is_hedged || call->item->live > 1))
+        call = call->next;
+    *ret_wait_us = -1;
+    if (call == NULL)
+        return NULL;
+    const struct hedge_tail tail = {.oldest_sent_us = call->sent_us, .hedged = world_counts(g->world)->hedges, .assignments = world_plan(g->world)->items};
+    *ret_wait_us = pacer_ask_hedge(g->pacer, now_of(g), &tail);
+    if (*ret_wait_us == 0)
+        *ret_wait_us = galloc_ask(g, call->item);
+    return *ret_wait_us == 0 ? call : NULL;
+}
+
 const struct policy policy_galloc = {.name = "galloc",
                                      .text = "the daemon's own pacer",
                                      .start = galloc_start,
@@ -317,5 +346,6 @@ const struct policy policy_galloc = {.name = "galloc",
                                      .timeout_us = galloc_timeout_us,
                                      .answered = galloc_answered,
                                      .wants_test = galloc_wants_test,
+                                     .hedge = galloc_hedge,
                                      .restart = galloc_restart,
                                      .describe = galloc_describe};
