@@ -1,6 +1,7 @@
-/* Outside workers as fast as they can be: each a thread with a connection of its own to the daemon's socket, which leases a batch, decides by a rule, tells
- * of the whole batch in one request, and leases the next. As a program it is the load of bench/run; nothing but the figures comes out: rows, seconds.
- *   outside SOCKET [--workers N] [--batch N] [--rows N]     ends when there is nothing left, or when so many rows were told of */
+/* Outside workers as fast as they can be: each a thread with a connection of its own to the daemon's socket, which
+ * leases a batch, decides by a rule, tells of the whole batch in one request, and leases the next. As a program it is
+ * the load of bench/run; nothing but the figures comes out: rows, seconds. outside SOCKET [--workers N] [--batch N]
+ * [--rows N]     ends when there is nothing left, or when so many rows were told of */
 #include "base/clock.h"
 #include "base/json_scan.h"
 #include "base/parse.h"
@@ -87,8 +88,9 @@ static int receive(struct worker *worker)
 static int post(struct worker *worker, const char *path)
 {
     buf_reset(&worker->out);
-    buf_add_fmt(&worker->out, "POST %s HTTP/1.1\r\nHost: galloc\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", path,
-                worker->body.len);
+    buf_add_fmt(&worker->out,
+                "POST %s HTTP/1.1\r\nHost: galloc\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
+                path, worker->body.len);
     buf_add(&worker->out, worker->body.data, worker->body.len);
     send_all(worker);
     return receive(worker);
@@ -127,8 +129,11 @@ static int64_t decide(struct worker *worker, struct json_span assignments)
     buf_reset(&worker->body);
     buf_add_str(&worker->body, "{\"results\":[");
     for (const char *at = NULL; json_next(assignments, &at, &ignored, &assignment); count++) {
-        struct json_span key = member_of(assignment, "key"), agent = worker->agent_ids[(size_t)count % worker->agent_count];
-        buf_add_fmt(&worker->body, "%s{\"key\":%.*s,\"agent_id\":%.*s,\"reason\":\"same region, and the lightest load of those who speak the language\"}",
+        struct json_span key = member_of(assignment, "key"),
+                         agent = worker->agent_ids[(size_t)count % worker->agent_count];
+        buf_add_fmt(&worker->body,
+                    "%s{\"key\":%.*s,\"agent_id\":%.*s,\"reason\":\"same region, and the lightest load of those who "
+                    "speak the language\"}",
                     count == 0 ? "" : ",", (int)key.len, key.at, (int)agent.len, agent.at);
     }
     buf_add_str(&worker->body, "]}");
@@ -139,7 +144,8 @@ static int64_t decide(struct worker *worker, struct json_span assignments)
 static bool lease(struct worker *worker, int64_t *ret_count)
 {
     buf_reset(&worker->body);
-    buf_add_fmt(&worker->body, "{\"worker\":\"w%d\",\"max\":%lld,\"ttl_ms\":60000}", worker->number, (long long)batch_rows);
+    buf_add_fmt(&worker->body, "{\"worker\":\"w%d\",\"max\":%lld,\"ttl_ms\":60000}", worker->number,
+                (long long)batch_rows);
     int status = post(worker, "/v1/leases");
     if (status == 204)
         return false;
@@ -176,15 +182,20 @@ static void *work(void *arg)
 
 static void read_options(int argc, char **argv)
 {
-    const struct { const char *name; int64_t high, *number; } names[] = {
-        {"--workers", WORKERS_MAX, &worker_count}, {"--batch", 10000, &batch_rows}, {"--rows", INT64_MAX, &wanted_rows}};
+    const struct {
+        const char *name;
+        int64_t high, *number;
+    } names[] = {{"--workers", WORKERS_MAX, &worker_count},
+                 {"--batch", 10000, &batch_rows},
+                 {"--rows", INT64_MAX, &wanted_rows}};
     for (int i = 1; i < argc; i++) {
         size_t n = 0;
         while (n < ARRAY_COUNT(names) && strcmp(argv[i], names[n].name) != 0)
             n++;
         if (n == ARRAY_COUNT(names) && argv[i][0] != '-' && socket_path == NULL)
             socket_path = argv[i];
-        else if (n == ARRAY_COUNT(names) || i + 1 == argc || parse_i64(argv[++i], 1, names[n].high, names[n].number, NULL) != 0)
+        else if (n == ARRAY_COUNT(names) || i + 1 == argc ||
+                 parse_i64(argv[++i], 1, names[n].high, names[n].number, NULL) != 0)
             die(argv[i], "usage: outside SOCKET [--workers N] [--batch N] [--rows N]");
     }
     if (socket_path == NULL)
