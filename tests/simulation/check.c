@@ -96,6 +96,12 @@ int64_t failures_of(const struct sim_run *run, const struct sim_key *key)
     return key->told[OUTCOME_TRANSIENT] - key->ill + key->outages - lasting + key->worker_errors[0];
 }
 
+/* Answers that are asked again: not valid ones and pieces. The token of a piece may be refused besides, which is none of the input's fault. */
+int64_t reasks_of(const struct sim_key *key)
+{
+    return key->told[OUTCOME_INVALID_ANSWER] + 2 * key->told[OUTCOME_UNFINISHED] + key->worker_errors[2];
+}
+
 /* ---- each row, beside what the world knows of it ---- */
 static bool may_move(const struct sim_run *run, int from, int to)
 {
@@ -116,8 +122,8 @@ static void look_at_row(const struct sim_run *run, struct sim_key *key, const ch
         violate("%s: attempts %lld after %lld, lease %lld after %lld", name, (long long)attempts, (long long)key->seen_attempts, (long long)lease, (long long)key->seen_lease);
     if (retries > failures_of(run, key))
         violate("%s: %lld retries are spent, and only %lld calls failed by its own fault, as far as anybody can tell", name, (long long)retries, (long long)failures_of(run, key));
-    if (reasks > key->told[OUTCOME_INVALID_ANSWER] + key->told[OUTCOME_UNFINISHED] + key->worker_errors[2])
-        violate("%s: %lld re-asks are spent, and only %lld answers were not valid", name, (long long)reasks, (long long)key->told[OUTCOME_INVALID_ANSWER]);
+    if (reasks > reasks_of(key))
+        violate("%s: %lld re-asks are spent, and only %lld answers were not valid", name, (long long)reasks, (long long)reasks_of(key));
     key->has_seen = true;
     key->seen_state = state;
     key->seen_attempts = attempts;

@@ -1,7 +1,7 @@
 /* What must be true when all is over: each row has come to an end that the world can explain, memory and the store tell the same, and the doctor finds nothing. */
 #include "tests/simulation/world.h"
 
-#include "tests/simulation/fake_threads.h"
+#include "core/retry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,8 @@ static bool is_explained(const struct sim_run *run, const struct sim_key *key, e
     case OUTCOME_TRANSIENT:
         return failures_of(run, key) > max_retries_of(run);
     case OUTCOME_INVALID_ANSWER:
-        return key->told[OUTCOME_INVALID_ANSWER] + key->told[OUTCOME_UNFINISHED] + key->worker_errors[2] > 4;
+    case OUTCOME_UNFINISHED:
+        return reasks_of(key) > RETRY_REASKS_MAX;
     case OUTCOME_REJECTED:
         return key->told[OUTCOME_REJECTED] > 0;
     case OUTCOME_WORKER:

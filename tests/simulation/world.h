@@ -115,6 +115,7 @@ void check_close(void);
 void check_step(void);                      /* the store, and memory beside it */
 void check_call(const char *key);           /* a call leaves: it is on disk */
 void check_end(void);                       /* after all is over */
+int64_t reasks_of(const struct sim_key *key);
 int64_t failures_of(const struct sim_run *run, const struct sim_key *key);
 int64_t check_number(const char *sql, int64_t a, int64_t b); /* the first cell of a query; 0 where there is no row */
 
