@@ -36,6 +36,7 @@ static void test_the_windows_sums_are_those_of_its_entries(void **state)
     assert_true(window.live.calls == 19998 && window.counted.calls == 10000);
     window_set_floor(&window, WINDOW_NONE);
     assert_true(window.counted.calls == 19998 && window.counted.tokens == 199980);
+    assert_int_equal(window_oldest_us(&window), S + 2000); /* those below the former floor count again */
     assert_int_equal(window_share_us(&window, 0.5), S + 2000 + 9999 * 1000);
     window_clear(&window);
 }
