@@ -10,7 +10,8 @@ import harness
 
 MAX_IN_FLIGHT, REQUEST_TIMEOUT_S = 256, 60
 BYTES_A_TOKEN = 4
-FRAME_TOKENS = 250  # of a prompt beside its text
+PART_ROWS = 250
+FRAME_TOKENS = 510  # of a prompt beside its text
 REFUSALS = ("quota", "busy", "outage", "error_503")
 
 
@@ -44,7 +45,18 @@ def begin(scenario, scale):
 
 def enqueue(daemon, scenario, count, profile="adaptive"):
     """A run that waits for its start."""
-    return daemon.create(assignments(scenario, count), [{"agent_id": f"A{n}", "capacity": count} for n in range(3)], profile=profile, paused=True)
+    agents = [{"agent_id": f"A{n}", "capacity": count} for n in range(3)]
+    created = daemon.api("POST", "/v1/runs", {"agents": agents, "profile": profile, "paused": True})
+    assert created.status == 201, created
+    run, rows = created.json["id"], assignments(scenario, count)
+    parts = [rows[first:first + PART_ROWS] for first in range(0, count, PART_ROWS)]
+    for number, part in enumerate(parts, start=1):
+        lines = "".join(json.dumps({"key": key, "fields": fields, "row": row}) + "\n" for row, (key, fields) in enumerate(part, start=(number - 1) * PART_ROWS + 1))
+        put = daemon.api("PUT", f"/v1/runs/{run}/parts/{number}", lines, content_type="application/x-ndjson")
+        assert put.status == 200 and not put.json["rejected"], put
+    committed = daemon.api("POST", f"/v1/runs/{run}/commit", {"parts": len(parts)})
+    assert committed.status == 200, committed
+    return run
 
 
 def start_at_phase(daemon, run, scenario, scale):

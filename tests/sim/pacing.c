@@ -164,7 +164,8 @@ static int read_value(struct options *options, const char *name, const char *val
                 options->how.hints = (int)i;
         return options->how.hints < 0 ? wrong("--hints takes none, ra or full") : 0;
     } else {
-        return wrong(name);
+        fprintf(stderr, "pacing: %s is no option, or has no value that it takes\n%s", name, usage);
+        return 2;
     }
     return 0;
 }
