@@ -1,12 +1,14 @@
 """R18: the network to the provider goes wrong in every way that a stand-in alone does not show: a relay between the daemon and gallocsim that resets, stalls, cuts or
-drips at any byte of a request or an answer, is not there, or answers nonsense; and gallocsim's own faults in storms. No assignment fails for it, no call is made
+drips at any byte of a request or an answer, is not there, or answers nonsense; and gallocsim's own faults in storms; HTTP/2 that takes streams back (goaway.py); a name that does not resolve (names.py). No assignment fails for it, no call is made
 that is not on record (I-9), and all of it ends.
 """
 import random
 import socket
 import threading
 
-from bench import Bench
+import goaway
+import names
+from bench import Bench, Skipped
 from harness import wait_until
 from load import Load
 
@@ -145,6 +147,68 @@ def check_failures(bench, daemon, load):
                 bench.violation("broken", f"{group['count']} assignments of {run} failed as {group['code']}: {group['message']}")
 
 
+GOAWAY_SPOILED = 12  # connections or streams in a round
+
+
+def goaways(bench):
+    """HTTP/2 that ends connections and streams, also after their work was done: a round."""
+    server = goaway.Server(bench.sim.port, bench.options.seed, bench.folder)
+    bench.callback(server.end)
+    server.start()
+    daemon = bench.new_store(base_url=server.url, endpoint=f'ca_file = "{server.certificate}"\nmax_in_flight = 16\nrequest_timeout = "5s"\ntime_scale = 0.05')
+    daemon.start()
+    load = Load(daemon, bench.history, bench.options.seed, followers=0)
+    bench.callback(load.stopping.set)
+    load.start()
+    server.share = 0.7
+    wait_until(lambda: server.spoiled > GOAWAY_SPOILED or not daemon.is_running(), 60, lambda: f"{server.spoiled} spoiled: {daemon.api('GET', '/v1/status').body[:1500]}")
+    server.share = 0.0
+    if "h2" not in server.protocols:
+        bench.violation("broken", f"no HTTP/2 was spoken: {server.protocols}")
+    end(bench, daemon, load)
+    bench.report.rounds += 1
+    return server.spoiled
+
+
+def lookups(bench):
+    """The provider's name resolves in one life and not in the next, which goes on by itself when it does again: a round for each way to fail."""
+    server = names.Names(bench.folder)
+    bench.callback(server.end)
+    server.start()
+    forwarder = names.Forwarder(bench.sim.port)
+    bench.callback(forwarder.end)
+    daemon = bench.new_store(base_url=forwarder.url, before=server.before,
+                             endpoint='allow_plain_http = yes\nmax_in_flight = 16\nrequest_timeout = "2s"\ntime_scale = 0.05')
+    daemon.start()
+    load = Load(daemon, bench.history, bench.options.seed, followers=0)
+    bench.callback(load.stopping.set)
+    load.start()
+    for mode in names.FAILURES:
+        wait_until(lambda: received(bench) > 0, 30, "calls under a name that resolves")
+        daemon.kill()
+        bench.history.life += 1
+        if not bench.check_stopped(daemon):
+            return server.asked
+        server.mode, asked, seen = mode, server.asked, received(bench)
+        daemon.start(ready=False)
+        wait_until(lambda: server.asked > asked + 2, 60, lambda: f"{mode}: the name is asked for again: {daemon.log[-1500:]}")
+        if mode != "slow" and received(bench) != seen:
+            bench.violation("broken", f"{mode}: calls went to a name that does not resolve")
+        server.mode = "well"
+        wait_until(lambda: received(bench) > seen + 10, 60, lambda: f"{mode}: calls go on: {daemon.api('GET', '/v1/status').body[:1500]}")
+        bench.report.rounds += 1
+    end(bench, daemon, load)
+    return server.asked
+
+
+def end(bench, daemon, load):
+    load.stop()
+    resume(daemon)
+    bench.come_to_rest(daemon, load, 120)
+    check_failures(bench, daemon, load)
+    bench.check_end(daemon)
+
+
 def run(options):
     with Bench(options, "R18", "network faults", sim=("--latency_ms", 10)) as bench:
         relay = Relay(bench.sim.port, options.seed)
@@ -160,9 +224,12 @@ def run(options):
             bench.report.rounds += 1
             if not bench.report.verdict.is_clean:
                 return bench.done()
-        load.stop()
-        resume(daemon)
-        bench.come_to_rest(daemon, load, 120)
-        check_failures(bench, daemon, load)
-        bench.check_end(daemon)
-        return bench.done(spoiled=relay.spoiled)
+        end(bench, daemon, load)
+        figures = {"spoiled": relay.spoiled}
+        for name, more in (("goaway", goaways), ("lookups", lookups)):
+            if bench.report.verdict.is_clean:
+                try:
+                    figures[name] = more(bench)
+                except Skipped as why:
+                    figures[name] = f"skipped ({why})"
+        return bench.done(**figures)
