@@ -81,8 +81,9 @@ def is_sanitized(build):
 
 
 def is_alive(pid):
+    """Also when its first thread is a zombie and others still end: until then they hold its locks and its socket."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False
 

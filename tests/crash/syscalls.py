@@ -15,6 +15,7 @@ DISK = ("pwrite64", "fdatasync", "ftruncate")
 NO_MEMORY = (-6,)  # memory that cannot be had ends the daemon, by its own decision
 SLOWLY = "max_in_flight = 4"  # so that operators and workers come while the run still goes
 LOADER = (127,)    # ended before the daemon's first line
+LOADER_NO_MEMORY = (-11,)  # as ld.so ends of any program, /bin/true included, when its first mmap fails; without a line in the log
 
 # Calls and how they fail. retval=0 is a disk that lies: it says that it synced.
 FAULTS = (
@@ -86,7 +87,7 @@ def try_point(bench, standing, call, injection, allowed=ALLOWED_EXITS):
         if not sticks:  # a call that fails for ever may keep it from ever serving; one failure may not
             bench.violation("broken", f"at {name}: {error}")
     if "signal" not in injection:
-        bench.check_exit(daemon, name, allowed)
+        bench.check_exit(daemon, name, allowed + (LOADER_NO_MEMORY if call == "mmap" and not daemon.log else ()))
     daemon.kill()
     bench.report.rounds += 1
     if daemon.database.exists() and not bench.check_stopped(daemon):
@@ -94,7 +95,10 @@ def try_point(bench, standing, call, injection, allowed=ALLOWED_EXITS):
         return False
     daemon.before = ()
     daemon.start()
-    work.finish()
+    try:
+        work.finish()
+    except OSError as error:
+        bench.violation("broken", f"after {name}: {error}; gallocd {daemon.process.poll()}; its log ends: {daemon.log[-3000:]}")
     bench.check_end(daemon)
     if not bench.report.verdict.is_clean:
         bench.violation("broken", f"at {name}")
