@@ -11,6 +11,7 @@ OLD_LOOP_DELAY_S=2
 DEMO_LIMIT_S=${QUICKSTART_LIMIT_S:-120} # without anything settled for so long, it is told what it waits for
 SIM_ARGS=$DEMO_SIM_ARGS
 has_ended_well=no
+has_former=no
 
 say() { printf '%s\n' "$*"; }
 shown() { # FOLDER, with a slash behind it, as the reader would type it from where they are
@@ -60,26 +61,74 @@ demo_remove() { # ends what runs and removes the folder, if it is one of ours
     say "stopped; $(shown "$DIR") is removed"
 }
 
-demo_begin() { # a folder of our own; a former one is ended and removed, but for its last results
-    local kept=
-    if [ -e "$DIR/.made-by-quickstart" ] && compgen -G "$DIR/results.*" >/dev/null; then
-        kept=$(mktemp -d "$(dirname "$DIR")/.former.XXXXXX")
-        cp -p "$DIR"/results.* "$kept/"
-    fi
-    if [ -e "$DIR" ] && ! rmdir "$DIR" 2>/dev/null; then
-        demo_remove >/dev/null
+demo_begin() { # a folder of our own; a former one stays as it is until demo_end_former
+    has_former=no
+    if [ -e "$DIR" ] && [ ! -e "$DIR/.made-by-quickstart" ] && ! rmdir "$DIR" 2>/dev/null; then
+        say "$(shown "$DIR") was not made by quickstart; it is left alone" >&2
+        return 1
     fi
     (umask 077 && mkdir -p "$DIR")
-    if [ -n "$kept" ]; then
-        mv "$kept" "$DIR/former"
-        say "the former one was ended and its runs removed; its results are in $(shown "$DIR/former")" >&2
-    fi
-    printf '%s' "$BUILD" >"$DIR/.made-by-quickstart"
-    printf '#!/bin/sh\nGALLOC_SOCKET=%s exec %s "$@"\n' "'$DIR/s'" "'$BUILD/gallocctl'" >"$DIR/gallocctl"
-    chmod +x "$DIR/gallocctl"
+    if [ -s "$DIR/gallocd.conf" ] && [ -d "$DIR/state" ]; then has_former=yes; fi
     trap demo_clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
+    [ -e "$DIR/.made-by-quickstart" ] || printf '%s' "$BUILD" >"$DIR/.made-by-quickstart"
+}
+
+demo_check_former() { # ENQUEUE ARGUMENTS...: refuses while the former one holds what nobody has exported, or the new input is no good
+    [ $has_former = yes ] || return 0
+    if ! (demo_start_again) >/dev/null 2>&1; then # in a shell of its own: it sets BUILD to the former one's
+        say "the former one in $(shown "$DIR") does not start, so nobody can tell what it holds; to remove it: $(shown "$ROOT")scripts/quickstart --stop" >&2
+        return 6
+    fi
+    local all open others said status
+    all=$(ctl -q runs --limit 1000000) && open=$(ctl -q runs --state importing,running,paused) || return
+    others=$({ grep -vxF -e "$(cat "$DIR/run" 2>/dev/null || echo none)" <<<"$all"; echo "$open"; } | grep . | sort -u) || true
+    if [ -n "$others" ]; then
+        {
+            say "$(shown "$DIR") has runs that would be removed and that nobody exported: $(tr '\n' ' ' <<<"$others")"
+            say "    to look at them, and to go on with them:  $(shown "$DIR")gallocctl status"
+            say "    to keep what came out of one:             $(shown "$DIR")gallocctl results RUN -o FILE"
+            say "    to enqueue there:                         $(shown "$DIR")gallocctl enqueue FILE --agents FILE"
+            say "    to remove it all, then begin anew:        $(shown "$ROOT")scripts/quickstart --stop"
+            say "    to leave it, and begin beside it:         QUICKSTART_DIR=OTHER $(shown "$ROOT")scripts/quickstart"
+        } >&2
+        return 6
+    fi
+    said=$(ctl enqueue -n "$@" 2>&1 >/dev/null) || {
+        status=$?
+        say "$said" >&2
+        return $status
+    }
+}
+
+demo_end_former() { # ends a former one and removes it, but for its last results; then the folder is ours
+    local build=$BUILD
+    BUILD=$(cat "$DIR/.made-by-quickstart") # what runs was started from there
+    end_process gallocd
+    end_process gallocsim
+    BUILD=$build
+    printf '%s' "$BUILD" >"$DIR/.made-by-quickstart"
+    has_former=no
+    if compgen -G "$DIR/results.*" >/dev/null; then
+        rm -rf "$DIR/former.new"
+        mkdir "$DIR/former.new"
+        mv "$DIR"/results.* "$DIR/former.new/"
+        rm -rf "$DIR/former"
+        mv "$DIR/former.new" "$DIR/former"
+        say "the former one was ended and its run removed; its results are in $(shown "$DIR/former")" >&2
+    fi
+    find "$DIR" -mindepth 1 -maxdepth 1 ! -name former ! -name build.log ! -name .made-by-quickstart -exec rm -rf {} +
+    demo_write_wrapper
+}
+
+demo_write_wrapper() { # gallocctl for this folder: it finds its daemon, and its hints name what helps here
+    {
+        printf '#!/bin/sh\n'
+        printf 'GALLOCCTL_NAME=${GALLOCCTL_NAME:-$0} GALLOCCTL_START=%s \\\n' "'$ROOT/scripts/quickstart --start'"
+        printf 'GALLOC_SOCKET=%s exec %s "$@"\n' "'$DIR/s'" "'$BUILD/gallocctl'"
+    } >"$DIR/gallocctl"
+    chmod +x "$DIR/gallocctl"
 }
 
 demo_end_well() { has_ended_well=yes; }
@@ -88,6 +137,10 @@ demo_clean_up() {
     local status=$? log
     [ $has_ended_well = no ] || return 0
     trap - EXIT
+    if [ "$has_former" = yes ]; then # nothing of it was touched
+        say "$(basename "$0"): ended with $status; the former one in $(shown "$DIR") is as it was, and its runs go on" >&2
+        exit "$status"
+    fi
     [ -z "${BAR_PID:-}" ] || kill "$BAR_PID" 2>/dev/null || true
     end_process gallocd
     end_process gallocsim
@@ -98,7 +151,7 @@ demo_clean_up() {
             tail -n 8 "$DIR/$log.log" >&2
         fi
     done
-    find "$DIR" -mindepth 1 -maxdepth 1 ! -name '*.log' ! -name .made-by-quickstart -exec rm -rf {} +
+    find "$DIR" -mindepth 1 -maxdepth 1 ! -name '*.log' ! -name .made-by-quickstart ! -name former -exec rm -rf {} +
     say "$(basename "$0"): ended with $status; nothing is left running, the logs are in $(shown "$DIR")" >&2
     exit "$status"
 }

@@ -83,6 +83,52 @@ def test_quickstart_without_a_retry_starts_again_and_keeps_its_results(tmp_path)
     assert quickstart(folder, "--start").returncode != 0
 
 
+def test_quickstart_touches_a_former_one_only_for_good_input_and_when_nothing_else_is_there(tmp_path):
+    """A refused file, a run of the user's own, an open one: each time what there is goes on, and all of it is there."""
+    folder, loans, agents = tmp_path / "q", tmp_path / "loans.csv", tmp_path / "agents.csv"
+    loans.write_text("lan,region\n" + "".join(f"N{number},north\n" for number in range(9)), encoding="utf-8")
+    agents.write_text("agent_id,region,capacity\nA1,north,30\n", encoding="utf-8")
+    (tmp_path / "keyless.csv").write_text("Loan no,region\nX1,north\n", encoding="utf-8")
+    quiet = {"QUICKSTART_SIM_ARGS": "--latency_ms 20", "QUICKSTART_KILL_AT": "0"}
+    for _ in range(2):  # the second leaves the first one's results in former/
+        assert quickstart(folder, loans, agents, **quiet).returncode == 0
+    daemon = (folder / "gallocd.pid").read_text()
+
+    for arguments in (tmp_path / "keyless.csv", agents), (loans, agents, "--", "--key", "lam"):
+        refused = quickstart(folder, *arguments, **quiet)
+        assert refused.returncode == 7 and "is as it was" in refused.stderr, refused.stderr
+        assert (folder / "gallocd.pid").read_text() == daemon and (folder / "results.csv").exists()
+        assert len((folder / "former" / "results.csv").read_text().splitlines()) == 10
+
+    added = subprocess.run([folder / "gallocctl", "-q", "enqueue", loans, "--agents", agents, "--again", "--wait"], capture_output=True, text=True, check=True)
+    refused = quickstart(folder, loans, agents, **quiet)
+    assert refused.returncode == 6 and added.stdout.strip() in refused.stderr and "--stop" in refused.stderr, refused.stderr
+    assert subprocess.run([folder / "gallocctl", "-q", "results", added.stdout.strip()], check=False, capture_output=True).returncode == 0
+
+    subprocess.run([folder / "gallocctl", "-q", "-y", "purge", added.stdout.strip()], check=True)
+    assert quickstart(folder, loans, agents, **quiet).returncode == 0  # nothing else is there any more
+    assert len((folder / "former" / "results.csv").read_text().splitlines()) == 10
+    assert quickstart(folder, "--stop").returncode == 0
+
+
+def test_quickstart_keeps_former_results_when_it_fails(tmp_path):
+    folder = tmp_path / "q"
+    (folder / "former").mkdir(parents=True)
+    (folder / "former" / "results.csv").write_text("key\n")
+    (folder / ".made-by-quickstart").write_text(str(harness.BUILD))
+    (tmp_path / "empty.csv").write_text("")
+    agents = harness.write_csv(tmp_path / "agents.csv", harness.make_agents(2, 5))
+    assert quickstart(folder, tmp_path / "empty.csv", agents).returncode == 7
+    assert (folder / "former" / "results.csv").read_text() == "key\n"
+
+
+def test_quickstart_says_what_is_wrong_with_the_command(tmp_path):
+    one = quickstart(tmp_path / "q", tmp_path / "loans.csv")
+    assert one.returncode == 2 and "two files" in one.stderr.splitlines()[0]
+    unknown = quickstart(tmp_path / "q", "--reel")
+    assert unknown.returncode == 2 and "--reel" in unknown.stderr.splitlines()[0]
+
+
 def test_quickstart_leaves_a_folder_alone_that_is_not_its_own(tmp_path):
     (tmp_path / "precious").write_text("x")
     assert quickstart(tmp_path, "--stop").returncode == 1
