@@ -175,6 +175,13 @@ struct text_count text_count(int64_t count)
     return ret;
 }
 
+struct text_counted text_counted(int64_t count, const char *noun)
+{
+    struct text_counted counted;
+    snprintf(counted.text, sizeof counted.text, "%s %.24s%s", text_count(count).text, noun, count == 1 ? "" : "s");
+    return counted;
+}
+
 struct text_count text_bytes(int64_t bytes)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};

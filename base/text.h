@@ -34,6 +34,11 @@ struct text_count {
     char text[28];
 };
 struct text_count text_count(int64_t count);
+/* With what is counted: "1 key", "120,000 keys". The noun in its singular, up to 24 bytes, and its plural ends in s. */
+struct text_counted {
+    char text[56];
+};
+struct text_counted text_counted(int64_t count, const char *noun);
 struct text_count text_bytes(int64_t bytes); /* 812 B, 4.0 KiB, 412.3 MiB, 1.2 GiB */
 
 /* Adds millionths as people write an amount, exact, with two decimals at least: 0.75, 0.075, 12.00. Not negative. */

@@ -49,6 +49,12 @@ void client_use_socket(struct client *client, const char *socket_path)
     client->socket_path = xstrdup(socket_path);
 }
 
+void client_set_waiting(struct client *client, void (*tell)(void *arg, const char *why), void *arg)
+{
+    client->tell_waiting = tell;
+    client->tell_arg = arg;
+}
+
 void client_start_clock(struct client *client, int64_t timeout_ms)
 {
     client->deadline_mono_ms = timeout_ms > 0 ? clock_mono_ms() + timeout_ms : INT64_MAX;
@@ -105,6 +111,14 @@ static int call_once(struct client *client, const struct request *request, struc
     return transfer_wait(transfer_start(client, request), ret, error);
 }
 
+/* What does not pass by itself is told at once; what mostly does, when it has lasted for about a second. */
+static void tell_waiting(const struct client *client, const struct request *request, unsigned attempt, const struct galloc_error *error)
+{
+    unsigned since = error->code == GALLOC_DRAINING || error->code == GALLOC_STORE_UNAVAILABLE ? 0 : 4;
+    if (attempt == since && client->tell_waiting != NULL && !request->is_told)
+        client->tell_waiting(client->tell_arg, error->message);
+}
+
 int client_call(struct client *client, const struct request *request, struct response *ret, struct galloc_error *error)
 {
     struct galloc_error own;
@@ -114,10 +128,11 @@ int client_call(struct client *client, const struct request *request, struct res
         bool is_worth_waiting = rc < 0 && request->is_patient && client_is_passing(rc) && (client->has_spoken || rc != -GALLOC_UNREACHABLE);
         if (!is_worth_waiting)
             return rc;
+        tell_waiting(client, request, attempt, error);
         if (client_pause(client, attempt))
             continue;
         if (interrupt_pending())
-            return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
+            return galloc_fail(error, GALLOC_CANCELLED, "stopped by %s", interrupt_name());
         char last[sizeof error->message];
         memcpy(last, error->message, sizeof last);
         return galloc_fail(error, GALLOC_TIMED_OUT, "time ran out (--timeout); last: %.400s", last);

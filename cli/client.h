@@ -17,6 +17,8 @@ void client_free(struct client *client);
 void client_set_verbose(struct client *client); /* every request is told on stderr, with its status and time */
 const char *client_socket(const struct client *client);
 void client_use_socket(struct client *client, const char *socket_path); /* from now on this one */
+/* Who says what is waited for, once for each patient request that has to wait for long. NULL: nobody. */
+void client_set_waiting(struct client *client, void (*tell)(void *arg, const char *why), void *arg);
 void client_start_clock(struct client *client, int64_t timeout_ms); /* a new deadline from now; 0: none */
 
 struct request {
@@ -26,6 +28,7 @@ struct request {
     size_t body_len;
     const char *content_type;     /* NULL: application/json */
     const char *idempotency_key;  /* NULL: none */
+    bool is_told;                 /* why it is waited for was said already */
     bool is_patient;              /* a daemon that restarts or is busy is waited for, until the deadline; the request is then repeated */
 };
 

@@ -125,6 +125,33 @@ static void tell_json(const struct backup *backup, int64_t took_ms)
     buf_clear(&text);
 }
 
+/* Is it where gallocd looks by itself: under `home_name` of the user's own folder, or in the system's place? */
+static bool is_usual(const char *path, const char *xdg_name, const char *home_folder, const char *rest, const char *system)
+{
+    const char *xdg = getenv(xdg_name), *home = getenv("HOME");
+    char *own = xdg != NULL && xdg[0] == '/' ? xasprintf("%s%s", xdg, rest) : home != NULL ? xasprintf("%s/%s%s", home, home_folder, rest) : NULL;
+    bool is_it = strcmp(path, system) == 0 || (own != NULL && strcmp(path, own) == 0);
+    free(own);
+    return is_it;
+}
+
+/* How this daemon was started decides where the backup has to go back to. */
+static void tell_restore(const struct backup *backup, const char *name)
+{
+    struct response response = RESPONSE_EMPTY;
+    struct buf options = BUF_EMPTY;
+    int rc = client_get(backup->cli->client, &response, NULL, "/v1/status");
+    struct json_object *daemon = rc == 0 ? json_get(response.json, "daemon") : NULL;
+    const char *config = json_get_str(daemon, "config_file", NULL), *state = json_get_str(daemon, "state_dir", NULL);
+    if (config != NULL && !is_usual(config, "XDG_CONFIG_HOME", ".config", "/galloc/gallocd.conf", GALLOC_SYSCONFDIR "/galloc/gallocd.conf"))
+        buf_add_fmt(&options, " -c %s", config);
+    if (state != NULL && !is_usual(state, "XDG_STATE_HOME", ".local/state", "/galloc", GALLOC_LOCALSTATEDIR "/lib/galloc"))
+        buf_add_fmt(&options, " --state-dir %s", state);
+    say(backup->cli, "to restore it: stop gallocd, then: %s%s --restore %s", GALLOC_SBINDIR "/gallocd", buf_text(&options), name);
+    buf_clear(&options);
+    response_clear(&response);
+}
+
 /* The line on stdout is one that `sha256sum -c` takes. */
 static void tell(const struct backup *backup, bool is_file)
 {
@@ -138,7 +165,7 @@ static void tell(const struct backup *backup, bool is_file)
     show_time(&at, backup->at);
     say(backup->cli, "written: %s, %s in %s: all that stood at %s; %s", is_file ? backup->name : "standard output", text_bytes(backup->bytes).text, buf_text(&took),
         buf_text(&at), backup->is_full ? "every page, counter and digest is sound" : "it opens (--verify reads all of it)");
-    say(backup->cli, "to restore it: stop gallocd, then: gallocd --restore %s", is_file ? backup->name : "FILE");
+    tell_restore(backup, is_file ? backup->name : "FILE");
     buf_clear(&took);
     buf_clear(&at);
 }

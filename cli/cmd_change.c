@@ -1,5 +1,6 @@
 /* gallocctl pause, resume, close, cancel, retry and set: changing a run. */
 #include "base/json_out.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/out.h"
 #include "cli/selector.h"
@@ -85,8 +86,25 @@ int command_close(struct cli *cli, int count, char **words)
     return post_verb(cli, words[0], "close");
 }
 
+/* What is tried again while nobody has a place fails again. */
+static void tell_no_room(struct cli *cli, const char *run_segment)
+{
+    struct response response = RESPONSE_EMPTY;
+    int rc = client_get(cli->client, &response, NULL, "/v1/runs/%s/load", run_segment);
+    struct json_object *agents = rc == 0 ? json_get(response.json, "items") : NULL;
+    bool has_room = json_array_len(agents) == 0;
+    for (size_t i = 0; i < json_array_len(agents) && !has_room; i++) {
+        struct json_object *agent = json_array_at(agents, i), *places = json_get(agent, "free");
+        has_room = json_get_bool(agent, "available", true) && (places == NULL || json_i64(places, 0) > 0);
+    }
+    if (!has_room)
+        say(cli, "note: no agent has a free place, so they will fail again; make room: gallocctl pool set %s AGENT capacity=N", run_segment);
+    response_clear(&response);
+}
+
 static int change(struct cli *cli, const char *run, const char *verb, const char *told)
 {
+    bool is_retry = strcmp(verb, "retry") == 0;
     struct response response = RESPONSE_EMPTY;
     struct galloc_error error;
     struct buf body = BUF_EMPTY;
@@ -94,12 +112,13 @@ static int change(struct cli *cli, const char *run, const char *verb, const char
     int rc = selector_body(&cli->args, &body, &error);
     if (rc == 0)
         rc = client_post(cli->client, &body, &response, &error, "/v1/runs/%s/%s", segment, verb);
-    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
-        struct buf number = BUF_EMPTY;
-        show_count(&number, json_get_i64(response.json, "changed", 0));
-        out_line("%s assignments %s", buf_text(&number), told);
-        buf_clear(&number);
-    }
+    int64_t changed = rc == 0 ? json_get_i64(response.json, "changed", 0) : 0;
+    if (rc == 0 && changed == 0)
+        rc = selector_explain_none(cli, segment, &error);
+    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
+        out_line("%s %s %s", text_counted(changed, "assignment").text, changed == 1 ? "is" : "are", told);
+    if (rc == 0 && changed > 0 && is_retry)
+        tell_no_room(cli, segment);
     free(segment);
     buf_clear(&body);
     response_clear(&response);
@@ -136,7 +155,7 @@ int command_cancel(struct cli *cli, int count, char **words)
     bool asks = args_has(&cli->args, "all") && !cli->is_yes && cli->is_stderr_terminal && !cli->is_no_input;
     if (asks && confirm_cancel(cli, words[0], &id, &error) < 0)
         return say_error(cli, &error);
-    int status = change(cli, id != NULL ? id : words[0], "cancel", "are cancelled");
+    int status = change(cli, id != NULL ? id : words[0], "cancel", "cancelled");
     free(id);
     return status;
 }
@@ -144,7 +163,7 @@ int command_cancel(struct cli *cli, int count, char **words)
 int command_retry(struct cli *cli, int count, char **words)
 {
     (void)count;
-    return change(cli, words[0], "retry", "are pending again");
+    return change(cli, words[0], "retry", "pending again");
 }
 
 const struct setting_row run_settings[] = {

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/import.h"
 #include "cli/intake.h"
+#include "cli/keyset.h"
 #include "cli/out.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ struct check {
     struct intake intake;
     struct buf sample[SAMPLE_ROWS];
     size_t sample_count, sample_bytes;
-    int64_t seen;
+    int64_t seen, repeated;
+    struct keyset keys;
     uint64_t state;
     struct buf head; /* the request's beginning, made when the columns are known */
 };
@@ -44,6 +46,10 @@ static int row(void *arg, const struct input_row *row, struct galloc_error *erro
 {
     struct check *check = arg;
     (void)error;
+    if (!keyset_add(&check->keys, row->key.at, row->key.len)) { /* it would be decided once */
+        check->repeated++;
+        return 0;
+    }
     check->seen++;
     size_t keep_first = 20, slot = check->sample_count;
     if (check->sample_count == SAMPLE_ROWS || check->sample_bytes > SAMPLE_BYTES_MAX) {
@@ -64,7 +70,7 @@ static void write_request(struct check *check)
 {
     struct json_out out = {.buf = &check->head, .needs_comma = true};
     int64_t prompts = args_number(&check->cli->args, "show-prompt", 0);
-    json_out_member_int(&out, "assignments", check->intake.row_count);
+    json_out_member_int(&out, "assignments", check->seen);
     json_out_member_int(&out, "prompts", prompts);
     json_out_name(&out, "sample");
     json_out_begin(&out, '[');
@@ -160,13 +166,13 @@ static void print_estimate(const struct check *check, struct json_object *estima
 {
     const struct cli *cli = check->cli;
     struct json_object *columns = json_get(estimate, "columns"), *agents = json_get(estimate, "agents"), *bytes = json_get(estimate, "prompt_bytes");
-    struct buf rows = BUF_EMPTY, calls = BUF_EMPTY, places = BUF_EMPTY, rejected = BUF_EMPTY;
-    show_count(&rows, check->intake.row_count);
+    struct buf calls = BUF_EMPTY, places = BUF_EMPTY, repeated = BUF_EMPTY;
     show_count(&calls, json_get_i64(estimate, "calls", 0));
-    show_count(&rejected, check->intake.rejects.count);
+    if (check->repeated > 0)
+        buf_add_fmt(&repeated, "; %s", text_counted(check->repeated, "repeated key").text);
     out_title(cli, "%s: nothing was sent", source_base_name(check->intake.source));
-    out_line("  %-10s %s assignments; key column %s, e.g. %s; %s rows rejected", "input", buf_text(&rows), check->intake.key_column,
-             check->intake.key_example ? check->intake.key_example : "-", buf_text(&rejected));
+    out_line("  %-10s %s; key column %s, e.g. %s; %s rejected%s", "input", text_counted(check->seen, "assignment").text, check->intake.key_column,
+             check->intake.key_example ? check->intake.key_example : "-", text_counted(check->intake.rejects.count, "row").text, buf_text(&repeated));
     print_sent(check, json_get(columns, "sent"));
     print_names("kept back", json_get(columns, "kept_back"), "none: every column goes to the model");
     if (json_is_i64(json_get(agents, "free")))
@@ -182,10 +188,9 @@ static void print_estimate(const struct check *check, struct json_object *estima
     print_range("tokens in", json_get(estimate, "tokens_in"));
     print_range("tokens out", json_get(estimate, "tokens_out"));
     print_cost_and_time(estimate);
-    buf_clear(&rows);
     buf_clear(&calls);
     buf_clear(&places);
-    buf_clear(&rejected);
+    buf_clear(&repeated);
     print_prompts(cli, json_get(estimate, "prompts"));
 }
 
@@ -233,7 +238,10 @@ int command_check(struct cli *cli, int count, char **words)
     if (rc == 0)
         rc = intake_run(&check->intake, &error);
     if (rc == 0 && check->intake.row_count == 0)
-        rc = galloc_fail(&error, GALLOC_INVALID_INPUT, "%s: no good row", source_name(check->intake.source));
+        rc = galloc_fail(&error, GALLOC_INVALID_INPUT, "%s: %s", source_name(check->intake.source),
+                         check->intake.rejects.count > 0 ? "every row was rejected" : "has a header and no rows");
+    if (rc == 0)
+        rejects_end(&check->intake.rejects);
     if (rc == 0)
         rc = ask_daemon(check, &error);
     if (intake_close(&check->intake, &rejects_path, &closing) < 0)
@@ -244,6 +252,7 @@ int command_check(struct cli *cli, int count, char **words)
     for (size_t i = 0; i < SAMPLE_ROWS; i++)
         buf_clear(&check->sample[i]);
     buf_clear(&check->head);
+    keyset_clear(&check->keys);
     free(check);
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }

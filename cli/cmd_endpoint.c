@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const struct column endpoint_columns[] = {
-    {"ENDPOINT", "name", CELL_TEXT, false},        {"STATE", "state", CELL_TEXT, false},      {"REASON", "reason", CELL_TEXT, false},
+    {"ENDPOINT", "name", CELL_TEXT, false},        {"STATE", "state", CELL_ENDPOINT_STATE, false},      {"REASON", "reason", CELL_TEXT, false},
     {"PROVIDER", "provider", CELL_TEXT, false},    {"MODEL", "model", CELL_TEXT, true},       {"URL", "base_url", CELL_TEXT, true},
     {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"CALLS", "counts.calls", CELL_COUNT, false}, {"COST", "cost", CELL_MONEY, false},
 };
@@ -110,14 +110,14 @@ static void print_pacer(struct json_object *pacer)
 {
     struct buf text = BUF_EMPTY;
     out_line("  %-18s %s", "pace", json_get_str(pacer, "text", "?"));
-    buf_add_fmt(&text, "mode %s", json_get_str(pacer, "mode", "?"));
+    bool is_failing = strcmp(json_get_str(pacer, "breaker", "closed"), "closed") != 0;
     if (json_get(pacer, "rate_per_min") != NULL)
-        buf_add_fmt(&text, ", %s calls a minute", text_count(llround(json_get_double(pacer, "rate_per_min", 0))).text);
-    if (json_get(pacer, "window") != NULL)
-        buf_add_fmt(&text, ", window %s", text_count(json_get_i64(pacer, "window", 0)).text);
-    if (json_get(pacer, "concurrency") != NULL)
-        buf_add_fmt(&text, ", concurrency %s", text_count(json_get_i64(pacer, "concurrency", 0)).text);
-    buf_add_fmt(&text, ", breaker %s", json_get_str(pacer, "breaker", "?"));
+        buf_add_fmt(&text, "at most %s calls a minute, ", text_count(llround(json_get_double(pacer, "rate_per_min", 0))).text);
+    else
+        buf_add_str(&text, "no limit a minute is known, ");
+    buf_add_fmt(&text, "%s at once", text_count(is_failing ? 1 : json_get_i64(pacer, "concurrency", 0)).text);
+    if (is_failing)
+        buf_add_str(&text, " until one is answered well");
     if (json_get_str(pacer, "next_at", NULL) != NULL) {
         buf_add_str(&text, ", next call ");
         show_time(&text, json_get_str(pacer, "next_at", NULL));
@@ -154,7 +154,7 @@ static void print_endpoint(const struct cli *cli, struct json_object *endpoint)
 {
     struct json_object *settings = json_get(endpoint, "settings");
     const char *reason = json_get_str(endpoint, "reason", NULL), *next = json_get_str(endpoint, "text", NULL);
-    out_title(cli, "endpoint %s is %s%s%s%s%s", json_get_str(endpoint, "name", "?"), json_get_str(endpoint, "state", "?"), reason ? " (" : "",
+    out_title(cli, "endpoint %s is %s%s%s%s%s", json_get_str(endpoint, "name", "?"), endpoint_state(endpoint), reason ? " (" : "",
               reason ? reason : "", reason ? ")" : "", json_get_bool(endpoint, "is_default", false) ? ", the default" : "");
     if (next != NULL)
         out_line("  %s", next);

@@ -142,7 +142,7 @@ static int take_row(void *arg, const struct input_row *row, struct galloc_error 
         return rc < 0 ? rc : feed_row(&enqueue->import, error);
     if (enqueue->import.sent_rows % 512 == 0) {
         if (interrupt_pending())
-            return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
+            return galloc_fail(error, GALLOC_CANCELLED, "stopped by %s", interrupt_name());
         if (progress_is_due(enqueue->cli, &enqueue->progress))
             progress_show(enqueue->cli, &enqueue->progress, "importing into %s: %s rows", enqueue->run_id, text_count(enqueue->import.sent_rows).text);
     }
@@ -222,8 +222,8 @@ static void print_places(const struct enqueue *enqueue)
         return;
     struct buf free_places = BUF_EMPTY, over = BUF_EMPTY;
     show_count(&free_places, places);
-    show_count(&over, enqueue->import.accepted - places);
-    out_line("  places    %s are free: %s assignments will fail with no_capacity, unless you raise one:", buf_text(&free_places), buf_text(&over));
+    buf_add_str(&over, text_counted(enqueue->import.accepted - places, "assignment").text);
+    out_line("  places    %s are free: %s will fail with no_capacity, unless you raise one:", buf_text(&free_places), buf_text(&over));
     out_line("            gallocctl pool set %s AGENT capacity=N", enqueue->run_id);
     buf_clear(&free_places);
     buf_clear(&over);
@@ -242,18 +242,18 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
         out_json(cli, buf_text(&response->body), response->body.len);
         return;
     }
-    struct buf counts[3] = {BUF_EMPTY, BUF_EMPTY, BUF_EMPTY};
-    int64_t skipped = enqueue->import.repeated - enqueue->import.replaced;
-    show_count(&counts[0], enqueue->import.accepted);
-    show_count(&counts[1], max_i64(enqueue->intake.rejects.count - skipped, 0));
-    show_count(&counts[2], enqueue->import.repeated);
+    int64_t skipped = enqueue->import.repeated - enqueue->import.replaced, rejected = max_i64(enqueue->intake.rejects.count - skipped, 0);
+    bool is_seen_with_repeated = rejects_path != NULL && rejected == 0;
     out_title(cli, "run %s%s%s%s", id, name ? " (" : "", name ? name : "", name ? ")" : "");
-    out_line("  accepted  %s assignments; key column %s, e.g. %s", buf_text(&counts[0]), enqueue->intake.key_column,
+    out_line("  accepted  %s; key column %s, e.g. %s", text_counted(enqueue->import.accepted, "assignment").text, enqueue->intake.key_column,
              enqueue->intake.key_example ? enqueue->intake.key_example : "-");
-    out_line("  rejected  %s rows%s%s", buf_text(&counts[1]), rejects_path ? "; see " : "", rejects_path ? rejects_path : "");
-    out_line("  repeated  %s keys%s", buf_text(&counts[2]), enqueue->import.repeated == 0  ? ""
-                                                            : enqueue->import.replaced > 0 ? ", the later row stands"
-                                                                                           : ", the first row stands");
+    const char *see = rejects_path ? "; see " : "", *path = rejects_path ? rejects_path : "";
+    out_line("  rejected  %s%s%s", text_counted(rejected, "row").text, is_seen_with_repeated ? "" : see, is_seen_with_repeated ? "" : path);
+    out_line("  repeated  %s%s%s%s", text_counted(enqueue->import.repeated, "key").text,
+             enqueue->import.repeated == 0  ? ""
+             : enqueue->import.replaced > 0 ? ", the later row stands"
+                                            : ", the first row stands",
+             is_seen_with_repeated ? see : "", is_seen_with_repeated ? path : "");
     if (!enqueue->is_append)
         print_places(enqueue);
     if (json_get_bool(response->json, "open", false))
@@ -262,14 +262,13 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
     if (!stays)
         out_line("  next      gallocctl %s %s", args_has(&cli->args, "paused") ? "resume" : "watch", id);
     out_line("  %s      gallocctl results %s -o results.csv", stays ? "next" : "    ", id);
-    for (size_t i = 0; i < ARRAY_COUNT(counts); i++)
-        buf_clear(&counts[i]);
 }
 
 static int stay(struct cli *cli, char *run_id)
 {
     if (!args_has(&cli->args, "follow") && !args_has(&cli->args, "wait"))
         return EXIT_WELL;
+    fflush(stdout); /* which run it is, before the wait */
     enum follow_mode mode = args_has(&cli->args, "follow") ? FOLLOW_LOG : cli->is_stderr_terminal ? FOLLOW_BAR : FOLLOW_SILENT;
     return follow_runs(cli, &run_id, 1, mode);
 }
@@ -298,6 +297,8 @@ int command_enqueue(struct cli *cli, int count, char **words)
         rc = intake_run(&enqueue.intake, &error);
     if (rc == 0)
         rc = enqueue.is_fed ? import_feed(&enqueue.import, &error) : import_finish(&enqueue.import, &error);
+    if (rc == 0)
+        rejects_end(&enqueue.intake.rejects);
     progress_clear(cli, &enqueue.progress);
     if (rc == 0)
         rc = commit(&enqueue, &response, &error);

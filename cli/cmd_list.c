@@ -41,7 +41,7 @@ static const struct column attempt_columns[] = {
 static const struct column failure_columns[] = {
     {"COUNT", "count", CELL_COUNT, false}, {"CODE", "code", CELL_TEXT, false},         {"STATUS", "http_status", CELL_TEXT, false},
     {"FIRST", "first_at", CELL_TIME, false}, {"LAST", "last_at", CELL_TIME, false},    {"EXAMPLE", "example", CELL_TEXT, false},
-    {"MESSAGE", "message", CELL_TEXT, true}, {"TO TRY AGAIN", "retry", CELL_TEXT, false},
+    {"MESSAGE", "message", CELL_TEXT, true}, {"TO TRY AGAIN", "retry", CELL_COMMAND, false},
 };
 static const struct column load_columns[] = {
     {"AGENT", "agent_id", CELL_TEXT, false},   {"CAPACITY", "capacity", CELL_LIMIT, false}, {"HELD", "held", CELL_COUNT, false},
@@ -60,7 +60,13 @@ int command_list(struct cli *cli, int count, char **words)
     char *run = client_segment(words[0]);
     buf_add_fmt(&path, "/v1/runs/%s/assignments", run);
     selector_query(&cli->args, &path);
-    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", ROWS_SHOWN), assignment_columns, ARRAY_COUNT(assignment_columns), "key");
+    int64_t shown;
+    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", ROWS_SHOWN), assignment_columns, ARRAY_COUNT(assignment_columns), "key", &shown);
+    struct galloc_error error;
+    if (status == EXIT_WELL && shown == 0 && selector_explain_none(cli, run, &error) < 0)
+        status = say_error(cli, &error);
+    else if (status == EXIT_WELL && shown == 0)
+        say(cli, "no assignment of run %s %s", words[0], buf_text(&path)[strcspn(buf_text(&path), "?")] != '\0' ? "is meant by that" : "is there yet");
     free(run);
     buf_clear(&path);
     return status;

@@ -71,7 +71,7 @@ static int pause_ms(struct session *session, int64_t wait_ms, struct galloc_erro
     int64_t until_mono_ms = clock_mono_ms() + wait_ms;
     while (clock_mono_ms() < until_mono_ms) {
         if (interrupt_pending())
-            return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
+            return galloc_fail(error, GALLOC_CANCELLED, "stopped by %s", interrupt_name());
         if (is_late(session))
             return galloc_fail(error, GALLOC_TIMED_OUT, "time ran out (--timeout)");
         poll(NULL, 0, (int)min_i64(POLL_MS, until_mono_ms - clock_mono_ms() + 1));

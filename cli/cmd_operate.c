@@ -76,6 +76,8 @@ static int wait_drained(struct cli *cli, int64_t in_flight)
         in_flight = rc == 0 ? json_get_i64(response.json, "in_flight", 0) : in_flight;
     }
     response_clear(&response);
+    if (rc == 0 && cli->format == FORMAT_TABLE && !cli->is_quiet)
+        out_line("drained: nothing is in flight");
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
@@ -87,7 +89,8 @@ static int drain_or_not(struct cli *cli, const char *path)
     int64_t in_flight = rc == 0 ? json_get_i64(response.json, "in_flight", 0) : 0;
     bool is_draining = rc == 0 && json_get_bool(response.json, "draining", false);
     if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
-        out_line("%s; %s calls in flight", is_draining ? "draining: no new calls ('gallocctl undrain' ends it)" : "calls go out", text_count(in_flight).text);
+        out_line("%s; %s in flight", is_draining ? "draining: no new calls, no new work ('gallocctl undrain' ends it)" : "calls go out",
+                 text_counted(in_flight, "call").text);
     response_clear(&response);
     if (rc < 0)
         return say_error(cli, &error);
@@ -132,8 +135,11 @@ int command_reload(struct cli *cli, int count, char **words)
         print_names("in effect after a restart", json_get(response.json, "needs_restart"));
     } else if (rc < 0) {
         struct json_object *errors = json_get(response.json, "errors");
-        for (size_t i = 0; i < json_array_len(errors); i++)
-            say_always(cli, "%s", json_get_str(json_array_at(errors, i), "message", ""));
+        for (size_t i = 0; i < json_array_len(errors); i++) {
+            const char *message = json_get_str(json_array_at(errors, i), "message", "");
+            if (strstr(error.message, message) == NULL) /* that one is told below */
+                say_always(cli, "%s", message);
+        }
     }
     response_clear(&response);
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
@@ -159,7 +165,10 @@ int command_audit(struct cli *cli, int count, char **words)
     }
     if (args_has(&cli->args, "since"))
         buf_add_fmt(&path, "%csince=%s", separator, clock_rfc3339(args_number(&cli->args, "since", 0), text));
-    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", 100), audit_columns, ARRAY_COUNT(audit_columns), NULL);
+    int64_t shown;
+    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", 100), audit_columns, ARRAY_COUNT(audit_columns), NULL, &shown);
+    if (status == EXIT_WELL && shown == 0)
+        say(cli, "nothing was done%s", args_has(&cli->args, "run") || args_has(&cli->args, "since") ? " that is meant by that" : " yet");
     buf_clear(&path);
     return status;
 }

@@ -52,14 +52,16 @@ static void print_pool(const struct cli *cli, struct json_object *pool)
     buf_clear(&body);
 }
 
-/* The name of a pool, or the id of the run that @last means: a run's own pool is told by its id. To be freed. */
+/* The name of a pool, or the id of the run that is meant: a run's own pool is told by its id. A pool's name comes before a run's. To be freed. */
 static char *pool_segment(struct cli *cli, const char *name)
 {
     struct response response = RESPONSE_EMPTY;
-    const char *id = NULL;
-    if (strcmp(name, "@last") == 0 && client_get(cli->client, &response, NULL, "/v1/runs/@last") == 0)
-        id = json_get_str(response.json, "id", NULL);
-    char *segment = client_segment(id != NULL ? id : name);
+    char *segment = client_segment(name);
+    bool is_pool = name[0] != '@' && client_get(cli->client, &response, NULL, "/v1/pools/%s", segment) == 0;
+    if (!is_pool && client_get(cli->client, &response, NULL, "/v1/runs/%s", segment) == 0 && json_get_str(response.json, "id", NULL) != NULL) {
+        free(segment);
+        segment = client_segment(json_get_str(response.json, "id", name));
+    }
     response_clear(&response);
     return segment;
 }
@@ -79,7 +81,8 @@ static int pool_request(struct cli *cli, const char *method, const char *name, c
 {
     struct response response = RESPONSE_EMPTY;
     struct galloc_error error;
-    char *segment = pool_segment(cli, name);
+    bool is_standing = strcmp(method, "GET") != 0; /* what is made or reset is never a run's own */
+    char *segment = is_standing ? client_segment(name) : pool_segment(cli, name);
     char *path = xasprintf("/v1/pools/%s%s", segment, after);
     struct request request = {.method = method, .path = path, .body = body ? body->data : NULL, .body_len = body ? body->len : 0};
     int rc = client_call(cli->client, &request, &response, &error);
@@ -150,6 +153,11 @@ static int set_agent(struct cli *cli, int count, char **words)
                  until && !is_available ? buf_text(&back) : "");
         buf_clear(&back);
         free(places);
+        int64_t over = capacity ? json_get_i64(response.json, "held", 0) - json_i64(capacity, 0) : 0;
+        if (over > 0)
+            say(cli, "note: %s more held than the capacity: nothing new goes to the agent, and nothing is taken away", text_count(over).text);
+        if (until && seconds_until(until) < 0)
+            say(cli, "note: that date is past: the agent is available");
     }
     free(path);
     free(agent);

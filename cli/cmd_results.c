@@ -19,20 +19,25 @@ struct results {
     FILE *file; /* NULL: stdout, escaped where that is a terminal */
 };
 
-static enum out_format choose_format(const struct cli *cli, const char *output)
+/* By --format, else by the name's ending; a name without one, or none at all, is CSV. -GALLOC_USAGE: an ending of something else. */
+static int choose_format(const struct cli *cli, const char *output, enum out_format *ret_format, struct galloc_error *error)
 {
     static const struct {
         const char *ending;
         enum out_format format;
-    } endings[] = {{".xlsx", FORMAT_XLSX}, {".ndjson", FORMAT_NDJSON}, {".jsonl", FORMAT_NDJSON}, {".json", FORMAT_JSON}};
-    if (cli->format != FORMAT_TABLE)
-        return cli->format;
-    for (size_t i = 0; output != NULL && i < ARRAY_COUNT(endings); i++) {
-        size_t len = strlen(output), ending = strlen(endings[i].ending);
-        if (len > ending && strcasecmp(output + len - ending, endings[i].ending) == 0)
-            return endings[i].format;
+    } endings[] = {{".xlsx", FORMAT_XLSX}, {".ndjson", FORMAT_NDJSON}, {".jsonl", FORMAT_NDJSON}, {".json", FORMAT_JSON}, {".csv", FORMAT_CSV}, {".txt", FORMAT_CSV}};
+    const char *slash = output != NULL ? strrchr(output, '/') : NULL, *name = slash != NULL ? slash + 1 : output;
+    const char *dot = name != NULL ? strrchr(name, '.') : NULL;
+    *ret_format = cli->format != FORMAT_TABLE ? cli->format : FORMAT_CSV;
+    if (cli->format != FORMAT_TABLE || dot == NULL || dot == name)
+        return 0;
+    for (size_t i = 0; i < ARRAY_COUNT(endings); i++) {
+        if (strcasecmp(dot, endings[i].ending) == 0) {
+            *ret_format = endings[i].format;
+            return 0;
+        }
     }
-    return FORMAT_CSV;
+    return galloc_fail(error, GALLOC_USAGE, "%s: results are written as .csv, .ndjson, .json or .xlsx, not as %s; for another name add --format, e.g. --format csv", output, dot);
 }
 
 static void make_path(struct results *results)
@@ -205,10 +210,13 @@ int command_results(struct cli *cli, int count, char **words)
     (void)count;
     struct galloc_error error;
     const char *output = args_text(&cli->args, "output");
-    struct results results = {.cli = cli, .format = choose_format(cli, output)};
+    output = output != NULL && strcmp(output, "-") == 0 ? NULL : output;
+    struct results results = {.cli = cli};
+    if (choose_format(cli, output, &results.format, &error) < 0)
+        return say_error(cli, &error);
     if (results.format == FORMAT_XLSX && output == NULL)
         return say_failure(cli, GALLOC_USAGE, "a workbook goes into a file: -o FILE.xlsx");
-    bool is_file = output != NULL && strcmp(output, "-") != 0;
+    bool is_file = output != NULL;
     if (is_file && !ask_replace(cli, output))
         return EXIT_CANCELLED;
     results.run = client_segment(words[0]);
@@ -218,7 +226,7 @@ int command_results(struct cli *cli, int count, char **words)
         rc = write_file(&results, output, &error);
     else
         rc = results.format == FORMAT_JSON ? write_array(&results, &error) : copy_stream(&results, &error);
-    if (rc == 0 && output != NULL)
+    if (rc == 0 && is_file)
         tell_written(&results, output);
     free(results.path);
     free(results.run);

@@ -42,8 +42,8 @@ static void print_end_and_cost(struct json_object *run, struct buf *text)
         show_limit(text, run);
         print_field("ends", text);
     }
-    show_cost(text, cost);
-    if (json_is_object(projected) && !is_over) {
+    show_run_cost(text, run);
+    if (json_is_object(projected) && !is_over && json_get_str(cost, "currency", NULL) != NULL) {
         buf_add_str(text, " so far, ");
         show_micros(text, json_get_str(cost, "currency", ""), json_get_i64(projected, "low", 0));
         buf_add_str(text, " to ");
@@ -139,8 +139,8 @@ static void print_run(const struct cli *cli, struct json_object *run)
 }
 
 static const struct column endpoint_columns[] = {
-    {"ENDPOINT", "name", CELL_TEXT, false}, {"STATE", "state", CELL_TEXT, false},        {"MODEL", "model", CELL_TEXT, true},
-    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"RATE/MIN", "pacer.rate_per_min", CELL_NUMBER, false}, {"LIMITED BY", "pacer.text", CELL_TEXT, true},
+    {"ENDPOINT", "name", CELL_TEXT, false}, {"STATE", "state", CELL_ENDPOINT_STATE, false}, {"MODEL", "model", CELL_TEXT, true},
+    {"IN FLIGHT", "in_flight", CELL_COUNT, false}, {"LIMIT/MIN", "pacer.rate_per_min", CELL_NUMBER, false}, {"LIMITED BY", "pacer.text", CELL_TEXT, true},
 };
 static const struct column run_columns[] = {
     {"RUN", "id", CELL_TEXT, false},
@@ -256,6 +256,9 @@ static int status_of_runs(struct cli *cli, int count, char **words)
 
 int command_status(struct cli *cli, int count, char **words)
 {
+    if (cli->format == FORMAT_CSV)
+        return say_failure(cli, GALLOC_USAGE, "status is no table: it can be had as --format table, json or ndjson; as CSV there are 'gallocctl runs --format csv' "
+                                              "and 'gallocctl endpoint list --format csv'");
     if (count > 0)
         return status_of_runs(cli, count, words);
     struct response response = RESPONSE_EMPTY;
@@ -286,7 +289,10 @@ int command_runs(struct cli *cli, int count, char **words)
         char text[CLOCK_TEXT_MAX];
         buf_add_fmt(&path, "%csince=%s", separator, clock_rfc3339(args_number(&cli->args, "since", 0), text));
     }
-    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", RUNS_SHOWN), run_columns, ARRAY_COUNT(run_columns), "id");
+    int64_t shown;
+    int status = out_pages(cli, buf_text(&path), args_number(&cli->args, "limit", RUNS_SHOWN), run_columns, ARRAY_COUNT(run_columns), "id", &shown);
+    if (status == EXIT_WELL && shown == 0)
+        say(cli, state_count > 0 || args_has(&cli->args, "since") ? "no such run" : "no run yet; make one: gallocctl enqueue FILE --agents FILE");
     buf_clear(&path);
     return status;
 }

@@ -226,7 +226,7 @@ const struct command commands[] = {
      "gallocctl doctor --full", NULL},
     {"backup", "Operation", "FILE|-", "a copy of the daemon's database, while it works", {backup_options}, NULL, 1, 1, command_backup, "file",
      "gallocctl backup --verify galloc-$(date +%F).db", NULL},
-    {"drain", "Operation", "", "no new calls; what is in flight ends", {drain_options}, NULL, 0, 0, command_drain, NULL,
+    {"drain", "Operation", "", "no new calls and no new work; what is in flight ends", {drain_options}, NULL, 0, 0, command_drain, NULL,
      "gallocctl --timeout 5m drain --wait", NULL},
     {"undrain", "Operation", "", "calls go out again", {0}, NULL, 0, 0, command_undrain, NULL,
      "gallocctl undrain", NULL},

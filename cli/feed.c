@@ -111,7 +111,7 @@ static int idle(void *arg, struct galloc_error *error)
 {
     struct import *import = arg;
     if (interrupt_pending())
-        return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
+        return galloc_fail(error, GALLOC_CANCELLED, "stopped by %s", interrupt_name());
     return import->due_mono_ms != 0 && clock_mono_ms() >= import->due_mono_ms ? import_feed(import, error) : 0;
 }
 
@@ -133,8 +133,8 @@ int feed_conclude(const struct import *import, const struct intake *intake, stru
 {
     bool is_file = intake->sha256[0] != '\0';
     if (is_file && import->part_count > 0 && import->replayed_count == import->part_count)
-        return galloc_fail(error, GALLOC_ALREADY_ENQUEUED, "this file was appended to run %s before (%s assignments); nothing was added; to append it again: --again",
-                           import->run_id, text_count(import->accepted).text);
+        return galloc_fail(error, GALLOC_ALREADY_ENQUEUED, "this file was appended to run %s before (%s); nothing was added; to append it again: --again",
+                           import->run_id, text_counted(import->accepted, "assignment").text);
     if (import->accepted == 0 && import->replaced == 0 && intake->rejects.count > 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "nothing was added to run %s: every row was rejected, or is there already", import->run_id);
     if (is_file && import->part_count == 0)
@@ -146,8 +146,9 @@ void feed_tell_rest(const struct import *import, const struct intake *intake)
 {
     int64_t open = import->sent_rows - import->answered_rows;
     if (source_can_rewind(intake->source))
-        say_always(import->cli, "run %s: %s assignments of it were added; the same command goes on where it stopped", import->run_id, text_count(import->accepted).text);
+        say_always(import->cli, "run %s: added of it: %s; the same command goes on where it stopped", import->run_id,
+                   text_counted(import->accepted, "assignment").text);
     else
-        say_always(import->cli, "run %s: %s assignments were added and stay; %s rows that were read were not told to be accepted: feed those again", import->run_id,
-                   text_count(import->accepted).text, text_count(open).text);
+        say_always(import->cli, "run %s: added and kept: %s; %s that were read were not told to be accepted: feed those again", import->run_id,
+                   text_counted(import->accepted, "assignment").text, text_counted(open, "row").text);
 }

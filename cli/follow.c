@@ -62,7 +62,7 @@ static void tell_end(struct follower *follower, struct followed *followed)
     }
     if (json_is_str(json_at(run, "cost.currency")) && json_is_i64(json_at(run, "cost.micros"))) {
         buf_add_str(&line, ", ");
-        show_money(&line, json_get(run, "cost"));
+        show_run_cost(&line, run);
     }
     progress_clear(follower->cli, &follower->progress);
     say(follower->cli, "%s", buf_text(&line));
@@ -160,25 +160,40 @@ static void draw(struct follower *follower)
     buf_clear(&line);
 }
 
-/* "retry 1/3 in 2.1 s, LAN…, 503 …" */
+/* What comes next: "retry 1/3 in 2.1 s", "again in 2.1 s", "asked again at once", "not again". */
+static void add_next(struct buf *line, struct json_object *event)
+{
+    bool comes_again = json_is_i64(json_get(event, "retry_in_ms"));
+    int64_t in_ms = json_get_i64(event, "retry_in_ms", 0), n = json_get_i64(event, "retry", 0), most = json_get_i64(event, "max_retries", 0);
+    if (!comes_again) {
+        buf_add_str(line, "not again");
+    } else if (n > 0 && n <= most) {
+        buf_add_fmt(line, "retry %d/%d in ", (int)n, (int)most);
+        show_ms(line, in_ms);
+    } else if (in_ms > 0) {
+        buf_add_str(line, "again in ");
+        show_ms(line, in_ms);
+    } else {
+        buf_add_str(line, "asked again at once");
+    }
+}
+
+/* "retry 1/3 in 2.1 s, LAN…, 503 …"; an answer that came well and would not do is told by its reason alone. */
 static void log_attempt(struct json_object *event)
 {
     struct buf line = BUF_EMPTY;
     const char *class = json_get_str(event, "class", ""), *message = json_get_str(event, "message", NULL);
+    int64_t status = json_get_i64(event, "http_status", 0);
     if (strcmp(class, "succeeded") == 0)
         return;
-    if (json_is_i64(json_get(event, "retry")))
-        buf_add_fmt(&line, "retry %" PRId64 "/%" PRId64, json_get_i64(event, "retry", 0), json_get_i64(event, "max_retries", 0));
-    else
-        buf_add_str(&line, json_is_i64(json_get(event, "retry_in_ms")) ? "again" : "not again");
-    if (json_is_i64(json_get(event, "retry_in_ms"))) {
-        buf_add_str(&line, " in ");
-        show_ms(&line, json_get_i64(event, "retry_in_ms", 0));
-    }
-    buf_add_fmt(&line, ", %s, ", json_get_str(event, "key", "?"));
-    if (json_is_i64(json_get(event, "http_status")))
-        buf_add_fmt(&line, "%" PRId64 " ", json_get_i64(event, "http_status", 0));
-    buf_add_fmt(&line, "%s%s%s", class, message ? ": " : "", message ? message : "");
+    add_next(&line, event);
+    buf_add_fmt(&line, ", %s", json_get_str(event, "key", "?"));
+    if (status != 0 && status != 200)
+        buf_add_fmt(&line, ", %d %s", (int)status, class);
+    else if (message == NULL || strcmp(class, "agent_full") != 0)
+        buf_add_fmt(&line, ", %s", class);
+    if (message != NULL)
+        buf_add_fmt(&line, ": %s", message);
     print_log(json_get_str(event, "at", NULL), buf_text(&line));
     buf_clear(&line);
 }
@@ -210,9 +225,11 @@ static void log_event_of(struct follower *follower, const char *type, struct jso
         buf_add_fmt(&line, "endpoint %s is %s%s%s", json_get_str(event, "endpoint", "?"), json_get_str(event, "state", "?"),
                     json_get_str(event, "text", NULL) ? ": " : "", json_get_str(event, "text", ""));
     } else if (strncmp(type, "run_", 4) == 0) {
-        buf_add_fmt(&line, "%s ", type);
-        if (snapshot != NULL)
+        buf_add_fmt(&line, "run %s", type + strlen("run_"));
+        if (snapshot != NULL) {
+            buf_add_str(&line, ": ");
             show_run_line(&line, snapshot, 0);
+        }
     } else if (strcmp(type, "progress") == 0 && snapshot != NULL && progress_is_due(follower->cli, &follower->progress)) {
         follower->progress.next_mono_ms = clock_mono_ms() + 10000;
         show_run_line(&line, snapshot, 0);

@@ -80,6 +80,18 @@ static const struct import_line *find_line(struct import_part *part, int64_t num
     return NULL;
 }
 
+/* A row that the daemon did not take: a bad one, or one whose key came before. */
+static int add_reject(const struct import *import, struct json_object *item, int64_t line, struct json_span raw, struct galloc_error *error)
+{
+    const char *code = json_get_str(item, "code", "rejected"), *column = json_get_str(item, "column", NULL);
+    if (strcmp(code, "duplicate_key") != 0)
+        return rejects_add(import->rejects, "rejected", line, column, json_get_str(item, "message", code), raw, error);
+    char *reason = xasprintf("key \"%.100s\" is in the run already", json_get_str(item, "key", "?"));
+    int rc = rejects_add(import->rejects, "repeated", line, column, reason, raw, error);
+    free(reason);
+    return rc;
+}
+
 /* Counts an answer (PartAnswer) and passes its rejected rows on. */
 static int take_answer(struct import *import, struct import_part *part, struct json_object *answer, struct galloc_error *error)
 {
@@ -98,8 +110,7 @@ static int take_answer(struct import *import, struct import_part *part, struct j
         struct json_span raw = {"", 0};
         if (line != NULL)
             raw = (struct json_span){buf_text(&part->raw) + line->raw_at, line->raw_len};
-        rc = rejects_add(import->rejects, line ? line->line : 0, json_get_str(item, "column", NULL),
-                         json_get_str(item, "message", json_get_str(item, "code", "rejected")), raw, error);
+        rc = add_reject(import, item, line ? line->line : 0, raw, error);
     }
     return rc;
 }
@@ -145,7 +156,8 @@ static int settle(struct import *import, struct import_part *part, struct galloc
     int rc = transfer_wait(transfer, &response, error);
     if (rc < 0 && (client_is_passing(rc) || rc == -GALLOC_PART_OUT_OF_ORDER)) {
         struct request again = part_request(part);
-        if (rc != -GALLOC_PART_OUT_OF_ORDER)
+        again.is_told = rc != -GALLOC_PART_OUT_OF_ORDER;
+        if (again.is_told)
             say(import->cli, "%s; waiting for the daemon (Ctrl-C ends)", error->message);
         rc = client_call(import->cli->client, &again, &response, error);
     }

@@ -48,7 +48,7 @@ static int on_row(void *arg, const struct input_row *row, struct galloc_error *e
 static int on_reject(void *arg, const struct input_reject *reject, struct galloc_error *error)
 {
     struct intake *intake = arg;
-    int rc = rejects_add(&intake->rejects, reject->line, reject->column, reject->reason, reject->raw, error);
+    int rc = rejects_add(&intake->rejects, "rejected", reject->line, reject->column, reject->reason, reject->raw, error);
     if (rc == 0 && args_has(&intake->cli->args, "strict"))
         rc = galloc_fail(error, GALLOC_INVALID_INPUT, "%s:%" PRId64 ": %s%s%s; under --strict nothing is enqueued", source_name(intake->source),
                          reject->line, reject->column ? reject->column : "", reject->column ? ": " : "", reject->reason);

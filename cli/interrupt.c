@@ -24,6 +24,11 @@ bool interrupt_pending(void)
     return seen_signal != 0;
 }
 
+const char *interrupt_name(void)
+{
+    return seen_signal == SIGTERM ? "SIGTERM" : "Ctrl-C";
+}
+
 void interrupt_note(int signal_number)
 {
     note(signal_number);

@@ -6,6 +6,7 @@
 
 void interrupt_catch(void);   /* from now on SIGINT and SIGTERM are noted */
 bool interrupt_pending(void); /* one came */
+const char *interrupt_name(void); /* which, as people call it: "Ctrl-C", "SIGTERM" */
 void interrupt_note(int signal_number); /* this one came, in another way than by interrupt_catch() */
 void interrupt_die(void);     /* ends the process by the signal that came, so that a shell sees it; returns when none came */
 

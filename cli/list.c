@@ -1,14 +1,18 @@
 /* See out.h: lists as tables, CSV or JSON. The items are kept as spans of the daemon's text, so that JSON goes out as it came. */
 #include "base/json_out.h"
 #include "base/text.h"
+#include "cli/hint.h"
 #include "cli/out.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <libsmartcols.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { COLUMNS_MAX = 16 };
 
 struct json_object *json_at(struct json_object *value, const char *path)
 {
@@ -57,6 +61,13 @@ static void show_cell(struct buf *out, enum cell_kind kind, struct json_object *
     case CELL_STATE:
         buf_add_str(out, text != NULL && strcmp(text, "succeeded") == 0 ? "allocated" : text ? text : "-");
         return;
+    case CELL_COMMAND: {
+        char *named = hint_named(xstrdup(text != NULL ? text : "-"));
+        text_escape(out, named, strlen(named));
+        free(named);
+        return;
+    }
+    case CELL_ENDPOINT_STATE:
     case CELL_TEXT: break;
     }
     struct buf plain = BUF_EMPTY;
@@ -87,14 +98,26 @@ static struct libscols_table *new_table(const struct cli *cli, const struct colu
     return table;
 }
 
-static void add_row(struct libscols_table *table, const struct column *columns, size_t column_count, struct json_object *item)
+/* It is used, and does not answer well: what people want to see at once. */
+const char *endpoint_state(struct json_object *endpoint)
+{
+    const char *state = json_get_str(endpoint, "state", "?"), *breaker = json_get_str(json_get(endpoint, "pacer"), "breaker", "closed");
+    return strcmp(state, "up") == 0 && strcmp(breaker, "closed") != 0 ? "failing" : state;
+}
+
+/* Also notes which columns have something to show. */
+static void add_row(struct libscols_table *table, const struct column *columns, size_t column_count, struct json_object *item, bool *ret_has_value)
 {
     struct libscols_line *line = scols_table_new_line(table, NULL);
     struct buf cell = BUF_EMPTY;
     for (size_t c = 0; c < column_count && line != NULL; c++) {
         buf_reset(&cell);
-        show_cell(&cell, columns[c].kind, json_at(item, columns[c].path));
+        if (columns[c].kind == CELL_ENDPOINT_STATE)
+            buf_add_str(&cell, endpoint_state(item));
+        else
+            show_cell(&cell, columns[c].kind, json_at(item, columns[c].path));
         scols_line_set_data(line, c, buf_text(&cell));
+        ret_has_value[c] |= strcmp(buf_text(&cell), "-") != 0 && cell.len > 0;
     }
     buf_clear(&cell);
 }
@@ -161,6 +184,7 @@ struct listing {
     struct libscols_table *table;
     struct buf json;
     int64_t item_count;
+    bool has_value[COLUMNS_MAX]; /* in some row */
 };
 
 static void begin(struct listing *listing)
@@ -201,7 +225,7 @@ static void add_item(struct listing *listing, struct json_span span)
     if (listing->quiet != NULL) {
         out_line("%s", json_get_str(item, listing->quiet, ""));
     } else if (listing->table != NULL) {
-        add_row(listing->table, listing->columns, listing->column_count, item);
+        add_row(listing->table, listing->columns, listing->column_count, item, listing->has_value);
     } else {
         csv_add_item(&line, listing->columns, listing->column_count, item);
         out_bytes(listing->cli, line.data, line.len);
@@ -213,6 +237,9 @@ static void add_item(struct listing *listing, struct json_span span)
 static void end(struct listing *listing)
 {
     if (listing->table != NULL) {
+        for (size_t c = 0; listing->cli->is_stdout_terminal && c < listing->column_count; c++)
+            if (!listing->has_value[c]) /* a terminal is narrow: what says nothing leaves its room to the rest */
+                scols_column_set_flags(scols_table_get_column(listing->table, c), SCOLS_FL_HIDDEN);
         if (listing->item_count > 0)
             scols_print_table(listing->table);
         scols_unref_table(listing->table);
@@ -243,15 +270,18 @@ void out_items(const struct cli *cli, const struct column *columns, size_t colum
         out_json(cli, buf_text(body), body->len);
         return;
     }
+    assert(column_count <= COLUMNS_MAX);
     struct listing listing = {.cli = cli, .columns = columns, .column_count = column_count, .json = BUF_EMPTY};
     begin(&listing);
     add_items(&listing, body, INT64_MAX);
     end(&listing);
 }
 
-int out_pages(struct cli *cli, const char *path, int64_t limit, const struct column *columns, size_t column_count, const char *quiet)
+int out_pages(struct cli *cli, const char *path, int64_t limit, const struct column *columns, size_t column_count, const char *quiet,
+              int64_t *ret_count)
 {
     enum { PAGE = 500 };
+    assert(column_count <= COLUMNS_MAX);
     struct listing listing = {.cli = cli, .columns = columns, .column_count = column_count, .json = BUF_EMPTY, .quiet = cli->is_quiet ? quiet : NULL};
     struct response response = RESPONSE_EMPTY;
     struct galloc_error error;
@@ -277,6 +307,7 @@ int out_pages(struct cli *cli, const char *path, int64_t limit, const struct col
         end(&listing);
     if (rc == 0 && has_more && cli->format == FORMAT_TABLE)
         say(cli, "(more: --limit N)");
+    *ret_count = listing.item_count;
     free(cursor);
     response_clear(&response);
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;

@@ -80,6 +80,11 @@ static void take_globals(struct cli *cli)
     cli->has_color = wants_color(cli);
 }
 
+static void tell_waiting(void *arg, const char *why)
+{
+    say(arg, "%s; waiting for it (Ctrl-C ends)", why);
+}
+
 /* The command's own words are there: checks their number and calls it. */
 static int run_command(struct cli *cli, const struct command *command)
 {
@@ -99,6 +104,7 @@ static int run_command(struct cli *cli, const struct command *command)
     cli->client = client_new(args_text(&cli->args, "socket"), args_number(&cli->args, "timeout", 0));
     if (cli->is_verbose)
         client_set_verbose(cli->client);
+    client_set_waiting(cli->client, tell_waiting, cli);
     int status = (verb ? verb->run : command->run)(cli, count, words);
     client_free(cli->client);
     return status;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/text.h"
+#include "cli/hint.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -100,6 +101,7 @@ static void print_line(const char *before, const char *after, const char *fmt, v
     struct buf line = BUF_EMPTY;
     if (vasprintf(&text, fmt, ap) < 0)
         abort();
+    text = hint_named(text);
     buf_add_str(&line, before);
     text_escape(&line, text, strlen(text));
     buf_add_str(&line, after);
@@ -237,6 +239,11 @@ void show_money(struct buf *out, struct json_object *cost)
     }
 }
 
+static void add_unknown_calls(struct buf *out, int64_t calls)
+{
+    buf_add_fmt(out, "%s came without %s usage or had no price", text_counted(calls, "call").text, calls == 1 ? "its" : "their");
+}
+
 void show_cost(struct buf *out, struct json_object *cost)
 {
     int64_t calls = json_get_i64(cost, "unknown_calls", 0);
@@ -244,6 +251,30 @@ void show_cost(struct buf *out, struct json_object *cost)
     if (calls == 0 || json_get_str(cost, "currency", NULL) == NULL)
         return;
     buf_add_str(out, " (");
-    show_count(out, calls);
-    buf_add_str(out, calls == 1 ? " call came without its usage or had no price)" : " calls came without their usage or had no price)");
+    add_unknown_calls(out, calls);
+    buf_add_char(out, ')');
+}
+
+void show_run_cost(struct buf *out, struct json_object *run)
+{
+    struct json_object *cost = json_get(run, "cost");
+    int64_t unknown = json_get_i64(cost, "unknown_calls", 0), lost = json_get_i64(json_get(run, "retries"), "lost", 0);
+    bool is_known = json_get_str(cost, "currency", NULL) != NULL && json_is_i64(json_get(cost, "micros"));
+    bool is_on_workers = strcmp(json_get_str(run, "endpoint", ""), "workers") == 0;
+    if (is_on_workers && json_get_i64(cost, "micros", 0) == 0) {
+        buf_add_str(out, "nothing: workers decide, no API is called");
+        return;
+    }
+    if (!is_known || lost == 0 || is_on_workers) { /* what workers lost was no call */
+        show_cost(out, cost);
+        return;
+    }
+    buf_add_str(out, "at least ");
+    show_micros(out, json_get_str(cost, "currency", NULL), json_get_i64(cost, "micros", 0));
+    buf_add_fmt(out, " (%s %s lost, possibly billed", text_counted(lost, "call").text, lost == 1 ? "was" : "were");
+    buf_add_str(out, unknown > 0 ? "; " : ")");
+    if (unknown > 0) {
+        add_unknown_calls(out, unknown);
+        buf_add_char(out, ')');
+    }
 }

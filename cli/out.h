@@ -32,11 +32,14 @@ void show_time(struct buf *out, const char *rfc3339);                         /*
 void show_micros(struct buf *out, const char *currency, int64_t micros);      /* 10.19 USD */
 void show_money(struct buf *out, struct json_object *cost);                   /* an object with currency, micros, unknown_calls: "at least" with some, "unknown" without a price */
 void show_cost(struct buf *out, struct json_object *cost);                    /* the same, and of how many calls it is unknown */
+/* The same of a run object: calls that were lost may have been billed, and outside workers call no API. */
+void show_run_cost(struct buf *out, struct json_object *run);
 int64_t seconds_until(const char *rfc3339);                                   /* negative when it is past; INT64_MIN when it cannot be read */
 int64_t seconds_between(const char *from, const char *until);                 /* RFC 3339; -1 when one cannot be read */
 
 /* A table's column: what of each item stands there. */
-enum cell_kind { CELL_TEXT, CELL_COUNT, CELL_TIME, CELL_MS, CELL_SECONDS, CELL_PERCENT, CELL_NUMBER, CELL_MONEY, CELL_MICROS, CELL_YES, CELL_LIMIT, CELL_STATE };
+enum cell_kind { CELL_TEXT, CELL_COUNT, CELL_TIME, CELL_MS, CELL_SECONDS, CELL_PERCENT, CELL_NUMBER, CELL_MONEY, CELL_MICROS, CELL_YES, CELL_LIMIT, CELL_STATE,
+                 CELL_ENDPOINT_STATE, CELL_COMMAND };
 struct column {
     const char *title; /* for people; lower case with underscores it is the CSV's */
     const char *path;  /* "counts.total" */
@@ -47,12 +50,15 @@ struct column {
 /* The member at a dotted path, or NULL. Borrowed. */
 struct json_object *json_at(struct json_object *value, const char *path);
 
+/* The state of an endpoint object for people: "failing" is one that is up and does not answer well. Borrowed. */
+const char *endpoint_state(struct json_object *endpoint);
+
 /* Prints items in the format chosen: a table that fits the terminal's width, CSV, NDJSON, or {"items":[…],"next":null}. `body` is
  * the daemon's answer, an object with `items`. */
 void out_items(const struct cli *cli, const struct column *columns, size_t column_count, const struct buf *body);
 
 /* Gets pages from `path` (with or without a query) until `limit` items are there or no more come, and prints them as out_items() does.
- * Under -q only the member `quiet` of each item is printed (NULL: as without -q). Gives the exit status. */
-int out_pages(struct cli *cli, const char *path, int64_t limit, const struct column *columns, size_t column_count, const char *quiet);
+ * Under -q only the member `quiet` of each item is printed (NULL: as without -q). Gives the exit status, and how many there were. */
+int out_pages(struct cli *cli, const char *path, int64_t limit, const struct column *columns, size_t column_count, const char *quiet, int64_t *ret_count);
 
 #endif

@@ -5,8 +5,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SHOWN_MAX = 5 };
+#define FIRST_COLUMNS "file%sline%scolumn%sreason"
 
 void rejects_init(struct rejects *rejects, const struct cli *cli, const char *source_name, const char *asked)
 {
@@ -46,7 +48,7 @@ static int open_file(struct rejects *rejects, struct galloc_error *error)
         return 0;
     }
     const char d[2] = {rejects->delimiter, '\0'};
-    fprintf(rejects->file, "file%sline%scolumn%sreason%s", d, d, d, d);
+    fprintf(rejects->file, FIRST_COLUMNS "%s", d, d, d, d);
     if (rejects->is_csv)
         fwrite(buf_text(&rejects->header), 1, rejects->header.len, rejects->file);
     else
@@ -55,13 +57,14 @@ static int open_file(struct rejects *rejects, struct galloc_error *error)
     return 0;
 }
 
-int rejects_add(struct rejects *rejects, int64_t line, const char *column, const char *reason, struct json_span raw, struct galloc_error *error)
+int rejects_add(struct rejects *rejects, const char *verb, int64_t line, const char *column, const char *reason, struct json_span raw,
+                struct galloc_error *error)
 {
     rejects->count++;
     if (rejects->count <= SHOWN_MAX)
-        say(rejects->cli, "rejected %s:%" PRId64 ": %s%s%s", rejects->source_name, line, column ? column : "", column ? ": " : "", reason);
+        say(rejects->cli, "%s %s:%" PRId64 ": %s%s%s", verb, rejects->source_name, line, column ? column : "", column ? ": " : "", reason);
     else if (rejects->count == SHOWN_MAX + 1)
-        say(rejects->cli, "further rejected rows are not shown here");
+        say(rejects->cli, "further %s rows are not shown here", verb);
     int rc = rejects->file == NULL && !rejects->is_unwritable ? open_file(rejects, error) : 0;
     if (rc < 0 || rejects->file == NULL)
         return rc;
@@ -80,6 +83,29 @@ int rejects_add(struct rejects *rejects, int64_t line, const char *column, const
     fwrite(text.data, 1, text.len, rejects->file);
     buf_clear(&text);
     return 0;
+}
+
+/* Is it a file that open_file() made? */
+static bool is_ours(const char *path)
+{
+    char line[64] = "", wanted[64];
+    FILE *file = fopen(path, "re");
+    bool is_read = file != NULL && fgets(line, sizeof line, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    for (const char *d = ",;\t"; is_read && *d != '\0'; d++) {
+        const char delimiter[2] = {*d, '\0'};
+        snprintf(wanted, sizeof wanted, FIRST_COLUMNS, delimiter, delimiter, delimiter);
+        if (strncmp(line, wanted, strlen(wanted)) == 0)
+            return true;
+    }
+    return false;
+}
+
+void rejects_end(struct rejects *rejects)
+{
+    if (rejects->count == 0 && !rejects->is_own && is_ours(rejects->path) && unlink(rejects->path) == 0)
+        say(rejects->cli, "no row was rejected: %s of an earlier try is removed", rejects->path);
 }
 
 int rejects_close(struct rejects *rejects, struct galloc_error *error)

@@ -25,7 +25,11 @@ struct rejects {
 void rejects_init(struct rejects *rejects, const struct cli *cli, const char *source_name, const char *asked);
 /* Once the columns are known. */
 void rejects_describe(struct rejects *rejects, const struct input_info *info);
-int rejects_add(struct rejects *rejects, int64_t line, const char *column, const char *reason, struct json_span raw, struct galloc_error *error) MUST_CHECK;
+/* `verb`: what became of it, "rejected" or "repeated". */
+int rejects_add(struct rejects *rejects, const char *verb, int64_t line, const char *column, const char *reason, struct json_span raw,
+                struct galloc_error *error) MUST_CHECK;
+/* All of the input was read: with no bad row in it, those of an earlier try that lie in the usual place are out of date and are removed. */
+void rejects_end(struct rejects *rejects);
 /* Closes the file. 0, or -GALLOC_LOCAL_IO when it could not be written whole. Frees the path. */
 int rejects_close(struct rejects *rejects, struct galloc_error *error) MUST_CHECK;
 

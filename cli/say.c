@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "cli/hint.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,11 +24,13 @@ static void print_line(const struct cli *cli, const char *prefix, const char *fm
     struct buf line = BUF_EMPTY;
     if (vasprintf(&text, fmt, ap) < 0)
         abort();
+    text = hint_named(text);
     if (cli->is_stderr_terminal)
         buf_add_str(&line, "\r\033[K"); /* what a progress bar left there */
     buf_add_str(&line, prefix);
     text_escape(&line, text, strlen(text));
     buf_add_char(&line, '\n');
+    fflush(stdout); /* what was printed before stands before it, also where both go into one file */
     fwrite(line.data, 1, line.len, stderr);
     fflush(stderr);
     buf_clear(&line);

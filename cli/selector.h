@@ -10,4 +10,8 @@ void selector_query(const struct args *args, struct buf *path);
 /* Writes the body of cancel and retry: a selector, or {"all":true} with --all. Neither, or both, is -GALLOC_USAGE: leaving out is never all. */
 int selector_body(const struct args *args, struct buf *ret_body, struct galloc_error *error) MUST_CHECK;
 
+/* After a selector that meant nothing of the run (its segment of a path): 0, or -GALLOC_INVALID_VALUE where no assignment of the run has a --where's
+ * column, or -GALLOC_NOT_FOUND where the run has no such --agent; with the nearest there is. Asks the daemon. */
+int selector_explain_none(struct cli *cli, const char *run_segment, struct galloc_error *error) MUST_CHECK;
+
 #endif

@@ -90,6 +90,10 @@ void show_run_line(struct buf *out, struct json_object *run, int bar_width)
     }
     if (show_hindrance(out, run))
         return;
+    if (strcmp(json_get_str(run, "state", ""), "done") == 0 || strcmp(json_get_str(run, "state", ""), "cancelled") == 0) {
+        buf_add_str(out, json_get_str(run, "state", ""));
+        return;
+    }
     buf_add_str(out, "ETA "); /* what a narrow terminal cuts off comes last */
     show_eta(out, run);
     if (json_get_double(run, "rate_per_min", 0) > 0) {

@@ -1,8 +1,11 @@
 /* See socket.h. */
 #include "cli/socket.h"
 
+#include "cli/hint.h"
+
 #include <errno.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +15,8 @@
 
 #define SYSTEM_SOCKET "/run/galloc/gallocd.sock"
 #define SYSTEM_WORKER_SOCKET "/run/galloc-worker/worker.sock" /* systemd/gallocd-worker.socket */
+
+#define GALLOCD GALLOC_SBINDIR "/gallocd" /* its folder is not in the PATH of most users */
 
 static char *user_socket(void)
 {
@@ -83,8 +88,13 @@ int socket_explain(const char *path, struct galloc_error *error)
         explain_denied(path, error);
         return -GALLOC_NOT_PERMITTED;
     }
-    const char *start = strcmp(path, SYSTEM_SOCKET) == 0 ? "start it with 'sudo systemctl start gallocd', or as yourself with 'gallocd'"
-                                                         : "start it with 'gallocd', or name its socket with -S";
+    char start[512];
+    if (hint_start() != NULL)
+        snprintf(start, sizeof start, "start it with '%.400s'", hint_start());
+    else if (strcmp(path, SYSTEM_SOCKET) == 0)
+        snprintf(start, sizeof start, "start it with 'sudo systemctl start gallocd', or as yourself with '%s'", GALLOCD);
+    else
+        snprintf(start, sizeof start, "start it with '%s', or name its socket with -S", GALLOCD);
     if (problem == ENOENT)
         return galloc_fail(error, GALLOC_UNREACHABLE, "no daemon: there is no socket %s; %s", path, start);
     if (problem == ECONNREFUSED)

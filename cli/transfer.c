@@ -167,7 +167,7 @@ static int wait_for_bytes(struct transfer *transfer, int64_t wait_ms, struct gal
 {
     int64_t now_mono_ms = clock_mono_ms();
     if (interrupt_pending())
-        return galloc_fail(error, GALLOC_CANCELLED, "stopped by Ctrl-C");
+        return galloc_fail(error, GALLOC_CANCELLED, "stopped by %s", interrupt_name());
     if (now_mono_ms >= transfer->client->deadline_mono_ms)
         return galloc_fail(error, GALLOC_TIMED_OUT, "time ran out (--timeout)");
     int64_t ms = min_i64(min_i64(wait_ms, POLL_MS), transfer->client->deadline_mono_ms - now_mono_ms);

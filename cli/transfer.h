@@ -12,6 +12,8 @@ struct client {
     int64_t deadline_mono_ms;
     bool has_spoken; /* an answer came */
     bool is_verbose;
+    void (*tell_waiting)(void *arg, const char *why);
+    void *tell_arg; /* borrowed */
 };
 
 #endif

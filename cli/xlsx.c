@@ -9,6 +9,8 @@
 
 enum { CELL_BYTES_MAX = 32000, SHEET_ROWS_MAX = 1048576, SHEETS = 3 };
 
+#define COST_PATH "cost_micros"
+
 struct sheet_column {
     const char *title;
     const char *path;
@@ -17,11 +19,13 @@ struct sheet_column {
 static const struct sheet_column allocation_columns[] = {
     {"key", "key", 20},         {"agent_id", "agent_id", 16},     {"reason", "reason", 60},       {"confidence", "confidence", 11},
     {"decided_by", "decided_by", 11}, {"attempts", "attempts", 9}, {"latency_ms", "latency_ms", 11}, {"tokens_in", "tokens_in", 10},
-    {"tokens_out", "tokens_out", 10}, {"model", "model", 20},     {"finished_at", "finished_at", 25}, {NULL, NULL, 0},
+    {"tokens_out", "tokens_out", 10}, {"model", "model", 20},     {"finished_at", "finished_at", 25},
+    {"cost", COST_PATH, 12}, {"currency", "currency", 9}, {NULL, NULL, 0},
 };
 static const struct sheet_column failed_columns[] = {
     {"key", "key", 20},         {"state", "state", 11},           {"error_code", "error.code", 18}, {"error_message", "error.message", 60},
-    {"error_http_status", "error.http_status", 16}, {"attempts", "attempts", 9}, {"finished_at", "finished_at", 25}, {NULL, NULL, 0},
+    {"error_http_status", "error.http_status", 16}, {"attempts", "attempts", 9}, {"finished_at", "finished_at", 25},
+    {"cost", COST_PATH, 12}, {"currency", "currency", 9}, {NULL, NULL, 0},
 };
 static const struct sheet_column load_columns[] = {
     {"agent_id", "agent_id", 16}, {"capacity", "capacity", 10}, {"held", "held", 10}, {"free", "free", 10},
@@ -89,8 +93,13 @@ static int add_row(struct xlsx *xlsx, size_t s, struct json_object *item, struct
 {
     if (xlsx->rows[s] >= SHEET_ROWS_MAX)
         return galloc_fail(error, GALLOC_TOO_LARGE, "the sheet \"%s\" is full at %d rows: take --format csv", sheets[s].name, SHEET_ROWS_MAX);
-    for (lxw_col_t c = 0; sheets[s].columns[c].title != NULL; c++)
-        write_cell(xlsx->sheets[s], xlsx->rows[s], c, json_at(item, sheets[s].columns[c].path));
+    for (lxw_col_t c = 0; sheets[s].columns[c].title != NULL; c++) {
+        struct json_object *value = json_at(item, sheets[s].columns[c].path);
+        if (strcmp(sheets[s].columns[c].path, COST_PATH) == 0 && json_is_i64(value)) /* as an amount */
+            worksheet_write_number(xlsx->sheets[s], xlsx->rows[s], c, (double)json_i64(value, 0) / 1e6, NULL);
+        else
+            write_cell(xlsx->sheets[s], xlsx->rows[s], c, value);
+    }
     xlsx->rows[s]++;
     return 0;
 }

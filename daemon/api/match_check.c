@@ -15,11 +15,8 @@ static const struct store_agent *agent_at(const struct pool_entry *pool, const s
 
 static bool has_attribute(const struct store_agent *agent, const char *attribute)
 {
-    struct json_span object = {agent->attributes, strlen(agent->attributes)}, name, value;
-    for (const char *at = NULL; json_next(object, &at, &name, &value);)
-        if (json_span_equals(name, attribute) && json_span_kind(value) != JSON_NULL)
-            return true;
-    return false;
+    struct json_span value;
+    return column_find((struct json_span){agent->attributes, strlen(agent->attributes)}, attribute, &value) && json_span_kind(value) != JSON_NULL;
 }
 
 /* The nearest attribute of an agent, or NULL. To be freed. */

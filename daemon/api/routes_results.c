@@ -39,6 +39,11 @@ static const struct result_column error_columns[] = {
     {"error_message", ASSIGNMENT_MESSAGE, true},
     {"error_http_status", ASSIGNMENT_HTTP_STATUS, false},
 };
+/* Later additions stand at the end, so that readers of CSV by position go on working. */
+static const struct result_column cost_columns[] = {
+    {"cost_micros", ASSIGNMENT_COST_MICROS, false},
+    {"currency", ASSIGNMENT_CURRENCY, false},
+};
 
 /* ---- CSV (RFC 4180) ---- */
 
@@ -94,6 +99,8 @@ static void csv_header(struct buf *out)
         buf_add_fmt(out, "%s%s", i ? "," : "", columns[i].name);
     for (size_t i = 0; i < ARRAY_COUNT(error_columns); i++)
         buf_add_fmt(out, ",%s", error_columns[i].name);
+    for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++)
+        buf_add_fmt(out, ",%s", cost_columns[i].name);
     buf_add_str(out, "\r\n");
 }
 
@@ -116,6 +123,10 @@ static void csv_row(struct buf *out, const struct store_read *read, size_t row, 
         if (is_failed)
             csv_cell(out, read, row, &error_columns[i], is_excel_safe);
     }
+    for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++) {
+        buf_add_char(out, ',');
+        csv_cell(out, read, row, &cost_columns[i], is_excel_safe);
+    }
     buf_add_str(out, "\r\n");
 }
 
@@ -127,6 +138,8 @@ static void ndjson_row(struct buf *buf, const struct store_read *read, size_t ro
     json_out_begin(&out, '{');
     for (size_t i = 0; i < ARRAY_COUNT(columns); i++)
         cell_member(&out, columns[i].name, read, row, columns[i].column);
+    for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++)
+        cell_member(&out, cost_columns[i].name, read, row, cost_columns[i].column);
     if (has_error(read, row)) {
         const char *message = read_text(read, row, ASSIGNMENT_MESSAGE), *code = read_text(read, row, ASSIGNMENT_CODE);
         int class = code ? outcome_class_by_name(code) : -1;

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "core/limits.h"
+#include "core/plan.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,21 +27,37 @@ enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool
 /* A string decoded, anything else as it stands; null is missing. */
 bool match_field(struct json_span fields, const char *field, struct buf *out)
 {
-    const char *at = NULL;
-    struct json_span name, value;
-    while (json_next(fields, &at, &name, &value)) {
-        if (!json_span_equals(name, field))
-            continue;
-        enum json_kind kind = json_span_kind(value);
-        if (kind == JSON_NULL)
-            return false;
-        if (kind == JSON_STRING)
-            json_span_string(value, out);
-        else
-            buf_add(out, value.at, value.len);
-        return true;
-    }
-    return false;
+    struct json_span value;
+    if (!column_find(fields, field, &value) || json_span_kind(value) == JSON_NULL)
+        return false;
+    if (json_span_kind(value) == JSON_STRING)
+        json_span_string(value, out);
+    else
+        buf_add(out, value.at, value.len);
+    return true;
+}
+
+struct attribute_wanted {
+    const char *name;
+    struct json_object *value;
+};
+
+static int see_attribute(const char *name, struct json_object *value, void *arg)
+{
+    struct attribute_wanted *wanted = arg;
+    bool is_it = column_is(name, wanted->name);
+    if (is_it)
+        wanted->value = value;
+    return is_it;
+}
+
+/* The attribute of that very name, else the first whose name means the same. */
+static struct json_object *attribute_of(struct json_object *attributes, const char *name)
+{
+    struct attribute_wanted wanted = {.name = name, .value = json_get(attributes, name)};
+    if (wanted.value == NULL && !json_has(attributes, name) && json_is_object(attributes))
+        json_each(attributes, see_attribute, &wanted);
+    return wanted.value;
 }
 
 static bool value_is(struct json_object *value, const struct buf *text)
@@ -60,7 +77,7 @@ static bool value_is(struct json_object *value, const struct buf *text)
 
 bool match_value_holds(const struct buf *text, struct json_object *attributes, const char *attribute)
 {
-    struct json_object *value = json_get(attributes, attribute);
+    struct json_object *value = attribute_of(attributes, attribute);
     bool holds = value_is(value, text);
     for (size_t i = 0; !holds && i < json_array_len(value); i++)
         holds = value_is(json_array_at(value, i), text);

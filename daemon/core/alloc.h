@@ -18,7 +18,7 @@ enum agent_room {
 enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool is_listed, bool is_available, int64_t until_at_ms, int64_t wall_ms);
 
 /* --match FIELD=ATTR: does the agent's attribute equal (or, being a list, hold) the assignment's field? Strings compare byte for byte; a number matches the
- * same text. A missing field or attribute does not match. `fields` is checked JSON object text. */
+ * same text. Names are those of columns (column_is()). A missing field or attribute does not match. `fields` is checked JSON object text. */
 bool match_holds(struct json_span fields, const char *field, struct json_object *attributes, const char *attribute);
 /* The same in two steps, for one assignment and many agents: the field's value added to `out` (false: it is missing), and whether an agent's attribute is that. */
 bool match_field(struct json_span fields, const char *field, struct buf *out);

@@ -7,6 +7,7 @@
 #include "base/code.h"
 
 struct json_object;
+struct json_span;
 
 /* ---- profiles: named settings of a run (design: keep these numbers) ---- */
 enum profile_mode { MODE_CONTINUOUS, MODE_BATCH, MODE_SEQUENTIAL };
@@ -86,6 +87,8 @@ int64_t plan_max_retries(const struct plan *plan, const struct profile *profile)
 bool column_is(const char *a, const char *b);
 /* Is `name` one of the NULL-ended list (may be NULL)? */
 bool column_is_in(char *const *columns, const char *name);
+/* The value of the member `name` of checked JSON object text: the member of that very name, else the first whose name means the same. */
+bool column_find(struct json_span object, const char *name, struct json_span *ret_value);
 /* The column of the NULL-ended list that was most likely meant, or NULL. */
 const char *column_nearest(char *const *columns, const char *name);
 

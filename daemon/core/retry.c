@@ -59,8 +59,8 @@ struct retry_decision retry_decide_outside(enum outcome_class class, int64_t max
     struct retry_input input = {.class = class, .run_has_success = true, .backoff_max_ms = backoff_max_ms};
     struct retry_decision decision = retry_decide(&input, budget, rng);
     if (decision.action == RETRY_HOLD_TRANSIENT) { /* the worker's own word: there is no endpoint to be judged first */
-        budget->retries_spent++;
-        decision.action = budget->retries_spent > max_retries ? RETRY_FAIL : RETRY_PENDING;
+        decision.action = budget->retries_spent >= max_retries ? RETRY_FAIL : RETRY_PENDING;
+        budget->retries_spent += decision.action == RETRY_PENDING;
     } else if (decision.action == RETRY_ASK_NOW) {
         decision.action = RETRY_PENDING; /* whoever leases next asks */
     }

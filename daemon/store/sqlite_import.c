@@ -292,9 +292,9 @@ static int phase_refused(struct sqlite_store *store, struct store_import *import
     const struct import_row *row = &import->rows[import->repeated[0]];
     import->accepted_count = 0;
     answer_write(import);
-    return sqlite_refuse(&import->op, GALLOC_INVALID_INPUT, "row %lld: the key \"%.*s\" is repeated%s; nothing of part %lld stands",
+    return sqlite_refuse(&import->op, GALLOC_INVALID_INPUT, "row %lld: the key \"%.*s\" is repeated%s; under on_duplicate \"error\" nothing of what came with it stands",
                          (long long)row->row, (int)min_i64((int64_t)row->key.len, 100), row->key.at,
-                         import->repeated_count > 1 ? ", and other rows' keys too" : "", (long long)import->part);
+                         import->repeated_count > 1 ? ", and other rows' keys too" : "");
 }
 
 static int phase_rows(struct sqlite_store *store, struct store_import *import, struct run_entry *entry)

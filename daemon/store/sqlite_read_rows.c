@@ -128,6 +128,7 @@ static int spent_cells(struct store_reader *reader, struct page *page, struct st
         page_column(page, &cells[ASSIGNMENT_TOKENS_IN], CELL_INT, row, 0);
         page_column(page, &cells[ASSIGNMENT_TOKENS_OUT], CELL_INT, row, 1);
         page_column(page, &cells[ASSIGNMENT_COST_MICROS], CELL_INT, row, 2);
+        page_column(page, &cells[ASSIGNMENT_CURRENCY], CELL_TEXT, row, 3);
         sqlite3_reset(row);
     }
     return rc < 0 ? rc : 0;

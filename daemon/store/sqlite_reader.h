@@ -32,7 +32,7 @@
     X(READ_SPENT, /* a sum with something unknown in it is unknown: see price_is_unknown() */                                                   \
       "SELECT iif(max(t.tokens_in IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.tokens_in)), "                                     \
       "iif(max(t.tokens_out IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.tokens_out)), "                                          \
-      "iif(max(t.cost_micros IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.cost_micros)) "                                         \
+      "iif(max(t.cost_micros IS NULL AND c.http_status BETWEEN 200 AND 299), NULL, sum(t.cost_micros)), max(c.currency) "                                         \
       "FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1")                                                                \
     X(READ_TROUBLE, "SELECT t.message, c.http_status FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1 "                \
                     "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \

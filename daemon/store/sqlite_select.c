@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json_scan.h"
+#include "core/plan.h"
 
 #include <stdlib.h>
 
@@ -82,7 +83,7 @@ static int wheres_open(struct selection *selection, char *const *wheres, struct 
         if (equals == NULL || equals == wheres[i])
             return galloc_fail(error, GALLOC_INVALID_VALUE, "where: '%.100s' is not FIELD=VALUE", wheres[i]);
         selection->wheres[selection->where_count++] =
-            (struct select_where){.field = wheres[i], .field_len = (size_t)(equals - wheres[i]), .value = equals + 1};
+            (struct select_where){.field = xstrndup(wheres[i], (size_t)(equals - wheres[i])), .value = equals + 1};
     }
     return 0;
 }
@@ -135,6 +136,8 @@ void selection_close(struct selection *selection)
     sqlite3_finalize(selection->payload);
     free(selection->agents);
     free(selection->keys);
+    for (size_t i = 0; i < selection->where_count; i++)
+        free(selection->wheres[i].field);
     free(selection->wheres);
     *selection = (struct selection){0};
 }
@@ -148,25 +151,6 @@ static bool value_says(struct json_span value, const char *text)
     return value.len == strlen(text) && memcmp(value.at, text, value.len) == 0;
 }
 
-static bool name_is(struct json_span name, const struct select_where *where)
-{
-    struct buf decoded = BUF_EMPTY;
-    json_span_string(name, &decoded);
-    bool is_same = decoded.len == where->field_len && memcmp(buf_text(&decoded), where->field, decoded.len) == 0;
-    buf_clear(&decoded);
-    return is_same;
-}
-
-static bool field_says(struct json_span fields, const struct select_where *where)
-{
-    const char *at = NULL;
-    struct json_span name, value;
-    while (json_next(fields, &at, &name, &value))
-        if (name_is(name, where))
-            return value_says(value, where->value);
-    return false;
-}
-
 /* Do all `where` hold? Input that does not match its digest matches nothing. 1, 0, or minus a SQLite code. */
 static int wheres_hold(struct selection *selection, int64_t id)
 {
@@ -177,13 +161,13 @@ static int wheres_hold(struct selection *selection, int64_t id)
     int rc = sqlite3_step(stmt);
     bool holds = false;
     if (rc == SQLITE_ROW) {
-        struct json_span fields = {(const char *)sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0)};
+        struct json_span value, fields = {(const char *)sqlite3_column_text(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0)};
         unsigned char digest[DIGEST_BYTES];
         digest_of(fields.at, fields.len, digest);
         holds = sqlite3_column_bytes(stmt, 1) == DIGEST_BYTES &&
                 memcmp(digest, sqlite3_column_blob(stmt, 1), DIGEST_BYTES) == 0;
         for (size_t i = 0; i < selection->where_count && holds; i++)
-            holds = field_says(fields, &selection->wheres[i]);
+            holds = column_find(fields, selection->wheres[i].field, &value) && value_says(value, selection->wheres[i].value);
     }
     sqlite3_reset(stmt);
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? holds : -rc;

@@ -8,8 +8,8 @@
 #include <sqlite3.h>
 
 struct select_where {
-    const char *field, *value; /* borrowed from the selector; `field` is field_len bytes of it */
-    size_t field_len;
+    char *field;       /* owned */
+    const char *value; /* borrowed from the selector */
 };
 
 struct selection {

@@ -365,8 +365,9 @@ static int item_judge(struct sqlite_store *store, struct judge_item *item)
     if (rc <= 0)
         return rc;
     item->ret_done = true;
-    int64_t retries_spent = row.retries_spent + (item->is_spent ? 1 : 0);
-    if (item->is_spent)
+    bool is_spent = item->is_spent && !item->fails; /* what fails is not tried again */
+    int64_t retries_spent = row.retries_spent + is_spent;
+    if (is_spent)
         books_count(store, entry, COUNT_RETRIES, 1);
     if (!item->fails)
         return sqlite_do(store, STMT_ROW_JUDGE, "iii", item->assignment, store->now_ms + max_i64(item->delay_ms, 0), retries_spent);

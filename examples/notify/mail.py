@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Mails one event of galloc. The command of `gallocctl notify`, which tries again when this fails:
     gallocctl notify --cursor FILE -- mail.py ops@example.org [...]
+It hands the mail to sendmail, which a mail transfer agent brings (postfix, exim4, msmtp-mta); SENDMAIL names another.
 """
 import email.message
 import json
@@ -26,4 +27,7 @@ message["To"] = ", ".join(sys.argv[1:])
 message["Subject"] = "galloc: " + " ".join(event["text"].split())[:200]
 message["Auto-Submitted"] = "auto-generated"
 message.set_content("\n".join(lines) + "\n")
-sys.exit(subprocess.run([SENDMAIL, "-t", "-i"], input=message.as_bytes(), check=False).returncode)
+try:
+    sys.exit(subprocess.run([SENDMAIL, "-t", "-i"], input=message.as_bytes(), check=False).returncode)
+except OSError as error:
+    sys.exit(f"mail.py: {SENDMAIL}: {error.strerror}; it needs a mail transfer agent: apt install msmtp-mta, or SENDMAIL=/path/to/one")

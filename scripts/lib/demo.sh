@@ -323,18 +323,21 @@ people_time() { # SECONDS
 }
 
 demo_cost_and_time() { # RESULTS.ndjson IS_REAL TOOK_S
-    local took_s=$3 mean_ms old_loop_s did=would\ have\ cost
+    local took_s=$3 mean_ms old_loop_s did=would\ have\ cost least=
+    [ "$lost" -eq 0 ] || least="at least " # the lost calls may have been billed, too
     [ "$2" = no ] || did=cost
     mean_ms=$(grep -oE '"latency_ms":[0-9]+' "$1" | awk -F: '{ sum += $2; n++ } END { printf "%d", n ? sum / n : 0 }')
     old_loop_s=$(awk -v n="$total" -v ms="$mean_ms" -v delay=$OLD_LOOP_DELAY_S 'BEGIN { printf "%d", n * (ms / 1000 + delay) }')
     if [ "$cost_micros" -gt 0 ]; then
         awk -v m="$cost_micros" -v model="$MODEL" -v did="$did" -v n="$total" \
-            'BEGIN { printf "Cost        it %s %.4f USD with %s (list price), %.6f USD an assignment\n", did, m / 1e6, model, m / 1e6 / n }'
+            -v least="$least" \
+            'BEGIN { printf "Cost        it %s %s%.4f USD with %s (list price), %.6f USD an assignment\n", did, least, m / 1e6, model, m / 1e6 / n }'
     else
         say "Cost        unknown: no price is set for $MODEL; see price in gallocd.conf(5)"
     fi
     say "Time        $(people_time "$took_s"); the old loop, one by one with $OLD_LOOP_DELAY_S s between, $(people_time "$old_loop_s")"
-    say "Repeated    $lost calls were in flight when the daemon was killed and were sent again; $agent_full met a full agent"
+    say "Repeated    $lost calls were in flight when the daemon was killed and were sent again, possibly billed twice;"
+    say "            $agent_full answers named an agent who had just become full; these were asked again"
 }
 
 visible() { # what could act on a terminal (C1, bidi controls; JSON has escaped the rest) becomes a question mark

@@ -1,11 +1,13 @@
 """gallocctl and gallocd together: an import through kills of the daemon, a watch through one, every decision out again."""
 import csv
 import json
+import re
 import signal
 import subprocess
+import zipfile
 
 import harness
-from harness import check_allocation, make_agents, make_loans, wait_until, write_csv
+from harness import REGIONS, check_allocation, make_agents, make_loans, wait_until, write_csv
 
 
 def start(daemon, *arguments):
@@ -152,3 +154,159 @@ def test_words_that_name_the_run_and_the_date(daemon, tmp_path):
     assert late.returncode == 8 and "paused: operator" in late.stderr
     followed = daemon.ctl("--timeout", "1s", "follow", "@last", check=False)
     assert followed.stderr.startswith(f"run {daemon.run()['id']} paused: operator"), followed.stderr
+
+
+# ---- what a second look found ----
+
+def odd_files(folder):
+    """Columns that are called otherwise than the options call them."""
+    return (write_csv(folder / "odd.csv", [{"Loan No": f"N{n}", "Sales Region": REGIONS[n % 2]} for n in range(4)]),
+            write_csv(folder / "people.csv", [{"agent_id": f"A{n}", "Region": REGIONS[n % 2], "capacity": "9"} for n in range(2)]))
+
+
+def test_columns_are_meant_without_case_blanks_and_underscores(daemon, tmp_path):
+    loans, agents = odd_files(tmp_path)
+    daemon.ctl("enqueue", loans, "--agents", agents, "--key", "loan_no", "--match", "sales_region=region")
+    counts = daemon.wait_done()["counts"]
+    assert counts["succeeded"] == 4, counts
+    assert all((row["key"] in ("N0", "N2")) == (row["agent_id"] == "A0") for row in daemon.results())
+    assert len(daemon.ctl("-q", "list", "@last", "--where", "SALESREGION=north").stdout.split()) == 2
+    for command in (("list",), ("retry",)):
+        unknown = daemon.ctl(*command, "@last", "--where", "sales_regoin=north", check=False)
+        assert unknown.returncode == 2 and 'did you mean "Sales Region"?' in unknown.stderr and unknown.stdout == "", unknown
+    nobody = daemon.ctl("list", "@last", "--agent", "A9", check=False)
+    assert nobody.returncode == 4 and 'no agent "A9"' in nobody.stderr
+    assert "no assignment of run @last is meant" in daemon.ctl("list", "@last", "--where", "sales region=mars").stderr
+
+
+PRICE = 'price "gemini-3.8-flash" { currency = "USD"  in = 1  cached_in = 0.5  out = 2 }'
+
+
+def test_results_tell_what_each_cost(make_daemon, sim, tmp_path):
+    daemon = make_daemon(sim.url, sections=PRICE).start()
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", make_loans(6)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(2, 9)), "--wait")
+    rows = list(csv.DictReader(daemon.ctl("results", "@last").stdout.splitlines()))
+    assert list(rows[0])[-2:] == ["cost_micros", "currency"], rows[0]
+    assert sum(int(row["cost_micros"]) for row in rows) == daemon.run()["cost"]["micros"] > 0
+    assert {row["currency"] for row in rows} == {"USD"}
+    assert [str(row["cost_micros"]) for row in daemon.results()] == [row["cost_micros"] for row in rows]
+    daemon.ctl("results", "@last", "-o", tmp_path / "out.xlsx")
+    with zipfile.ZipFile(tmp_path / "out.xlsx") as book:
+        assert f"<v>{int(rows[0]['cost_micros']) / 1e6:.16g}</v>".encode() in book.read("xl/worksheets/sheet1.xml")
+    ods = daemon.ctl("results", "@last", "-o", tmp_path / "out.ods", check=False)
+    assert ods.returncode == 2 and ".ods" in ods.stderr and not (tmp_path / "out.ods").exists()
+
+
+def test_an_enqueue_while_it_drains_says_what_it_waits_for(daemon, tmp_path):
+    told = daemon.ctl("drain", "--wait")
+    assert "no new work" in told.stdout and "drained: nothing is in flight" in told.stdout
+    files = write_csv(tmp_path / "in.csv", make_loans(2)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9))
+    client = start(daemon, "enqueue", *files)
+    assert "gallocctl undrain" in client.stderr.readline()
+    daemon.ctl("undrain")
+    assert client.wait(30 * harness.SLOWNESS) == 0
+
+
+def test_the_run_is_told_before_it_is_waited_for(make_daemon, make_sim, tmp_path):
+    daemon = make_daemon(make_sim("--latency_ms", "60000").url).start()
+    client = start(daemon, "enqueue", write_csv(tmp_path / "in.csv", make_loans(1)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9)), "--wait")
+    assert re.match(r"run r-\w+", client.stdout.readline())
+    client.terminate()
+    client.communicate(timeout=30 * harness.SLOWNESS)
+
+
+def test_check_counts_a_key_once_and_clears_rejects_of_before(daemon, tmp_path):
+    agents, path = write_csv(tmp_path / "agents.csv", make_agents(2, 9)), tmp_path / "in.csv"
+    path.write_text("lan,region\nL1,north\nL1,north\n,south\nL2,north\n", encoding="utf-8")
+    looked = daemon.ctl("check", path, "--agents", agents)
+    assert "2 assignments; key column lan, e.g. L1; 1 row rejected; 1 repeated key" in looked.stdout and "calls      2" in looked.stdout, looked.stdout
+    rejects = tmp_path / "in.csv.rejects.csv"
+    assert rejects.exists()
+    path.write_text("lan,region\nL1,north\n", encoding="utf-8")
+    assert "is removed" in daemon.ctl("check", path, "--agents", agents).stderr and not rejects.exists()
+    rejects.write_text("mine\n", encoding="utf-8")
+    daemon.ctl("check", path, "--agents", agents)
+    assert rejects.read_text() == "mine\n"
+    path.write_text("lan,region\n", encoding="utf-8")
+    assert "has a header and no rows" in daemon.ctl("check", path, "--agents", agents, check=False).stderr
+
+
+def test_a_key_that_is_there_already_is_told_as_repeated(daemon, tmp_path):
+    agents = write_csv(tmp_path / "agents.csv", make_agents(2, 9))
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", make_loans(2)), "--agents", agents, "--paused")
+    late = daemon.ctl("enqueue", write_csv(tmp_path / "late.csv", make_loans(3)), "--append", "@last")
+    assert f'repeated {tmp_path}/late.csv:2: key "LAN0000000" is in the run already' in late.stderr and "rejected /" not in late.stderr
+    assert "rejected  0 rows\n" in late.stdout and "repeated  2 keys, the first row stands; see" in late.stdout, late.stdout
+
+
+def test_a_runs_own_pool_by_the_runs_name(daemon, tmp_path):
+    files = write_csv(tmp_path / "in.csv", make_loans(2)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 1))
+    daemon.ctl("enqueue", *files, "--name", "north")
+    daemon.wait_done()
+    note = daemon.ctl("retry", "north", "--error", "no_capacity")
+    assert "1 assignment is pending again" in note.stdout and "no agent has a free place" in note.stderr
+    daemon.wait_done()
+    assert "note: 1 more held" in daemon.ctl("pool", "set", "north", "AG-000", "capacity=0").stderr
+    past = daemon.ctl("pool", "set", "north", "AG-000", "capacity=5", "available=no", "until=2020-01-01")
+    assert "that date is past" in past.stderr
+    assert daemon.run()["id"] in daemon.ctl("pool", "show", "north").stdout
+
+
+def test_what_comes_next_is_named_as_the_person_calls_it(daemon, tmp_path):
+    own = {"GALLOCCTL_NAME": "demo/gallocctl", "GALLOCCTL_START": "demo/start"}
+    files = write_csv(tmp_path / "in.csv", make_loans(2)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 1))
+    ran = daemon.ctl("enqueue", *files, "--wait", environment=own, check=False)
+    assert "next      demo/gallocctl results" in ran.stdout and "why: demo/gallocctl failures" in ran.stderr
+    failures = daemon.ctl("failures", environment=own)
+    assert " demo/gallocctl retry " in failures.stdout and "demo/gallocctl pool set" in failures.stderr
+    daemon.kill()
+    gone = daemon.ctl("status", environment=own, check=False)
+    assert gone.returncode == 3 and gone.stderr.startswith("gallocctl: ") and "start it with 'demo/start'" in gone.stderr
+    assert "/sbin/gallocd'" in daemon.ctl("status", check=False).stderr
+
+
+def test_a_backup_tells_how_this_daemon_gets_it_back(daemon, tmp_path):
+    told = daemon.ctl("backup", tmp_path / "b.db").stderr
+    assert f" -c {daemon.config} --state-dir {daemon.state_dir} --restore {tmp_path}/b.db" in told, told
+
+
+def test_retries_that_were_spent_are_at_most_those_allowed(make_daemon, make_sim, tmp_path):
+    daemon = make_daemon(make_sim("--latency_ms", "10").url, endpoint="  time_scale = 0.01").start()
+    files = write_csv(tmp_path / "in.csv", make_loans(2)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9))
+    daemon.ctl("enqueue", *files, "--endpoint", "workers", "--max-retries", "1")
+    fail = """import json, sys
+batch = json.load(sys.stdin)
+print(json.dumps({"results": [{"key": row["key"], "error": {"code": "transient", "message": "no", "retry": True}} for row in batch["assignments"]]}))"""
+    worker = start(daemon, "work", "--", "/usr/bin/python3", "-c", fail)
+    daemon.wait_done()
+    worker.terminate()
+    worker.communicate(timeout=30 * harness.SLOWNESS)
+    status = daemon.ctl("status", "@last").stdout
+    assert daemon.run()["retries"]["spent"] == 2 and "2 failed" in status, status
+    assert "costs       nothing: workers decide" in status, status
+
+
+def test_follow_ends_in_words(daemon, tmp_path):
+    files = write_csv(tmp_path / "in.csv", make_loans(3)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9))
+    log = daemon.ctl("enqueue", *files, "--follow").stdout
+    assert "run done: " in log and "ETA" not in log.split("run done: ")[1] and "run_" not in log, log
+
+
+def test_money_that_may_have_been_lost_is_told(make_daemon, make_sim, tmp_path):
+    daemon = make_daemon(make_sim("--latency_ms", "500").url, sections=PRICE).start()
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", make_loans(8)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9)))
+    wait_until(lambda: daemon.counts()["leased"] > 0, 20, "calls are in flight")
+    daemon.kill()
+    daemon.start()
+    daemon.wait_done()
+    lost = daemon.run()["retries"]["lost"]
+    assert lost > 0 and re.search(rf"costs +at least 0\.\d+ USD \({lost} calls? w\w+ lost, possibly billed\)", daemon.ctl("status", "@last").stdout)
+
+
+def test_a_failing_endpoint_is_not_told_as_up(make_daemon, make_sim, tmp_path):
+    daemon = make_daemon(make_sim("--latency_ms", "10", "--error_503", "1").url).start()
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", make_loans(40)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 99)))
+    wait_until(lambda: daemon.api("GET", "/v1/endpoints/gemini").json["pacer"]["breaker"] == "open", 30, "the breaker opens")
+    for command in (("status",), ("endpoint", "list"), ("endpoint", "show", "gemini")):
+        out = daemon.ctl(*command).stdout
+        assert "failing" in out and "breaker" not in out, out

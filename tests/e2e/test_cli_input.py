@@ -90,7 +90,7 @@ def test_every_kind_of_bad_row(bench):
         assert word in by_line[line], by_line[line]
     assert by_line[4].endswith(",L1,repeated") and by_line[6].endswith(",L2,too,many")
     assert "in.csv:3: lan: the key is empty" in ran.err
-    assert "rejected  9 rows" in ran.out and "repeated  1 keys" in ran.out
+    assert "rejected  9 rows" in ran.out and "repeated  1 key," in ran.out
 
 
 def test_a_quote_that_is_never_closed(bench):

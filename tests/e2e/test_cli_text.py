@@ -37,7 +37,7 @@ def test_counts_are_in_threes_for_people_and_plain_for_machines(bench):
     status = bench.ctl("status", "many").out
     assert "8,888 transient (8,080 spent), 4,141 throttled, 9,999 invalid answers, 1,234 lost" in status, status
     shown = bench.ctl("endpoint", "show", "gemini").out
-    for words in ("4,567 calls a minute", "window 5,678", "concurrency 6,789", "in flight          3,456", "300,000 (set by", "the file has 120,000)"):
+    for words in ("at most 4,567 calls a minute", "6,789 at once", "in flight          3,456", "300,000 (set by", "the file has 120,000)"):
         assert words in shown, (words, shown)
     assert json.loads(bench.ctl("--json", "status", "many").out)["retries"]["transient"] == 8888
     assert "1500" in bench.ctl("--format", "csv", "runs").out

@@ -97,7 +97,7 @@ def test_append_adds_a_file_once(desk):
     run = open_run(desk)
     more = desk.file("more.csv", keys(2, 4))
     told = desk.ctl("enqueue", more, "--append", "day").stdout
-    assert f"run {run} (day)" in told and "accepted  3 assignments" in told and "repeated  1 keys" in told and f"gallocctl close {run}" in told
+    assert f"run {run} (day)" in told and "accepted  3 assignments" in told and "repeated  1 key," in told and f"gallocctl close {run}" in told
     again = desk.ctl("enqueue", more, "--append", "day", check=False)
     assert again.returncode == 6 and f"appended to run {run} before (3 assignments)" in again.stderr and "--again" in again.stderr
     of_it = desk.ctl("enqueue", desk.folder / "day.csv", "--append", "day", check=False)
@@ -207,7 +207,7 @@ def test_what_is_taken_is_said(desk):
     feed.line("S3,north")
     wait_until(lambda: "3 in all" in feed.said(), 20, feed.said)
     out = feed.end()
-    assert "accepted  3 assignments" in out and "rejected  1 rows" in out and "repeated  1 keys" in out
+    assert "accepted  3 assignments" in out and "rejected  1 row;" in out and "repeated  1 key," in out
     assert desk.counts("day")["total"] == 6
 
 
@@ -235,7 +235,7 @@ def test_a_feed_that_is_stopped_says_what_it_holds(desk):
     assert feed.process.wait(30) == -signal.SIGTERM
     feed.process.stdin.close()
     feed.process.stdout.close()
-    assert "1 assignments were added and stay; 2 rows that were read" in feed.said()
+    assert "added and kept: 1 assignment; 2 rows that were read" in feed.said()
     desk.start()
     assert desk.run("fed")["open"] is True and desk.counts("fed")["total"] == 1
 

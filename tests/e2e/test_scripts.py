@@ -122,6 +122,12 @@ def test_quickstart_keeps_former_results_when_it_fails(tmp_path):
     assert (folder / "former" / "results.csv").read_text() == "key\n"
 
 
+def test_mail_without_a_mail_transfer_agent_is_one_line():
+    ran = subprocess.run([ROOT / "examples" / "notify" / "mail.py", "a@b.c"], input='{"text": "done", "on": "done"}', capture_output=True, text=True,
+                         check=False, env={**os.environ, "SENDMAIL": "/nowhere/sendmail"})
+    assert ran.returncode == 1 and ran.stderr.startswith("mail.py: /nowhere/sendmail: No such file") and ran.stderr.count("\n") == 1, ran.stderr
+
+
 def test_quickstart_says_what_is_wrong_with_the_command(tmp_path):
     one = quickstart(tmp_path / "q", tmp_path / "loans.csv")
     assert one.returncode == 2 and "two files" in one.stderr.splitlines()[0]

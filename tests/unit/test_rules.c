@@ -6,8 +6,10 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "core/alloc.h"
 #include "core/eta.h"
+#include "core/plan.h"
 #include "core/price.h"
 #include "core/retry.h"
 #include "core/share.h"
@@ -172,6 +174,11 @@ static void test_match(void **state)
     assert_false(match_holds(span, "missing", attributes, "region"));
     assert_false(match_holds(span, "empty", attributes, "region"));
     assert_false(match_holds(span, "region", attributes, "missing"));
+    assert_true(match_holds(span, "Region", attributes, " re_GION")); /* names as those of columns; values byte for byte */
+    struct json_span value, both = {"{\"Region\":1,\"region\":2}", 23};
+    assert_true(column_find(both, "region", &value) && value.at[0] == '2'); /* the very name comes first */
+    assert_true(column_find(both, "REGION", &value) && value.at[0] == '1');
+    assert_false(column_find(both, "regio", &value));
     json_free(attributes);
 }
 

@@ -134,10 +134,10 @@ static void test_selectors(void **state)
     sweep->selector.where = rig_list("region=south", NULL);
     assert_int_equal(swept(rig, sweep), 49); /* of fifty, one was cancelled by key */
     sweep = sweep_op(run, SWEEP_CANCEL);
-    sweep->selector.where = rig_list("region=north", "n=10", NULL); /* all must hold; a number by its text */
+    sweep->selector.where = rig_list("region=north", "N=10", NULL); /* all must hold; a number by its text; columns as people call them */
     assert_int_equal(swept(rig, sweep), 1);
     sweep = sweep_op(run, SWEEP_CANCEL);
-    sweep->selector.where = rig_list("Region=north", NULL);
+    sweep->selector.where = rig_list("Region=North", NULL); /* values byte for byte */
     assert_int_equal(swept(rig, sweep), 0);
     sweep = sweep_op(run, SWEEP_CANCEL);
     sweep->selector.where = rig_list("region", NULL);
