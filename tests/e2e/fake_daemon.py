@@ -213,7 +213,7 @@ class FakeDaemon:
     def result(self, row):
         value = {"key": row["key"], "state": row["state"], "agent_id": row["agent_id"], "reason": self.hostile or "=least, \"loaded\"",
                  "confidence": 0.9, "decided_by": "model", "attempts": 1, "latency_ms": 850, "tokens_in": 800, "tokens_out": 60,
-                 "model": "gemini-3.8-flash", "finished_at": NOW}
+                 "model": "gemini-3.8-flash", "finished_at": NOW, "cost_micros": 1010, "currency": "USD"}
         if row["state"] == "failed":
             value.update(agent_id=None, reason=None, confidence=None, decided_by=None)
             value["error"] = {"code": "rejected", "message": "blocked: SAFETY", "http_status": 400}
