@@ -264,6 +264,17 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
     out_line("  %s      gallocctl results %s -o results.csv", stays ? "next" : "    ", id);
 }
 
+/* A name that several runs have means none of them. */
+static void tell_namesakes(const struct enqueue *enqueue, const char *name)
+{
+    struct response response = RESPONSE_EMPTY;
+    char *segment = client_segment(name);
+    if (client_get(enqueue->cli->client, &response, NULL, "/v1/runs/%s", segment) == -GALLOC_CONFLICT)
+        say(enqueue->cli, "note: an earlier run is named \"%s\" too: from now on tell them by their ids, or name this one otherwise: gallocctl set %s name=NAME", name, enqueue->run_id);
+    free(segment);
+    response_clear(&response);
+}
+
 static int stay(struct cli *cli, char *run_id)
 {
     if (!args_has(&cli->args, "follow") && !args_has(&cli->args, "wait"))
@@ -306,6 +317,8 @@ int command_enqueue(struct cli *cli, int count, char **words)
         print_summary(&enqueue, &response, enqueue.intake.rejects.file ? enqueue.intake.rejects.path : NULL);
     else
         give_up(&enqueue, error.code);
+    if (rc == 0 && !is_append && args_has(&cli->args, "name"))
+        tell_namesakes(&enqueue, args_text(&cli->args, "name"));
     import_clear(&enqueue.import);
     if (intake_close(&enqueue.intake, &rejects_path, &closing) < 0)
         say_error(cli, &closing);

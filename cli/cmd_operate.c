@@ -128,9 +128,11 @@ int command_reload(struct cli *cli, int count, char **words)
     struct response response = RESPONSE_EMPTY;
     struct galloc_error error;
     int rc = client_post(cli->client, NULL, &response, &error, "/v1/reload");
+    struct json_object *problems = rc == 0 ? json_get(response.json, "problems") : NULL;
+    int status = json_array_len(problems) > 0 ? EXIT_NOT_PERMITTED : EXIT_WELL;
     if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet) {
         if (json_array_len(json_get(response.json, "changed")) + json_array_len(json_get(response.json, "needs_restart")) == 0)
-            out_line("read again; nothing is different");
+            out_line("%s", json_array_len(problems) > 0 ? "read again; no setting is different" : "read again; nothing is different");
         print_names("in effect now", json_get(response.json, "changed"));
         print_names("in effect after a restart", json_get(response.json, "needs_restart"));
     } else if (rc < 0) {
@@ -141,8 +143,10 @@ int command_reload(struct cli *cli, int count, char **words)
                 say_always(cli, "%s", message);
         }
     }
+    for (size_t i = 0; i < json_array_len(problems); i++)
+        say_failure(cli, GALLOC_NOT_PERMITTED, "%s", json_str(json_array_at(problems, i), NULL));
     response_clear(&response);
-    return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
+    return rc < 0 ? say_error(cli, &error) : status;
 }
 
 static const struct column audit_columns[] = {

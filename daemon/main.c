@@ -394,9 +394,7 @@ static int restore(struct gallocd *daemon, struct config *config)
     struct galloc_error error;
     daemon->state_dir = absolute(daemon->options.state_dir ? daemon->options.state_dir : config->state_dir);
     config_free(config);
-    if (daemon->options.quiet == 0)
-        fprintf(stderr, "gallocd: %s is copied, and all of the copy is read; of a large one that takes a while\n", daemon->options.restore);
-    int rc = restore_run(daemon->options.restore, daemon->state_dir, &text, &error);
+    int rc = restore_run(daemon->options.restore, daemon->state_dir, daemon->options.quiet > 0, &text, &error);
     if (rc == 0) {
         rc = print(&text);
         if (rc != 0)

@@ -75,12 +75,14 @@ static int restore_open(struct store_restore *restore, const char *state_dir, st
     return rc;
 }
 
-int restore_run(const char *file, const char *state_dir, struct buf *out, struct galloc_error *error)
+int restore_run(const char *file, const char *state_dir, bool is_quiet, struct buf *out, struct galloc_error *error)
 {
     start_harden();
     char *path = xasprintf("%s/galloc.db", state_dir);
     struct store_restore restore = {.path = path, .name = file, .fd = -1, .log_fd = -1, .peer = {.uid = getuid(), .pid = getpid()}};
     int rc = open_backup(file, &restore.fd, &restore.log_fd, error);
+    if (rc == 0 && !is_quiet)
+        fprintf(stderr, "gallocd: %s is copied, and all of the copy is read; of a large one that takes a while\n", file);
     if (rc == 0)
         rc = restore_open(&restore, state_dir, out, error);
     if (restore.fd >= 0)

@@ -122,19 +122,25 @@ static struct text_span decoded(struct walk_string string, struct buf *out)
     return (struct text_span){out->data + from, out->len - from};
 }
 
+/* Names of columns are meant without case, as gallocd takes them. */
+static bool is_named(struct walk_string name, const char *word)
+{
+    return strlen(word) == name.len && strncasecmp(name.at, word, name.len) == 0;
+}
+
 static bool ends_with(struct walk_string name, const char *word, size_t word_len)
 {
-    return name.len > word_len && name.at[name.len - word_len - 1] == '_' &&
-           memcmp(name.at + name.len - word_len, word, word_len) == 0;
+    return name.len > word_len && strchr("_ ", name.at[name.len - word_len - 1]) != NULL &&
+           strncasecmp(name.at + name.len - word_len, word, word_len) == 0;
 }
 
 /* Notes a member when it is a place or a speciality. */
 static void note_trait(struct traits *traits, struct walk_string name, struct walk_string value, struct buf *out)
 {
     for (size_t i = 0; i < PLACE_COUNT; i++)
-        if (walk_equals(name, place_names[i]) || ends_with(name, place_names[i], strlen(place_names[i])))
+        if (is_named(name, place_names[i]) || ends_with(name, place_names[i], strlen(place_names[i])))
             traits->places[i] = decoded(value, out);
-    if (walk_equals(name, "speciality") || walk_equals(name, "specialty") || walk_equals(name, "specialization"))
+    if (is_named(name, "speciality") || is_named(name, "specialty") || is_named(name, "specialization"))
         traits->speciality = decoded(value, out);
 }
 

@@ -15,6 +15,7 @@
 #define LATENCY_LOW_S 0.5
 #define LATENCY_HIGH_S 4.0
 #define SCHEMA_BYTES 256         /* of the answer's schema without the candidates' names; it is part of what is asked, and so counted */
+#define SEEN_CALLS_MIN 10        /* answers from which an average is taken */
 #define SPREAD_LOW 0.9
 #define SPREAD_HIGH 1.2          /* re-asks and texts longer than the sample */
 
@@ -80,7 +81,7 @@ static struct range tokens_out(const struct estimate *estimate)
         return (struct range){-1, -1};
     const struct endpoint *endpoint = estimate->endpoint;
     int64_t seen = endpoint->counts[OUTCOME_SUCCEEDED];
-    if (seen >= 10)
+    if (seen >= SEEN_CALLS_MIN)
         return scaled((double)(endpoint->tokens[TOKEN_OUT] + endpoint->tokens[TOKEN_THOUGHT]) / (double)seen * (double)called(estimate));
     return (struct range){.low = OUT_TOKENS_LOW * called(estimate), .high = OUT_TOKENS_HIGH * called(estimate)};
 }
@@ -109,6 +110,30 @@ static void no_price_text(const struct endpoint_config *config, struct buf *out)
                          "gallocctl endpoint set %s price_in=… price_out=…", config->model, config->model, config->name);
 }
 
+/* Of the tokens in that came since the start, those that the provider's cache had; -1: too little came to tell. */
+static double seen_cached(const struct endpoint *endpoint)
+{
+    if (endpoint->counts[OUTCOME_SUCCEEDED] < SEEN_CALLS_MIN || endpoint->tokens[TOKEN_IN] <= 0)
+        return -1;
+    return fmin(1, (double)max_i64(endpoint->tokens[TOKEN_CACHED], 0) / (double)endpoint->tokens[TOKEN_IN]);
+}
+
+/* The share that the cache may have at most: what all prompts begin with, or what was seen of this endpoint, with a margin. */
+static double most_cached(const struct estimate *estimate)
+{
+    double seen = seen_cached(estimate->endpoint), constant = fmin(1, (double)estimate->constant_bytes / asked_bytes(estimate));
+    return fmin(1, seen < 0 ? constant : seen * SPREAD_HIGH);
+}
+
+static void cache_text(const struct estimate *estimate, struct buf *out)
+{
+    double seen = seen_cached(estimate->endpoint);
+    if (seen < 0)
+        buf_add_str(out, "; the upper end is without the provider's cache");
+    else
+        buf_add_fmt(out, "; the upper end is without the provider's cache, which had %d %% of the tokens in so far", (int)lround(seen * 100));
+}
+
 static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
 {
     int64_t wall_ms = clock_wall_ms();
@@ -121,9 +146,12 @@ static void cost_json(struct json_out *out, const struct estimate *estimate, str
         buf_add_str(&text, "not known ahead: the service tells its tokens with each decision, if at all; ");
         price_text(estimate->endpoint, price, wall_ms, &text);
     } else {
-        const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_OUT] = reply.low}, high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
+        const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_CACHED] = (int64_t)((double)in.low * most_cached(estimate)), [TOKEN_OUT] = reply.low};
+        const int64_t high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
         cost = (struct range){price_of_tokens(price, low), price_of_tokens(price, high)};
         price_text(estimate->endpoint, price, wall_ms, &text);
+        if (has_tokens(estimate) && price->cached_in_micros != price->in_micros)
+            cache_text(estimate, &text);
     }
     json_out_name(out, "cost");
     json_out_begin(out, '{');

@@ -301,6 +301,20 @@ void handle_undrain(struct request *request)
     reply_drain(request);
 }
 
+/* Keys that could not be read: the configuration holds all the same, and a former key goes on being used. */
+static void add_key_problems(struct request *request)
+{
+    const struct registry *registry = engine_registry(request->api->config.engine);
+    bool is_first = true;
+    for (const struct endpoint *endpoint = registry->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        if (endpoint->key_problem == NULL)
+            continue;
+        buf_add_str(&request->out, is_first ? "" : ",");
+        json_quote(&request->out, endpoint->key_problem, strlen(endpoint->key_problem));
+        is_first = false;
+    }
+}
+
 void handle_reload(struct request *request)
 {
     struct buf changed = BUF_EMPTY, needs_restart = BUF_EMPTY;
@@ -321,7 +335,9 @@ void handle_reload(struct request *request)
         buf_clear(&members);
     } else {
         handler_audit(request, "reload", "daemon", NULL);
-        buf_add_fmt(&request->out, "{\"changed\":[%s],\"needs_restart\":[%s]}", buf_text(&changed), buf_text(&needs_restart));
+        buf_add_fmt(&request->out, "{\"changed\":[%s],\"needs_restart\":[%s],\"problems\":[", buf_text(&changed), buf_text(&needs_restart));
+        add_key_problems(request);
+        buf_add_str(&request->out, "]}");
         request_reply(request, 200);
     }
     buf_clear(&changed);

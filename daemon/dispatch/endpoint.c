@@ -126,6 +126,7 @@ void endpoint_free(struct endpoint *endpoint)
     free(endpoint->dispatch->owners);
     free(endpoint->dispatch);
     secret_free(endpoint->secret);
+    free(endpoint->key_problem);
     pacer_free(endpoint->pacer);
     free(endpoint->state.endpoint);
     free(endpoint->state.down_text);
@@ -251,7 +252,10 @@ void endpoint_read_key(struct engine *engine, struct endpoint *endpoint)
 {
     struct galloc_error error;
     struct secret *secret = NULL;
+    free(endpoint->key_problem);
+    endpoint->key_problem = NULL;
     if (endpoint_find_key(endpoint->config, &secret, &error) < 0) {
+        endpoint->key_problem = xstrdup(error.message);
         if (endpoint->secret == NULL)
             endpoint_go_down(engine, endpoint, OUTCOME_CREDENTIALS, error.message);
         return;

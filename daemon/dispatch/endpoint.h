@@ -37,6 +37,7 @@ struct endpoint {
     int64_t values[ENDPOINT_SETTING_COUNT];       /* in force; the price is endpoint_price() */
     struct endpoint_override overrides[ENDPOINT_SETTING_COUNT];
     struct secret *secret;                        /* owned; NULL: no key */
+    char *key_problem;                            /* owned; why the key could not be read when it was last looked for, while the former one is used; else NULL */
     struct pacer *pacer;                          /* owned */
     struct store_endpoint_state state;            /* down or up, why */
     /* counters since start, for metrics and `endpoint show` */

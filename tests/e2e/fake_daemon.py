@@ -439,7 +439,7 @@ class _Handler(BaseHTTPRequestHandler):
         if names in (["v1", "drain"], ["v1", "undrain"]):
             return 200, None, {"draining": names[1] == "drain", "in_flight": 0}
         if names == ["v1", "reload"]:
-            return 200, None, {"changed": ["drain_timeout"], "needs_restart": []}
+            return 200, None, {"changed": ["drain_timeout"], "needs_restart": [], "problems": []}
         if names == ["v1", "doctor"]:
             return 200, None, check_shape("Doctor", {"ok": True, "checks": [{"name": "integrity", "ok": True, "found": 0, "text": "quick_check found nothing"}]})
         if names == ["v1", "audit"]:

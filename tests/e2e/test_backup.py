@@ -458,3 +458,9 @@ def test_limits_learned_are_kept(make_sim, make_daemon, tmp_path):
     daemon.stop()
     must_restore(daemon, tmp_path / "copy.db")
     assert (query(daemon.database, "SELECT * FROM endpoint_state"), query(daemon.database, "SELECT endpoint, name, value FROM endpoint_setting")) == before
+
+
+def test_a_restore_of_no_file_touches_nothing(tmp_path):
+    ran = subprocess.run([program("gallocd"), "--state-dir", tmp_path / "state", "--restore", tmp_path / "none.db"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 65 and "cannot be read" in ran.stderr and "is copied" not in ran.stderr, ran.stderr
+    assert not (tmp_path / "state").exists()

@@ -286,6 +286,41 @@ print(json.dumps({"results": [{"key": row["key"], "error": {"code": "transient",
     assert "costs       nothing: workers decide" in status, status
 
 
+def test_a_key_that_others_can_read_is_told_at_reload(daemon):
+    daemon.key_file.chmod(0o644)
+    told = daemon.ctl("reload", check=False)
+    assert told.returncode == 5 and "others can reach the key file" in told.stderr and "nothing is different" not in told.stdout, told
+    assert len(daemon.api("POST", "/v1/reload").json["problems"]) == 1
+    daemon.key_file.chmod(0o600)
+    again = daemon.ctl("reload")
+    assert "nothing is different" in again.stdout and daemon.api("POST", "/v1/reload").json["problems"] == []
+
+
+def test_a_wrong_configuration_is_told_once(daemon):
+    daemon.config.write_text(daemon.config.read_text() + "\nnonsense = 1\n")
+    told = daemon.ctl("reload", check=False)
+    assert told.returncode != 0 and told.stderr.count("nonsense") == 1, told.stderr
+
+
+def test_a_name_that_another_run_has_is_told(daemon, tmp_path):
+    files = write_csv(tmp_path / "in.csv", make_loans(1)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9)), "--name", "twins"
+    assert "is named" not in daemon.ctl("enqueue", *files).stderr
+    assert 'an earlier run is named "twins" too' in daemon.ctl("enqueue", *files, "--again").stderr
+
+
+def test_the_range_of_the_cost_holds_what_the_cache_saves(make_daemon, make_sim, tmp_path):
+    """Before anything was called, and by what was seen: the true cost lies in the range that check tells."""
+    daemon = make_daemon(make_sim("--latency_ms", "5", "--cache_min_tokens", "100").url, sections='price "gemini-3.8-flash" { currency = "USD"  in = 1  cached_in = 0.01  out = 0.01 }').start()
+    loans, agents = write_csv(tmp_path / "in.csv", make_loans(60)), write_csv(tmp_path / "agents.csv", make_agents(30, 20))
+    for words in ("the upper end is without the provider's cache", "% of the tokens in so far"):
+        looked = daemon.ctl("check", loans, "--agents", agents, "--again")
+        low, high = map(float, re.search(r"cost +([\d.]+) USD to ([\d.]+) USD", looked.stdout).groups())
+        assert words in looked.stdout, looked.stdout
+        daemon.ctl("enqueue", loans, "--agents", agents, "--again", "--wait")
+        run = daemon.run()
+        assert run["tokens"]["cached"] > 0 and low <= run["cost"]["micros"] / 1e6 <= high, (low, high, run)
+
+
 def test_follow_ends_in_words(daemon, tmp_path):
     files = write_csv(tmp_path / "in.csv", make_loans(3)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 9))
     log = daemon.ctl("enqueue", *files, "--follow").stdout

@@ -19,6 +19,7 @@ static void test_rule(void **state)
         {CASE("\"region\":\"north\",\"status\":\"running, OK\"") LOADS(0, 4, 0, 7), "A4", "holds 7 of 20"},
         {CASE("\"region\":\"north\",\"status\":\"running, OK\"") LOADS(0, 3, 0, 7), "A2", "same region (north)"},
         {CASE("\"region\":\"south\",\"status\":\"client in debt\"") LOADS(0, 0, 9, 0), "A3", "same region (south)"},
+        {CASE("\"Sales Region\":\"south\",\"status\":\"client in debt\"") LOADS(0, 0, 9, 0), "A3", "same region (south)"},
         {CASE("\"district\":\"Tábor\"") LOADS(0, 0, 9, 0), "A3", "same district (Tábor)"},
         {CASE("\"region\":\"west\",\"loan_status\":\"OVERDUE\"") LOADS(9, 0, 0, 0), "A1", "no open agent nearer"},
         {"CANDIDATES\n{\"agent_id\":\"A2\",\"capacity\":5,\"held\":5,\"free\":0}\n{\"agent_id\":\"A3\",\"capacity\":5,"
