@@ -123,14 +123,22 @@ static void numbers_of_former(const char *path, struct numbers *ret_numbers)
     sqlite3_close(db);
 }
 
+/* Of when it is. A cold copy does not say, or says what was once restored into it: then it is the store's clock at its last commit. */
+static int backup_at(struct sqlite_store *store, int64_t *ret_at_ms)
+{
+    int64_t restored_at_ms = 0;
+    int rc = sqlite_number(store, STMT_META_GET, &restored_at_ms, "t", "restored_at_ms");
+    if (rc >= 0)
+        rc = sqlite_number(store, STMT_META_GET, ret_at_ms, "t", "backup_at_ms");
+    return rc == 0 || (rc > 0 && *ret_at_ms < restored_at_ms) ? sqlite_number(store, STMT_META_GET, ret_at_ms, "t", "now_ms") : rc;
+}
+
 static int numbers_set(struct sqlite_store *store, struct store_restore *restore, const struct numbers *former)
 {
     int64_t incarnation = 1, clock_us = store->wall_ms * 1000, backup_at_ms = 0;
     int rc = sqlite_number(store, STMT_META_GET, &incarnation, "t", "incarnation");
-    if (rc >= 0) /* a cold copy does not say: then the store's clock at its last commit */
-        rc = sqlite_number(store, STMT_META_GET, &backup_at_ms, "t", "backup_at_ms");
-    if (rc == 0)
-        rc = sqlite_number(store, STMT_META_GET, &backup_at_ms, "t", "now_ms");
+    if (rc >= 0)
+        rc = backup_at(store, &backup_at_ms);
     restore->ret_at_ms = backup_at_ms;
     restore->ret_incarnation = max_i64(incarnation, former->incarnation) + 1;
     store->seq = max_i64(max_i64(store->seq, former->seq), clock_us) + 1;

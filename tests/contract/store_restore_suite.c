@@ -269,6 +269,41 @@ static void test_numbers_are_not_given_again(void **state)
     world_end(&world);
 }
 
+/* ---- of when it is ---- */
+static void cold_copy(struct bed *bed, const char *to)
+{
+    struct buf whole = BUF_EMPTY;
+    bed_close(bed);
+    FILE *from = fopen(bed->path, "rb"), *made = fopen(to, "wb");
+    for (size_t got = 1; got > 0; whole.len += got)
+        got = fread(buf_reserve(&whole, 65536), 1, 65536, from);
+    assert_int_equal(fwrite(whole.data, 1, whole.len, made), whole.len);
+    fclose(made);
+    fclose(from);
+    buf_clear(&whole);
+    bed_open(bed);
+}
+
+static void test_a_cold_copy_is_of_its_last_commit(void **state)
+{
+    (void)state;
+    struct world world;
+    char cold[128];
+    world_begin(&world);
+    snprintf(cold, sizeof cold, "%s.cold", world.copy);
+    clock_fake(clock_mono_us() + 1000000, clock_wall_ms() + 1000);
+    assert_int_equal(restore(&world, world.copy).ret_at_ms, world.copied_at_ms);
+    clock_fake(clock_mono_us() + INT64_C(86400000000), clock_wall_ms() + 86400000);
+    resume(&world);
+    int64_t committed_at_ms = clock_wall_ms();
+    cold_copy(&world.scene.bed, cold); /* it still says of which backup the store was made */
+    clock_fake(clock_mono_us() + 1000000, clock_wall_ms() + 3600000);
+    int64_t told_ms = restore(&world, cold).ret_at_ms;
+    if (told_ms < committed_at_ms - 2000 || told_ms > committed_at_ms + 2000)
+        fail_msg("of %lld, and the last commit was at %lld", (long long)told_ms, (long long)committed_at_ms);
+    world_end(&world);
+}
+
 /* ---- places ---- */
 static void test_into_an_empty_folder(void **state)
 {
@@ -301,7 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_the_copy_held_stands), cmocka_unit_test(test_open_runs_wait_for_a_person), cmocka_unit_test(test_ended_runs_stay_ended),
         cmocka_unit_test(test_former_leases_are_over),    cmocka_unit_test(test_outside_rows_do_not_go_alone), cmocka_unit_test(test_numbers_are_not_given_again),
-        cmocka_unit_test(test_into_an_empty_folder),
+        cmocka_unit_test(test_into_an_empty_folder),      cmocka_unit_test(test_a_cold_copy_is_of_its_last_commit),
     };
     return bed_run_suite(tests, ARRAY_COUNT(tests));
 }
