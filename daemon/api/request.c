@@ -5,10 +5,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "ingest/ingest.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
+
+enum { PARSED_AT_ONCE_BYTES = 65536 }; /* a millisecond */
 
 struct request *request_new(struct connection *connection, struct http_head *head)
 {
@@ -60,25 +63,56 @@ void request_gone(struct request *request)
         request->on_gone(request);
 }
 
+/* The body, parsed (`code` 0) or not, to its handler. */
+static void run_json(struct request *request, int code, struct galloc_error *error)
+{
+    const struct route *route = request->route;
+    if (code == 0 && !json_is_object(request->json))
+        code = galloc_fail(error, GALLOC_INVALID_VALUE, "the body has to be a JSON object");
+    if (code == 0 && route->fields != NULL)
+        code = json_check_fields(request->json, route->fields, route->field_count, error);
+    if (code < 0)
+        request_fail(request, error);
+    else
+        route->handle(request);
+}
+
+static void on_parsed(struct ingest_json *parsed)
+{
+    struct request *request = parsed->arg;
+    struct galloc_error error = parsed->error;
+    int code = parsed->code;
+    request->json = parsed->ret_json;
+    free(parsed);
+    if (request->api->is_closing)
+        code = galloc_fail(&error, GALLOC_DRAINING, "the daemon is stopping; send it again");
+    run_json(request, code, &error);
+}
+
+/* A large body is parsed beside the loop, which has others to serve meanwhile. */
+static void parse_beside(struct request *request)
+{
+    struct ingest_json *json = xcalloc(1, sizeof *json);
+    *json = (struct ingest_json){.text = request->body.data, .len = request->body.len, .done = on_parsed, .arg = request};
+    if (ingest_parse(request->api->config.ingest, json))
+        return;
+    free(json);
+    request_fail_fmt(request, GALLOC_BUSY, "other large bodies are being parsed; send it again");
+}
+
 void request_run(struct request *request)
 {
     const struct route *route = request->route;
     struct galloc_error error;
-    if ((route->body == BODY_JSON || route->body == BODY_JSON_OR_NONE) && request->body.len > 0) {
-        int rc = json_parse(request->body.data, request->body.len, &request->json, &error);
-        if (rc == 0 && !json_is_object(request->json))
-            rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "the body has to be a JSON object");
-        if (rc == 0 && route->fields != NULL)
-            rc = json_check_fields(request->json, route->fields, route->field_count, &error);
-        if (rc < 0) {
-            request_fail(request, &error);
-            return;
-        }
-    } else if (route->body == BODY_JSON) {
+    bool is_json = route->body == BODY_JSON || route->body == BODY_JSON_OR_NONE;
+    if (is_json && request->body.len > PARSED_AT_ONCE_BYTES)
+        parse_beside(request);
+    else if (is_json && request->body.len > 0)
+        run_json(request, json_parse(request->body.data, request->body.len, &request->json, &error), &error);
+    else if (route->body == BODY_JSON)
         request_fail_fmt(request, GALLOC_NOT_JSON, "%s %s needs a JSON object as its body", request->head.method_name, route->pattern);
-        return;
-    }
-    route->handle(request);
+    else
+        route->handle(request);
 }
 
 /* ---- answers ---- */

@@ -1,7 +1,8 @@
-/* See ingest.h. One thread takes parts from its mailbox, checks them (part.c) and posts them back to the loop. It
- * shares nothing: a part is moved in and moved out. */
+/* See ingest.h. One thread takes parts from its mailbox, checks them (part.c) and posts them back to the loop; other
+ * bodies it parses. It shares nothing: a part is moved in and moved out. */
 #include "ingest/ingest.h"
 
+#include "base/json.h"
 #include "core/template.h"
 
 #include <pthread.h>
@@ -16,8 +17,8 @@ struct ingest {
 
 static void hand_back(struct loop_note *note)
 {
-    struct ingest_part *part = CONTAINER_OF(note, struct ingest_part, note);
-    part->done(part);
+    struct ingest_job *job = CONTAINER_OF(note, struct ingest_job, note);
+    job->back(job);
 }
 
 static void *work(void *arg)
@@ -27,10 +28,10 @@ static void *work(void *arg)
         struct mail *mail = mailbox_take(&ingest->box, 0, NULL);
         if (mail == NULL)
             continue;
-        struct ingest_part *part = CONTAINER_OF(mail, struct ingest_part, mail);
-        ingest_part_check(part);
-        part->note.run = hand_back;
-        loop_post(ingest->loop, &part->note);
+        struct ingest_job *job = CONTAINER_OF(mail, struct ingest_job, mail);
+        job->work(job);
+        job->note.run = hand_back;
+        loop_post(ingest->loop, &job->note);
     }
     return NULL;
 }
@@ -64,9 +65,41 @@ void ingest_free(struct ingest *ingest)
     free(ingest);
 }
 
+static void part_work(struct ingest_job *job)
+{
+    ingest_part_check(CONTAINER_OF(job, struct ingest_part, job));
+}
+
+static void part_back(struct ingest_job *job)
+{
+    struct ingest_part *part = CONTAINER_OF(job, struct ingest_part, job);
+    part->done(part);
+}
+
 bool ingest_submit(struct ingest *ingest, struct ingest_part *part)
 {
-    return mailbox_put(&ingest->box, 0, &part->mail, false);
+    part->job.work = part_work;
+    part->job.back = part_back;
+    return mailbox_put(&ingest->box, 0, &part->job.mail, false);
+}
+
+static void json_work(struct ingest_job *job)
+{
+    struct ingest_json *json = CONTAINER_OF(job, struct ingest_json, job);
+    json->code = json_parse(json->text, json->len, &json->ret_json, &json->error);
+}
+
+static void json_back(struct ingest_job *job)
+{
+    struct ingest_json *json = CONTAINER_OF(job, struct ingest_json, job);
+    json->done(json);
+}
+
+bool ingest_parse(struct ingest *ingest, struct ingest_json *json)
+{
+    json->job.work = json_work;
+    json->job.back = json_back;
+    return mailbox_put(&ingest->box, 0, &json->job.mail, false);
 }
 
 void ingest_part_free(struct ingest_part *part)

@@ -1,5 +1,5 @@
-/* Parts of an import: parsed, checked and digested in a thread of their own, since 4 MiB of JSON cost tens of
- * milliseconds. */
+/* What takes long to parse, in a thread of its own, since 4 MiB of JSON cost tens of milliseconds: parts of an import,
+ * checked and digested, and other large bodies. */
 #ifndef GALLOC_INGEST_INGEST_H
 #define GALLOC_INGEST_INGEST_H
 
@@ -11,9 +11,18 @@
 
 struct ingest;
 struct template; /* core/template.h */
+struct json_object; /* base/json.h */
 
 #define INGEST_QUEUE \
     32 /* parts that may wait: their bodies are capped together (LIMIT_BODIES_BYTES), this caps small ones */
+
+/* What the thread is given; embedded in what it is about. */
+struct ingest_job {
+    void (*work)(struct ingest_job *job); /* in the thread */
+    void (*back)(struct ingest_job *job); /* then on the loop's */
+    struct mail mail;
+    struct loop_note note;
+};
 
 /* One row that is well: spans of the part's text. */
 struct ingest_row {
@@ -47,9 +56,20 @@ struct ingest_part {
     int64_t rejected_count;
     int code; /* 0, or the part as a whole is refused: -TOO_LARGE, -NOT_JSON, -INVALID_VALUE; then no rows */
     struct galloc_error error;
-    /* the room's */
-    struct mail mail;      /* on its way in */
-    struct loop_note note; /* on its way back */
+    struct ingest_job job; /* the room's */
+};
+
+/* A body of another kind, which has to be one JSON value. */
+struct ingest_json {
+    const char *text; /* borrowed until done */
+    size_t len;
+    void (*done)(struct ingest_json *json); /* on the loop's thread; it is the receiver's again */
+    void *arg;
+    /* out */
+    struct json_object *ret_json; /* owned, when code is 0 */
+    int code;                     /* 0 or -NOT_JSON */
+    struct galloc_error error;
+    struct ingest_job job; /* the room's */
 };
 
 /* Starts and ends the thread. Loop's thread. ingest_free() finishes what waits: its done is still called, by the loop.
@@ -60,6 +80,9 @@ void ingest_free(struct ingest *ingest);      /* NULL is fine */
 /* Hands a part over. False when too many wait (answer 503). Loop's thread. */
 bool ingest_submit(struct ingest *ingest, struct ingest_part *part) MUST_CHECK;
 void ingest_part_free(struct ingest_part *part); /* with all it owns */
+
+/* The same with a body. The caller's own when it is false. */
+bool ingest_parse(struct ingest *ingest, struct ingest_json *json) MUST_CHECK;
 
 /* The work itself, on the calling thread: for tests, fuzzing and the sample of an estimate. Lines are
  * as their form has them; a bad one is rejected and stops nothing else. */
@@ -77,7 +100,6 @@ struct ingest_agent {
     bool is_available;
     int64_t until_at_ms; /* wall; 0: none; only of one that is away */
 };
-struct json_object;
 int ingest_agents(struct json_object *array, void (*add)(const struct ingest_agent *agent, void *arg), void *arg,
                   struct galloc_error *error) MUST_CHECK;
 
