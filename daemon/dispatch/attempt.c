@@ -8,6 +8,7 @@
 #include "base/negative.h"
 #include "base/text.h"
 #include "core/limits.h"
+#include "core/result_body.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -58,35 +59,6 @@ void attempt_give_slot(struct attempt *attempt)
     engine_turn(attempt->engine);
 }
 
-/* The result's body: the decision, or the words of the failure. */
-#define RESULT_BYTES 500 /* most results are shorter: one allocation */
-
-static char *result_json(const struct alloc_answer *answer, const struct provider_verdict *verdict, const char *message, int status, int64_t latency_ms)
-{
-    struct buf buf = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&buf);
-    buf_reserve(&buf, RESULT_BYTES);
-    json_out_begin(&out, '{');
-    if (answer != NULL) {
-        json_out_member_str(&out, "reason", answer->reason);
-        if (answer->confidence >= 0) {
-            json_out_name(&out, "confidence");
-            json_out_ratio(&out, answer->confidence);
-        }
-        json_out_member_str(&out, "decided_by", "model");
-    }
-    if (message != NULL)
-        json_out_member_str(&out, "message", message);
-    if (verdict != NULL && verdict->model_version != NULL)
-        json_out_member_str(&out, "model", verdict->model_version);
-    if (status > 0)
-        json_out_member_int(&out, "http_status", status);
-    if (latency_ms >= 0)
-        json_out_member_int(&out, "latency_ms", latency_ms);
-    json_out_end(&out, '}');
-    return buf_take(&buf);
-}
-
 /* Ends an attempt for which no call was made: the call's row ends as released. */
 static void fail_without_call(struct attempt *attempt, enum outcome_class class, const char *message)
 {
@@ -95,7 +67,7 @@ static void fail_without_call(struct attempt *attempt, enum outcome_class class,
     item->class = class;
     item->move = MOVE_FAIL;
     item->message = xstrdup(message);
-    item->result = result_json(NULL, NULL, message, 0, -1);
+    item->result = result_body_failure(message, NULL, RESULT_NO_CALL);
 }
 
 static struct settle_item *wait_without_call(struct attempt *attempt, enum outcome_class class, const char *message, int64_t delay_ms)
@@ -154,11 +126,6 @@ static void land(struct attempt *attempt)
     attempt->call_handle = NULL;
 }
 
-static const char *const no_room_words[] = {[CANDIDATES_NONE_MATCHES] = "no agent of the pool matches this assignment",
-                                            [CANDIDATES_NO_CAPACITY] = "every agent who matches is full or away",
-                                            [CANDIDATES_WAIT] = "every place that is left is being decided upon; waits for it",
-                                            [CANDIDATES_AWAY] = "who matches is full or away until a date; waits for it"};
-
 static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
 {
     struct pool_entry *pool = attempt->run->pool;
@@ -167,16 +134,17 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
     if (found == CANDIDATES_SOME)
         return true;
     free(ret_candidates->agents);
-    if (found == CANDIDATES_WAIT) {
-        wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], NO_PLACES_MS);
-    } else if (found == CANDIDATES_AWAY) {
-        struct settle_item *item = wait_without_call(attempt, OUTCOME_RELEASED, no_room_words[found], 0);
-        item->move = MOVE_HOLD;
-        item->hold = HOLD_TRANSIENT;
+    const struct candidates_way *way = candidates_way(found);
+    if (way->move == MOVE_FAIL) {
+        fail_without_call(attempt, way->class, way->words);
+        return false;
+    }
+    struct settle_item *item = wait_without_call(attempt, way->class, way->words, way->delay_ms);
+    item->move = way->move;
+    item->hold = way->hold;
+    if (found == CANDIDATES_AWAY) {
         attempt->away_changes = pool->changes;
         attempt->away_until_at_ms = ret_candidates->away_until_at_ms;
-    } else {
-        fail_without_call(attempt, found == CANDIDATES_NONE_MATCHES ? OUTCOME_NO_CANDIDATE : OUTCOME_NO_CAPACITY, no_room_words[found]);
     }
     return false;
 }
@@ -260,7 +228,8 @@ void attempt_start(struct attempt *attempt)
         return;
     }
     if (attempt->fields == NULL) {
-        fail_without_call(attempt, OUTCOME_CORRUPT, "the stored input does not match its digest; restore it from a backup, or enqueue it again");
+        const struct candidates_way *way = candidates_way(CANDIDATES_CORRUPT);
+        fail_without_call(attempt, way->class, way->words);
         return;
     }
     if (!has_candidates(attempt, &candidates))
@@ -383,10 +352,11 @@ static void decide(struct attempt *attempt, struct settle_item *item, const stru
     } else if (decision.action == RETRY_HOLD_REJECTED) {
         item->hold = HOLD_REJECTED;
     }
+    const struct result_call call = {verdict->model_version, item->http_status, item->latency_ms};
     if (item->move == MOVE_SUCCEED)
-        item->result = result_json(answer, verdict, NULL, item->http_status, item->latency_ms);
+        item->result = result_body_decision(answer->reason, answer->confidence, DECIDED_BY_MODEL, call);
     else if (item->move == MOVE_FAIL || item->hold == HOLD_REJECTED)
-        item->result = result_json(NULL, verdict, item->message ? item->message : outcome_row(item->class)->text, item->http_status, item->latency_ms);
+        item->result = result_body_failure(item->message ? item->message : outcome_row(item->class)->text, NULL, call);
 }
 
 static void fill_call(struct attempt *attempt, struct settle_item *item, const struct net_response *response, const struct provider_verdict *verdict)

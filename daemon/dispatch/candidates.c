@@ -5,6 +5,20 @@
 
 #include <string.h>
 
+static const struct candidates_way ways[] = {
+    [CANDIDATES_SOME] = {OUTCOME_RELEASED, MOVE_PENDING, HOLD_NONE, 0, "it did not fit into the lease"},
+    [CANDIDATES_NONE_MATCHES] = {OUTCOME_NO_CANDIDATE, MOVE_FAIL, HOLD_NONE, 0, "no agent of the pool matches this assignment"},
+    [CANDIDATES_NO_CAPACITY] = {OUTCOME_NO_CAPACITY, MOVE_FAIL, HOLD_NONE, 0, "every agent who matches is full or away"},
+    [CANDIDATES_WAIT] = {OUTCOME_RELEASED, MOVE_PENDING, HOLD_NONE, NO_PLACES_MS, "every place that is left is being decided upon; waits for it"},
+    [CANDIDATES_AWAY] = {OUTCOME_RELEASED, MOVE_HOLD, HOLD_TRANSIENT, 0, "who matches is full or away until a date; waits for it"},
+    [CANDIDATES_CORRUPT] = {OUTCOME_CORRUPT, MOVE_FAIL, HOLD_NONE, 0, "the stored input does not match its digest; restore it from a backup, or enqueue it again"},
+};
+
+const struct candidates_way *candidates_way(enum candidates_found found)
+{
+    return &ways[found];
+}
+
 bool plan_is_short_list(const struct plan *plan)
 {
     return plan->match_count > 0 || plan->max_candidates > 0;

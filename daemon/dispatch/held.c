@@ -2,9 +2,9 @@
  * of a call sent after it confirms it, and it spends a retry; a failed test request drops all that are held, and nothing is spent. */
 #include "dispatch/dispatch.h"
 
-#include "base/json_out.h"
 #include "base/log.h"
 #include "base/negative.h"
+#include "core/result_body.h"
 
 static void held_free(struct held *held)
 {
@@ -40,18 +40,6 @@ bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *r
     return *ret_wait_us == 0;
 }
 
-static char *failed_result(const struct held *held)
-{
-    struct buf buf = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&buf);
-    json_out_begin(&out, '{');
-    json_out_member_str(&out, "message", held->message);
-    if (held->http_status > 0)
-        json_out_member_int(&out, "http_status", held->http_status);
-    json_out_end(&out, '}');
-    return buf_take(&buf);
-}
-
 static void on_judged(struct store_op *op)
 {
     struct endpoint *endpoint = op->arg;
@@ -77,7 +65,7 @@ static struct judge_item judge(struct engine *engine, struct endpoint *endpoint,
                               .delay_ms = max_i64(0, (held->due_us - now.mono_us) / 1000)};
     item.fails = item.is_spent && held->retries_spent + 1 > max_retries;
     if (item.fails)
-        item.result = failed_result(held);
+        item.result = result_body_failure(held->message, NULL, (struct result_call){.http_status = held->http_status, .latency_ms = -1});
     return item;
 }
 

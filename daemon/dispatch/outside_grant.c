@@ -4,6 +4,7 @@
 
 #include "base/json_out.h"
 #include "core/limits.h"
+#include "core/result_body.h"
 
 #include <string.h>
 
@@ -33,20 +34,6 @@ struct granting {
 };
 
 /* ---- rows that stay here ---- */
-
-static const struct {
-    enum outcome_class class;
-    enum settle_move move;
-    enum assignment_hold hold;
-    int64_t delay_ms;
-    const char *words;
-} ways_back[] = {
-    [CANDIDATES_SOME] = {OUTCOME_RELEASED, MOVE_PENDING, HOLD_NONE, 0, "it did not fit into the lease"},
-    [CANDIDATES_NONE_MATCHES] = {OUTCOME_NO_CANDIDATE, MOVE_FAIL, HOLD_NONE, 0, "no agent of the pool matches this assignment"},
-    [CANDIDATES_NO_CAPACITY] = {OUTCOME_NO_CAPACITY, MOVE_FAIL, HOLD_NONE, 0, "every agent who matches is full or away"},
-    [CANDIDATES_WAIT] = {OUTCOME_RELEASED, MOVE_PENDING, HOLD_NONE, NO_PLACES_MS, "every place that is left is being decided upon; waits for it"},
-    [CANDIDATES_AWAY] = {OUTCOME_RELEASED, MOVE_HOLD, HOLD_TRANSIENT, 0, "who matches is full or away until a date; waits for it"},
-};
 
 static void told_back(struct flight *flight, const struct settle_item *item, const char *key)
 {
@@ -82,16 +69,6 @@ static void on_settled(struct store_op *op)
     store_op_free(op);
 }
 
-static char *words_json(const char *words)
-{
-    struct buf buf = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&buf);
-    json_out_begin(&out, '{');
-    json_out_member_str(&out, "message", words);
-    json_out_end(&out, '}');
-    return buf_take(&buf);
-}
-
 static struct settle_item *keep_back(struct granting *g, const struct leased_row *row)
 {
     if (g->settle == NULL) {
@@ -116,25 +93,17 @@ static struct settle_item *keep_back(struct granting *g, const struct leased_row
 
 static void keep_back_for(struct granting *g, const struct leased_row *row, enum candidates_found found, int64_t away_until_at_ms)
 {
+    const struct candidates_way *way = candidates_way(found);
     struct settle_item *item = keep_back(g, row);
-    item->class = ways_back[found].class;
-    item->move = ways_back[found].move;
-    item->hold = ways_back[found].hold;
-    item->delay_ms = ways_back[found].delay_ms;
-    item->message = xstrdup(ways_back[found].words);
+    item->class = way->class;
+    item->move = way->move;
+    item->hold = way->hold;
+    item->delay_ms = way->delay_ms;
+    item->message = xstrdup(way->words);
     if (item->move == MOVE_FAIL)
-        item->result = words_json(item->message);
+        item->result = result_body_failure(item->message, NULL, RESULT_NO_CALL);
     if (found == CANDIDATES_AWAY)
         g->flight->away_until_at_ms = min_i64(g->flight->away_until_at_ms, away_until_at_ms);
-}
-
-static void keep_back_corrupt(struct granting *g, const struct leased_row *row)
-{
-    struct settle_item *item = keep_back(g, row);
-    item->class = OUTCOME_CORRUPT;
-    item->move = MOVE_FAIL;
-    item->message = xstrdup("the stored input does not match its digest; restore it from a backup, or enqueue it again");
-    item->result = words_json(item->message);
 }
 
 /* ---- rows that go out ---- */
@@ -184,7 +153,7 @@ static void add_row(struct granting *g, const struct leased_row *row, const stru
 static void look_at(struct granting *g, const struct leased_row *row, int64_t wall_ms)
 {
     if (row->fields == NULL) {
-        keep_back_corrupt(g, row);
+        keep_back_for(g, row, CANDIDATES_CORRUPT, 0);
         return;
     }
     struct candidates own = {0}, *candidates = &g->all;

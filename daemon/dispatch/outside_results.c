@@ -2,7 +2,7 @@
  * which of them still count. Nothing of a lease has to be in memory for that, so what was decided before a restart is taken after it. */
 #include "dispatch/dispatch.h"
 
-#include "base/json_out.h"
+#include "core/result_body.h"
 #include "store/query.h"
 
 #include <inttypes.h>
@@ -41,28 +41,6 @@ static void set_text(struct outside_told *told, const char *text)
 {
     free(told->text);
     told->text = xstrdup(text);
-}
-
-/* The stored JSON: of the decision, or of the failure if it comes to one. */
-static char *result_json(const struct worker_result *result, const char *message)
-{
-    struct buf buf = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&buf);
-    json_out_begin(&out, '{');
-    if (result->kind == TOLD_DECISION && message == NULL) {
-        json_out_member_str(&out, "reason", result->answer.reason);
-        if (result->answer.confidence >= 0) {
-            json_out_name(&out, "confidence");
-            json_out_ratio(&out, result->answer.confidence);
-        }
-        json_out_member_str(&out, "decided_by", "worker");
-    } else {
-        json_out_member_str(&out, "message", message);
-        if (result->code != NULL)
-            json_out_member_str(&out, "worker_code", result->code);
-    }
-    json_out_end(&out, '}');
-    return buf_take(&buf);
 }
 
 /* What the store and people are told of an error. */
@@ -110,7 +88,9 @@ static void fill_item(struct run_entry *run, const struct outside_told *told, st
     } else {
         item->message = xstrdup("its lease is over"); /* so the fence says, whatever was decided */
     }
-    item->result = result_json(result, item->message);
+    bool is_decision = result->kind == TOLD_DECISION && item->message == NULL;
+    item->result = is_decision ? result_body_decision(result->answer.reason, result->answer.confidence, DECIDED_BY_WORKER, RESULT_NO_CALL)
+                               : result_body_failure(item->message, result->code, RESULT_NO_CALL);
 }
 
 /* ---- what the store made of it ---- */

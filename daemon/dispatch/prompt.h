@@ -8,7 +8,23 @@
 struct run_dispatch;
 
 const char *pool_roster(struct pool_entry *pool);
-enum candidates_found { CANDIDATES_SOME, CANDIDATES_NONE_MATCHES, CANDIDATES_NO_CAPACITY, CANDIDATES_WAIT, CANDIDATES_AWAY };
+enum candidates_found {
+    CANDIDATES_SOME,
+    CANDIDATES_NONE_MATCHES,
+    CANDIDATES_NO_CAPACITY,
+    CANDIDATES_WAIT,
+    CANDIDATES_AWAY,
+    CANDIDATES_CORRUPT /* what the input was cannot be told: nobody was looked for */
+};
+/* What becomes of a row for which nobody can be asked. */
+struct candidates_way {
+    enum outcome_class class;
+    enum settle_move move;
+    enum assignment_hold hold;
+    int64_t delay_ms;
+    const char *words;
+};
+const struct candidates_way *candidates_way(enum candidates_found found); /* of CANDIDATES_SOME: there are some, and the row did not fit into the lease */
 struct candidates {
     struct agent_entry **agents; /* owned array of borrowed entries, in the prompt's order */
     size_t count;

@@ -10,6 +10,7 @@
 
 #include "base/negative.h"
 #include "core/limits.h"
+#include "core/result_body.h"
 #include "store/sqlite_admin.h"
 #include "store/sqlite_settle.h"
 
@@ -145,24 +146,21 @@ static int lost_workers(struct sqlite_store *store, int64_t assignment, struct b
 /* A row that is pending again was lost alone for the last time. */
 static int row_poison(struct sqlite_store *store, struct run_entry *entry, int64_t assignment)
 {
-    struct buf names = BUF_EMPTY, body = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&body);
+    struct buf names = BUF_EMPTY;
     int rc = lost_workers(store, assignment, &names);
     char *message = xasprintf("%d workers were lost on it, each with it alone: %s", LEASE_LOST_ALONE_MAX, buf_text(&names));
-    json_out_begin(&out, '{');
-    json_out_member_str(&out, "message", message);
-    json_out_end(&out, '}');
+    char *body = result_body_failure(message, NULL, RESULT_NO_CALL);
     if (rc == 0)
         rc = books_move_rows(store, entry, ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, false, 1);
     if (rc == 0)
         rc = sqlite_do(store, STMT_SWEEP_FAIL, "ii", assignment, (int64_t)OUTCOME_POISON);
     if (rc == 0)
-        rc = settle_result_put(store, assignment, buf_text(&body));
+        rc = settle_result_put(store, assignment, body);
     if (rc == 0)
         books_count(store, entry, COUNT_FAILED + OUTCOME_POISON, 1);
     free(message);
+    free(body);
     buf_clear(&names);
-    buf_clear(&body);
     return rc;
 }
 
