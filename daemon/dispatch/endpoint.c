@@ -33,21 +33,28 @@ const struct endpoint_setting_row *endpoint_setting_rows(void)
     return rows;
 }
 
+/* Where the file has it; 0: that is not kept, or the file does not have it. */
+static int line_of(const struct endpoint_config *endpoint, enum provider_setting setting)
+{
+    return setting == PROVIDER_BASE_URL ? endpoint->base_url_line : setting == PROVIDER_TEST_PATH ? endpoint->test_path_line : 0;
+}
+
 /* The line of the setting that is wrong, 0 where none is known, comes back too. */
 static int check_endpoint(const struct endpoint_config *endpoint, int *ret_line, struct galloc_error *error)
 {
     const struct provider_ops *provider = provider_by_name(endpoint->provider);
     const struct provider_wire wire = endpoint_config_wire(endpoint);
+    enum provider_setting wrong = PROVIDER_BASE_URL;
     int rc = 0;
     *ret_line = 0;
     if (provider == NULL)
         return galloc_fail(error, GALLOC_D_CONFIG, "provider: \"%s\" is not known", endpoint->provider);
     if ((rc = net_check_url(endpoint->base_url, endpoint->allow_plain_http, error)) < 0) {
-        *ret_line = endpoint->base_url_line;
+        *ret_line = line_of(endpoint, PROVIDER_BASE_URL);
         return galloc_prefix(error, "base_url");
     }
-    if ((rc = provider->check(&wire, error)) < 0) {
-        *ret_line = strncmp(error->message, "test_path", 9) == 0 ? endpoint->test_path_line : strncmp(error->message, "base_url", 8) == 0 ? endpoint->base_url_line : 0;
+    if ((rc = provider->check(&wire, &wrong, error)) < 0) {
+        *ret_line = line_of(endpoint, wrong);
         return rc;
     }
     return net_check_proxy(endpoint->proxy, error) < 0 ? galloc_prefix(error, "proxy") : 0;

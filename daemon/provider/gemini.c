@@ -31,14 +31,16 @@ static int check_base(const char *base, struct galloc_error *error)
     return 0;
 }
 
-static int check_names(const struct provider_wire *wire, struct galloc_error *error)
+static int check_names(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
 {
     const char *model = wire->model != NULL ? wire->model : "", *version = wire->api_version != NULL ? wire->api_version : "";
 
+    *ret_setting = PROVIDER_MODEL;
     if (model[0] == '\0')
         return galloc_fail(error, GALLOC_INVALID_VALUE, "model is not set: give its name, for example gemini-3.8-flash");
     if (strlen(model) > LIMIT_NAME_BYTES || !has_only(model, "-._@/") || strstr(model, "..") != NULL || model[0] == '/')
         return galloc_fail(error, GALLOC_INVALID_VALUE, "model must be a name of letters, digits, '-', '_' and '.'");
+    *ret_setting = PROVIDER_API_VERSION;
     if (strlen(version) > LIMIT_NAME_BYTES || !has_only(version, "-._/") || strstr(version, "..") != NULL)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "api_version must be like v1 or v1beta");
     return 0;
@@ -68,15 +70,20 @@ static void make_url(const struct provider_wire *wire, struct buf *url)
     buf_add_str(url, ":generateContent");
 }
 
-static int check(const struct provider_wire *wire, struct galloc_error *error)
+static int check(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
 {
+    enum provider_setting setting = PROVIDER_BASE_URL;
     int rc = check_base(wire->base_url, error);
-    return rc == 0 ? check_names(wire, error) : rc;
+    if (rc == 0)
+        rc = check_names(wire, &setting, error);
+    if (rc < 0 && ret_setting != NULL)
+        *ret_setting = setting;
+    return rc;
 }
 
 static int begin(const struct provider_wire *wire, struct provider_request *request, struct galloc_error *error)
 {
-    int rc = check(wire, error);
+    int rc = check(wire, NULL, error);
     if (rc != 0)
         return rc;
     *request = (struct provider_request){.method = "POST", .secret_header = provider_gemini.secret_header};

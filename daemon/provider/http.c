@@ -25,17 +25,28 @@ static bool has_url_text(const char *text)
 }
 
 /* Whether http may be used there is net's to say. */
-static int check(const struct provider_wire *wire, struct galloc_error *error)
+static int check_base(const char *base, struct galloc_error *error)
+{
+    if (origin_len(base) == 0)
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url must be the whole URL of the service, like https://decider.example/allocate");
+    if (!has_url_text(base))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url holds a character that cannot stand there; write it percent-encoded, and no fragment (#)");
+    return 0;
+}
+
+static int check(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
 {
     const char *test = wire->test_path != NULL ? wire->test_path : "";
+    enum provider_setting setting = PROVIDER_BASE_URL;
+    int rc = check_base(wire->base_url, error);
 
-    if (origin_len(wire->base_url) == 0)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url must be the whole URL of the service, like https://decider.example/allocate");
-    if (!has_url_text(wire->base_url))
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url holds a character that cannot stand there; write it percent-encoded, and no fragment (#)");
-    if (test[0] != '\0' && (test[0] != '/' || !has_url_text(test)))
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "test_path must be a path on the service's host, like /health, percent-encoded");
-    return 0;
+    if (rc == 0 && test[0] != '\0' && (test[0] != '/' || !has_url_text(test))) {
+        setting = PROVIDER_TEST_PATH;
+        rc = galloc_fail(error, GALLOC_INVALID_VALUE, "test_path must be a path on the service's host, like /health, percent-encoded");
+    }
+    if (rc < 0 && ret_setting != NULL)
+        *ret_setting = setting;
+    return rc;
 }
 
 static void add_candidates(struct json_out *out, const struct provider_ask *ask)
@@ -50,7 +61,7 @@ static void add_candidates(struct json_out *out, const struct provider_ask *ask)
 static int build(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error)
 {
     struct json_out out = JSON_OUT(&ret_request->body);
-    int rc = check(wire, error);
+    int rc = check(wire, NULL, error);
 
     if (rc != 0)
         return rc;
@@ -73,7 +84,7 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
 /* On the same host as base_url: the key goes nowhere else. */
 static int build_test(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error)
 {
-    int rc = check(wire, error);
+    int rc = check(wire, NULL, error);
 
     if (rc == 0 && !provider_has_test(&provider_http, wire))
         rc = galloc_fail(error, GALLOC_INVALID_VALUE, "no test_path is set");

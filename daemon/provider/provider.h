@@ -8,6 +8,9 @@
 #include "core/outcome.h"
 
 /* What of an endpoint shapes its wire. Borrowed from the registry. */
+/* What of a wire can be wrong. */
+enum provider_setting { PROVIDER_BASE_URL, PROVIDER_API_VERSION, PROVIDER_MODEL, PROVIDER_TEST_PATH };
+
 struct provider_wire {
     const char *base_url, *api_version, *model;
     const char *test_path; /* where a test request goes, for those whose `test_needs_path`; "": nowhere */
@@ -82,8 +85,9 @@ struct provider_ops {
     bool takes_prompt;         /* else the fields and candidates themselves */
     bool needs_key;            /* else none is no fault */
     bool test_needs_path;      /* build_test() needs a test_path; see provider_has_test() */
-    /* Can requests be made of this wire? Asked when a configuration is read. 0, or -GALLOC_INVALID_VALUE beginning with the setting's name. */
-    int (*check)(const struct provider_wire *wire, struct galloc_error *error);
+    /* Can requests be made of this wire? Asked when a configuration is read. 0, or -GALLOC_INVALID_VALUE beginning with the name of the setting that is wrong, and
+     * *ret_setting (NULL is fine) says which that is. */
+    int (*check)(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error);
     /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
     int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
     /* The rest of an UNFINISHED answer: the same request once more, with the token that came last. `body` is the one that build() made for the answer's first

@@ -166,12 +166,14 @@ static void check_bad_wires(const struct provider_ops *ops, const struct provide
         struct provider_request request = {0};
         struct galloc_error error = {0};
         wrong.base_url = bad[i];
-        assert_int_equal(ops->check(&wrong, &error), -GALLOC_INVALID_VALUE);
+        enum provider_setting setting = PROVIDER_MODEL;
+        assert_int_equal(ops->check(&wrong, &setting, &error), -GALLOC_INVALID_VALUE);
+        assert_int_equal(setting, PROVIDER_BASE_URL);
         assert_true(strncmp(error.message, "base_url ", 9) == 0);
         assert_int_equal(ops->build(&wrong, ask, &request, NULL), -GALLOC_INVALID_VALUE);
         provider_request_clear(&request);
     }
-    assert_int_equal(ops->check(&wire, NULL), 0);
+    assert_int_equal(ops->check(&wire, NULL, NULL), 0);
 }
 
 static void test_requests(void **state)

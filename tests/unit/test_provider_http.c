@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "core/limits.h"
-#include "provider/provider.h"
+#include "provider/provider_internal.h"
 
 #include "fixture.h"
 
@@ -65,8 +65,10 @@ static void test_paths_that_cannot_be(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
         struct provider_wire here = wire;
         struct galloc_error error;
+        enum provider_setting setting = PROVIDER_MODEL;
         here.test_path = paths[i];
-        assert_int_equal(provider_http.check(&here, &error), -GALLOC_INVALID_VALUE);
+        assert_int_equal(provider_http.check(&here, &setting, &error), -GALLOC_INVALID_VALUE);
+        assert_int_equal(setting, PROVIDER_TEST_PATH);
         assert_non_null(strstr(error.message, "test_path"));
     }
 }
@@ -203,6 +205,44 @@ static void test_answer_tokens_and_model(void **state)
     provider_verdict_clear(&verdict);
 }
 
+static void test_tokens_beyond_belief(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"agent_id\":\"A7\",\"usage\":{\"input_tokens\":1000000000,\"output_tokens\":1000000001}}";
+    const struct provider_response response = {.end = PROVIDER_ANSWERED, .status = 200, .body = body, .body_len = strlen(body), .message = ""};
+    struct provider_verdict verdict;
+    provider_http.classify(&response, &verdict);
+    const int64_t tokens[] = {1000000000, -1, -1, -1, -1};
+    assert_memory_equal(verdict.tokens, tokens, sizeof tokens);
+    provider_verdict_clear(&verdict);
+}
+
+/* The common table, at both ends of each of its rows. */
+static void test_every_status(void **state)
+{
+    (void)state;
+    static const struct {
+        int low, high;
+        enum outcome_class class;
+        bool is_capacity;
+    } wanted[] = {
+        {200, 299, OUTCOME_INVALID_ANSWER, false}, {300, 399, OUTCOME_CONFIG, false},      {400, 400, OUTCOME_REJECTED, false},    {401, 401, OUTCOME_CREDENTIALS, false},
+        {402, 402, OUTCOME_BILLING, false},        {403, 403, OUTCOME_CREDENTIALS, false}, {404, 405, OUTCOME_CONFIG, false},      {406, 406, OUTCOME_REJECTED, false},
+        {407, 407, OUTCOME_CONFIG, false},         {408, 408, OUTCOME_TRANSIENT, false},   {409, 409, OUTCOME_REJECTED, false},    {410, 410, OUTCOME_CONFIG, false},
+        {411, 420, OUTCOME_REJECTED, false},       {421, 421, OUTCOME_TRANSIENT, false},   {422, 424, OUTCOME_REJECTED, false},    {425, 425, OUTCOME_TRANSIENT, false},
+        {426, 428, OUTCOME_REJECTED, false},       {429, 429, OUTCOME_THROTTLED, false},   {430, 498, OUTCOME_REJECTED, false},    {499, 500, OUTCOME_TRANSIENT, false},
+        {501, 501, OUTCOME_CONFIG, false},         {502, 502, OUTCOME_TRANSIENT, false},   {503, 503, OUTCOME_UNAVAILABLE, true},  {504, 528, OUTCOME_TRANSIENT, false},
+        {529, 529, OUTCOME_UNAVAILABLE, true},     {530, 599, OUTCOME_TRANSIENT, false},   {0, 199, OUTCOME_TRANSIENT, false},     {600, 999, OUTCOME_TRANSIENT, false},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(wanted); i++)
+        for (int status = wanted[i].low; status <= wanted[i].high; status++) {
+            struct provider_verdict verdict = {.class = OUTCOME_SUCCEEDED};
+            verdict_judge_status(&verdict, status);
+            if (verdict.class != wanted[i].class || verdict.is_capacity != wanted[i].is_capacity)
+                fail_msg("%d: %s", status, outcome_row(verdict.class)->name);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_every_body),
         cmocka_unit_test(test_every_fixture_has_a_row),
         cmocka_unit_test(test_answer_tokens_and_model),
+        cmocka_unit_test(test_tokens_beyond_belief),
+        cmocka_unit_test(test_every_status),
     };
     return cmocka_run_group_tests_name("provider: http", tests, NULL, NULL);
 }
