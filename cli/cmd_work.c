@@ -21,7 +21,8 @@ static void print_json(const struct cli *cli, const struct work_tally *tally)
     json_out_member_int(&out, "batches", tally->batches);
     json_out_member_int(&out, "assignments", tally->assignments);
     for (size_t i = 0; i < WORK_VERDICT_COUNT; i++)
-        json_out_member_int(&out, work_verdicts[i], tally->verdicts[i]);
+        json_out_member_int(&out, work_verdicts[i].name, tally->verdicts[i]);
+    json_out_member_int(&out, "unknown", tally->unknown);
     json_out_member_int(&out, "released", tally->released);
     json_out_member_int(&out, "lost_leases", tally->lost_leases);
     json_out_member_int(&out, "command_failures", tally->command_failures);
@@ -31,29 +32,30 @@ static void print_json(const struct cli *cli, const struct work_tally *tally)
     buf_clear(&text);
 }
 
-/* "12 batches, 120 assignments: 118 allocated, 2 to be tried again". What did not happen is left out. */
+/* What did not happen is left out. */
+static void add_part(struct buf *line, const char **before, int64_t count, const char *words)
+{
+    if (count == 0)
+        return;
+    buf_add_str(line, *before);
+    show_count(line, count);
+    buf_add_fmt(line, " %s", words);
+    *before = ", ";
+}
+
+/* "12 batches, 120 assignments: 118 allocated, 2 to be tried again". */
 static void say_summary(const struct cli *cli, const struct work_tally *tally)
 {
-    const struct {
-        int64_t count;
-        const char *words;
-    } parts[] = {
-        {tally->verdicts[WORK_SUCCEEDED], "allocated"}, {tally->verdicts[WORK_FAILED], "failed"}, {tally->verdicts[WORK_RETRY], "to be tried again"},
-        {tally->verdicts[WORK_AGENT_FULL], "with a full agent"}, {tally->verdicts[WORK_INVALID_ANSWER], "not taken"}, {tally->verdicts[WORK_STALE], "too late"},
-        {tally->verdicts[WORK_DUPLICATE], "told before"}, {tally->released, "given back"},
-    };
     struct buf line = BUF_EMPTY;
     show_count(&line, tally->batches);
     buf_add_str(&line, tally->batches == 1 ? " batch, " : " batches, ");
     show_count(&line, tally->assignments);
     buf_add_str(&line, tally->assignments == 1 ? " assignment" : " assignments");
-    for (size_t i = 0, n = 0; i < ARRAY_COUNT(parts); i++) {
-        if (parts[i].count == 0)
-            continue;
-        buf_add_str(&line, n++ == 0 ? ": " : ", ");
-        show_count(&line, parts[i].count);
-        buf_add_fmt(&line, " %s", parts[i].words);
-    }
+    const char *before = ": ";
+    for (size_t i = 0; i < WORK_VERDICT_COUNT; i++)
+        add_part(&line, &before, tally->verdicts[i], work_verdicts[i].words);
+    add_part(&line, &before, tally->unknown, "with an unknown verdict");
+    add_part(&line, &before, tally->released, "given back");
     if (tally->lost_leases > 0)
         buf_add_fmt(&line, "; %s lease%s lost", text_count(tally->lost_leases).text, tally->lost_leases == 1 ? "" : "s");
     if (tally->command_failures > 0)

@@ -11,9 +11,14 @@
 
 enum { LONGEST_WAIT_MS = 60000 };
 
-const char *const work_verdicts[WORK_VERDICT_COUNT] = {
-    [WORK_SUCCEEDED] = "succeeded", [WORK_FAILED] = "failed",       [WORK_RETRY] = "retry",        [WORK_AGENT_FULL] = "agent_full",
-    [WORK_INVALID_ANSWER] = "invalid_answer", [WORK_STALE] = "stale", [WORK_DUPLICATE] = "duplicate",
+const struct work_verdict_row work_verdicts[WORK_VERDICT_COUNT] = {
+    [WORK_SUCCEEDED] = {"succeeded", "allocated"},
+    [WORK_FAILED] = {"failed", "failed"},
+    [WORK_RETRY] = {"retry", "to be tried again"},
+    [WORK_AGENT_FULL] = {"agent_full", "with a full agent"},
+    [WORK_INVALID_ANSWER] = {"invalid_answer", "not taken"},
+    [WORK_STALE] = {"stale", "too late"},
+    [WORK_DUPLICATE] = {"duplicate", "told before"},
 };
 
 struct loop {

@@ -16,13 +16,18 @@ struct work_options {
     bool is_once;                 /* ends when there is nothing to do */
 };
 
-/* What the daemon can say of a result; work_verdicts has the names on the wire, in this order. */
+/* What the daemon can say of a result. */
 enum work_verdict { WORK_SUCCEEDED, WORK_FAILED, WORK_RETRY, WORK_AGENT_FULL, WORK_INVALID_ANSWER, WORK_STALE, WORK_DUPLICATE, WORK_VERDICT_COUNT };
-extern const char *const work_verdicts[WORK_VERDICT_COUNT];
+struct work_verdict_row {
+    const char *name;  /* on the wire */
+    const char *words; /* behind a number of assignments */
+};
+extern const struct work_verdict_row work_verdicts[WORK_VERDICT_COUNT];
 
 struct work_tally {
     int64_t batches, assignments;         /* leased */
     int64_t verdicts[WORK_VERDICT_COUNT]; /* assignments */
+    int64_t unknown;                      /* assignments of which the daemon said what we do not know: it is newer */
     int64_t released;                     /* assignments given back */
     int64_t lost_leases, command_failures;
     int64_t untold;                       /* batches whose results the daemon never answered */

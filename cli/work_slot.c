@@ -24,6 +24,7 @@ enum {
     PAUSED_MS = 1000,
     BACKOFF_MS = 1000,        /* after a command that failed; doubles */
     BACKOFF_MAX_MS = 60000,
+    COMPLAINTS_MAX = 3,       /* of one answer's verdicts */
     RELEASE_TRIES = 3,        /* while we end; then the lease's own end has to do */
     STATUS_FAIL = 65,         /* sysexits.h: EX_DATAERR, EX_TEMPFAIL */
     STATUS_RELEASE = 75
@@ -64,7 +65,6 @@ static void end_batch(struct slot *slot)
 
 static void tell_batch(const struct slot *slot)
 {
-    static const char *const words[] = {"allocated", "failed", "to be tried again", "agent full", "not taken", "too late", "told before"};
     struct buf line = BUF_EMPTY;
     if (!slot->work->cli->is_verbose)
         return;
@@ -73,7 +73,7 @@ static void tell_batch(const struct slot *slot)
     show_ms(&line, clock_mono_ms() - slot->started_mono_ms);
     for (size_t i = 0, n = 0; i < WORK_VERDICT_COUNT; i++)
         if (slot->told[i] > 0)
-            buf_add_fmt(&line, "%s%s %s", n++ == 0 ? ": " : ", ", text_count(slot->told[i]).text, words[i]);
+            buf_add_fmt(&line, "%s%s %s", n++ == 0 ? ": " : ", ", text_count(slot->told[i]).text, work_verdicts[i].words);
     say(slot->work->cli, "%s", buf_text(&line));
     buf_clear(&line);
 }
@@ -128,18 +128,30 @@ static void tell_next(struct slot *slot)
     become(slot, SLOT_TELLING);
 }
 
+/* WORK_VERDICT_COUNT: none that we know. */
+static enum work_verdict verdict_of(const char *name)
+{
+    size_t i = 0;
+    while (i < WORK_VERDICT_COUNT && strcmp(name, work_verdicts[i].name) != 0)
+        i++;
+    return (enum work_verdict)i;
+}
+
 static void count_verdict(struct slot *slot, struct json_object *item, size_t *complaints)
 {
-    const char *verdict = json_get_str(item, "verdict", "");
-    for (size_t i = 0; i < WORK_VERDICT_COUNT; i++) {
-        if (strcmp(verdict, work_verdicts[i]) != 0)
-            continue;
-        slot->told[i]++;
-        slot->work->tally->verdicts[i]++;
-        if (i == WORK_INVALID_ANSWER && (*complaints)++ < 3)
-            say_always(slot->work->cli, "lease %s: the result of %s was not taken: %s", slot->batch.lease, json_get_str(item, "key", "?"),
-                       json_get_str(item, "message", verdict));
+    const struct cli *cli = slot->work->cli;
+    const char *name = json_get_str(item, "verdict", ""), *key = json_get_str(item, "key", "?");
+    enum work_verdict verdict = verdict_of(name);
+    if (verdict == WORK_VERDICT_COUNT) {
+        slot->work->tally->unknown++;
+        if ((*complaints)++ < COMPLAINTS_MAX)
+            say_always(cli, "lease %s: the daemon said \"%s\" of %s, which this gallocctl does not know; see 'gallocctl version'", slot->batch.lease, name, key);
+        return;
     }
+    slot->told[verdict]++;
+    slot->work->tally->verdicts[verdict]++;
+    if (verdict == WORK_INVALID_ANSWER && (*complaints)++ < COMPLAINTS_MAX)
+        say_always(cli, "lease %s: the result of %s was not taken: %s", slot->batch.lease, key, json_get_str(item, "message", name));
 }
 
 static void turn_telling(struct slot *slot)

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from harness import wait_until
-from work_bench import Bench
+from work_bench import Bench, is_gone
 
 # How a first try ends, seen by the command's second start.
 ONCE = "import pathlib\nfirst = pathlib.Path(FIRST)\nis_first = not first.exists()\nfirst.touch()\n"
@@ -66,7 +66,7 @@ def test_what_outlives_a_stopped_command_is_killed(bench, pipes):
     left = wait_until(lambda: (path := bench.folder / "left").exists() and path.read_text().strip(), 20, "it is started")
     status, _, err = bench.end(process)
     assert "--command-timeout" in err and status == 8, err
-    wait_until(lambda: not os.path.exists(f"/proc/{left}"), 5, "it is gone")
+    wait_until(lambda: is_gone(left), 5, "it is gone")
 
 
 def test_a_command_that_keeps_failing_is_started_ever_more_seldom(bench):

@@ -1,13 +1,16 @@
 """gallocctl work: leases that are renewed, leases that are lost, and a daemon that is gone for a while."""
 import collections
+import http.server
 import json
 import os
 import signal
+import socketserver
+import threading
 
 import pytest
 
 from harness import wait_until
-from work_bench import Bench
+from work_bench import Bench, is_gone
 
 
 @pytest.fixture
@@ -17,13 +20,42 @@ def bench(make_daemon):
     bench.close()
 
 
-def is_gone(pid):
-    """Ended, be it reaped or not."""
+# ---- a daemon that is newer ----
+
+class Newer(http.server.BaseHTTPRequestHandler):
+    """Leases one assignment out, and says of its result what no gallocctl knows."""
+    protocol_version = "HTTP/1.1"
+    lease = {"lease": "7", "ttl_ms": 60000, "run": "r-1", "agents": [], "assignments": [{"key": "K000", "attempt": 1, "fields": {}}]}
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        is_told = self.path.endswith("/results")
+        body = {"items": [{"key": "K000", "verdict": "\x1b[31modd"}]} if is_told else None if self.server.is_leased else self.lease
+        self.server.is_leased = True
+        text = json.dumps(body).encode() if body else b""
+        self.send_response(200 if body else 204)
+        self.send_header("Content-Type", "application/json")
+        if body:
+            self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def address_string(self):
+        return "a client"
+
+
+def test_a_verdict_that_is_not_known_is_said_and_counted(bench):
+    server = socketserver.ThreadingUnixStreamServer(str(bench.folder / "newer"), Newer)
+    server.is_leased = False
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().rsplit(") ", 1)[1][0] == "Z"
-    except FileNotFoundError:
-        return True
+        ran = bench.work("--once", "--json", command=bench.command("decide()"), environment={"GALLOC_SOCKET": str(bench.folder / "newer")})
+    finally:
+        server.shutdown()
+        server.server_close()
+    tally = json.loads(ran.stdout)
+    assert (tally["assignments"], tally["unknown"], tally["succeeded"]) == (1, 1, 0)
+    assert 'said "\\x1b[31modd" of K000' in ran.stderr
 
 
 # ---- leases ----

@@ -9,6 +9,15 @@ import harness
 AGENTS = [{"agent_id": f"A{n}", "capacity": 1000, "attributes": {}} for n in range(3)]
 
 
+def is_gone(pid):
+    """Ended, be it reaped or not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rsplit(") ", 1)[1][0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 class Bench:
     """A daemon, commands written in Python, and `gallocctl work` as a process that can be stopped and killed."""
 
