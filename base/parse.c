@@ -84,18 +84,6 @@ int parse_duration_ms(const char *text, int64_t *ret_ms, struct galloc_error *er
     return 0;
 }
 
-int parse_bytes(const char *text, int64_t *ret_bytes, struct galloc_error *error)
-{
-    static const struct unit units[] = {{"", 1}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-    int64_t value = 0;
-    const char *rest = scan_scaled(text, 0, &value);
-    int64_t factor = rest ? unit_factor(units, ARRAY_COUNT(units), rest) : 0;
-    if (factor == 0 || __builtin_mul_overflow(value, factor, &value) || value > INT64_C(1) << 53)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not a size such as 64KiB or 4MiB", text);
-    *ret_bytes = value;
-    return 0;
-}
-
 int parse_micros(const char *text, int64_t *ret_micros, struct galloc_error *error)
 {
     enum { DIGITS = 6 };

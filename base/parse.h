@@ -1,4 +1,4 @@
-/* What people write in options and settings: "30s", "4MiB", "0.75", "yes". Whole-string, range-checked, locale-free. Pure; any thread. */
+/* What people write in options and settings: "30s", "0.75", "yes". Whole-string, range-checked, locale-free. Pure; any thread. */
 #ifndef GALLOC_BASE_PARSE_H
 #define GALLOC_BASE_PARSE_H
 
@@ -9,9 +9,6 @@ int parse_i64(const char *text, int64_t low, int64_t high, int64_t *ret_value, s
 
 /* "250ms", "30s", "5m", "2h", "7d", also with a fraction ("1.5s"); a bare number is refused. Gives milliseconds, 0 up to 10 years. */
 int parse_duration_ms(const char *text, int64_t *ret_ms, struct galloc_error *error) MUST_CHECK;
-
-/* "4096", "64KiB", "4MiB", "1GiB" into bytes, 0 up to 2^53. */
-int parse_bytes(const char *text, int64_t *ret_bytes, struct galloc_error *error) MUST_CHECK;
 
 /* A decimal number with at most six fraction digits, as millionths: "0.75" gives 750000. 0 up to 10^12 units. For money. */
 int parse_micros(const char *text, int64_t *ret_micros, struct galloc_error *error) MUST_CHECK;

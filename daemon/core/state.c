@@ -50,11 +50,6 @@ const char *run_state_name(enum run_state state)
     return run_names[state];
 }
 
-int run_state_by_name(const char *name)
-{
-    return index_of(name, run_names, RUN_STATE_COUNT);
-}
-
 const char *pause_cause_name(enum pause_cause cause)
 {
     return pause_names[cause];

@@ -30,7 +30,6 @@ enum pause_cause { PAUSE_OPERATOR, PAUSE_BUDGET, PAUSE_FAILURE_RATIO, PAUSE_REJE
 const char *assignment_state_name(enum assignment_state state);
 int assignment_state_by_name(const char *name); /* -1 when unknown */
 const char *run_state_name(enum run_state state);
-int run_state_by_name(const char *name);
 const char *pause_cause_name(enum pause_cause cause);
 
 /* May an assignment (a run) go from one state to the other? `by_person` opens the ways that only an operator may take. */

@@ -47,8 +47,6 @@ static void check_settings(const char *text)
         abort();
     if (parse_duration_ms(text, &value, NULL) == 0 && value < 0)
         abort();
-    if (parse_bytes(text, &value, NULL) == 0 && (value < 0 || value > (INT64_C(1) << 53)))
-        abort();
     if (parse_micros(text, &value, NULL) == 0 && value < 0)
         abort();
     if (parse_bool(text, &flag, NULL) == 0 && flag != true && flag != false)
