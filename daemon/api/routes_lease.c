@@ -55,12 +55,23 @@ static void member_lease(struct json_out *out, int64_t lease)
     json_out_member_str(out, "lease", text);
 }
 
-/* The number of the path. What is no number is no lease. */
-static int lease_of_path(struct request *request, int64_t *ret_lease, struct galloc_error *error)
+/* The store has answered well. The request, or NULL when there is nothing left to say. */
+static struct request *waiting_end_well(struct store_op *op)
+{
+    struct request *request = waiting_end(op->arg);
+    if (request == NULL || op->code == 0)
+        return request;
+    request_fail_op(request, op);
+    return NULL;
+}
+
+/* The number of the path. What is no number is no lease: false, and the request has failed. */
+static bool lease_of_path(struct request *request, int64_t *ret_lease)
 {
     if (parse_i64(request->params[0], 1, INT64_MAX, ret_lease, NULL) == 0)
-        return 0;
-    return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%.64s\" is not the number of a lease; it is the \"lease\" of the answer to POST /v1/leases", request->params[0]);
+        return true;
+    request_fail_fmt(request, GALLOC_INVALID_VALUE, "\"%.64s\" is not the number of a lease; it is the \"lease\" of the answer to POST /v1/leases", request->params[0]);
+    return false;
 }
 
 /* ---- POST /v1/leases ---- */
@@ -158,10 +169,8 @@ void handle_lease_take(struct request *request)
 static void on_renewed(struct store_op *op)
 {
     struct store_lease_renew *renew = (struct store_lease_renew *)op;
-    struct request *request = waiting_end(op->arg);
-    if (request != NULL && op->code < 0) {
-        request_fail_op(request, op);
-    } else if (request != NULL) {
+    struct request *request = waiting_end_well(op);
+    if (request != NULL) {
         struct json_out out = JSON_OUT(&request->out);
         json_out_begin(&out, '{');
         member_lease(&out, renew->lease);
@@ -175,12 +184,9 @@ static void on_renewed(struct store_op *op)
 
 void handle_lease_renew(struct request *request)
 {
-    struct galloc_error error;
     int64_t lease;
-    if (lease_of_path(request, &lease, &error) < 0) {
-        request_fail(request, &error);
+    if (!lease_of_path(request, &lease))
         return;
-    }
     struct store_lease_renew *renew = store_op_new(OP_LEASE_RENEW, on_renewed, waiting_new(request));
     renew->lease = lease;
     renew->ttl_ms = json_get_i64(request->json, "ttl_ms", 0);
@@ -190,10 +196,8 @@ void handle_lease_renew(struct request *request)
 static void on_ended(struct store_op *op)
 {
     struct store_lease_end *end = (struct store_lease_end *)op;
-    struct request *request = waiting_end(op->arg);
-    if (request != NULL && op->code < 0) {
-        request_fail_op(request, op);
-    } else if (request != NULL) {
+    struct request *request = waiting_end_well(op);
+    if (request != NULL) {
         struct json_out out = JSON_OUT(&request->out);
         json_out_begin(&out, '{');
         json_out_member_int(&out, "released", end->ret_released_count);
@@ -205,12 +209,9 @@ static void on_ended(struct store_op *op)
 
 void handle_lease_end(struct request *request)
 {
-    struct galloc_error error;
     int64_t lease;
-    if (lease_of_path(request, &lease, &error) < 0) {
-        request_fail(request, &error);
+    if (!lease_of_path(request, &lease))
         return;
-    }
     struct store_lease_end *end = store_op_new(OP_LEASE_END, on_ended, waiting_new(request));
     end->lease = lease;
     handler_submit(request, &end->op);
@@ -259,9 +260,11 @@ void handle_lease_results(struct request *request)
     struct json_object *list = json_get(request->json, "results");
     struct galloc_error error;
     int64_t lease;
-    int rc = lease_of_path(request, &lease, &error);
+    int rc = 0;
     size_t count = json_array_len(list);
-    if (rc == 0 && count > LIMIT_LEASE_RESULTS)
+    if (!lease_of_path(request, &lease))
+        return;
+    if (count > LIMIT_LEASE_RESULTS)
         rc = galloc_fail(&error, GALLOC_INVALID_INPUT, "\"results\" has %zu items; the most is %d: tell them in parts", count, LIMIT_LEASE_RESULTS);
     if (rc == 0 && request->api->is_closing)
         rc = galloc_fail(&error, GALLOC_DRAINING, "the daemon is stopping; tell it again");

@@ -57,6 +57,10 @@ static void test_by_age(void **state)
     op->older_than_ms = DAY_MS + 1;
     assert_int_equal(bed_do(&bed, &op->op), 0);
     assert_int_equal(op->ret_count, 0);
+    clock_fake(5000000000 + DAY_MS * 1000, WALL_MS + 3650 * DAY_MS); /* the wall's clock alone is set far ahead: nothing is older for that */
+    assert_int_equal(bed_do(&bed, &op->op), 0);
+    assert_int_equal(op->ret_count, 0);
+    clock_fake(5000000000 + DAY_MS * 1000, WALL_MS + DAY_MS);
     op->older_than_ms = DAY_MS;
     op->is_dry = true;
     assert_int_equal(bed_do(&bed, &op->op), 0);
@@ -70,6 +74,35 @@ static void test_by_age(void **state)
     assert_int_equal(bed_read_code(&bed, QUERY_RUN, old, NULL), -GALLOC_NOT_FOUND);
     assert_int_equal(bed_read_code(&bed, QUERY_RUN, open, NULL), 0);
     assert_int_equal(bed_read_code(&bed, QUERY_RUN, young, NULL), 0);
+    store_op_free(&op->op);
+    bed_end(&bed);
+    clock_real();
+}
+
+/* More than go at once: who asked goes on where it ended. */
+static void test_many_by_age(void **state)
+{
+    (void)state;
+    struct bed bed;
+    int64_t last = 0;
+    clock_fake(5000000000, WALL_MS);
+    bed_begin(&bed, bed_engine);
+    for (int i = 0; i < PURGE_RUNS_MAX + 1; i++)
+        last = bed_done_run(&bed, 1, NULL);
+    struct store_purge *op = bed_purge_op(0, false);
+    op->older_than_ms = 0;
+    op->is_dry = true;
+    for (int round = 0; round < 2; round++, op->is_dry = false) {
+        op->after_run = 0;
+        assert_int_equal(bed_do(&bed, &op->op), 0);
+        assert_int_equal(op->ret_count, PURGE_RUNS_MAX);
+        assert_int_equal(op->ret_next, op->ret_runs[PURGE_RUNS_MAX - 1].run);
+        op->after_run = op->ret_next;
+        assert_int_equal(bed_do(&bed, &op->op), 0);
+        assert_int_equal(op->ret_count, 1);
+        assert_int_equal(op->ret_runs[0].run, last);
+        assert_int_equal(op->ret_next, 0);
+    }
     store_op_free(&op->op);
     bed_end(&bed);
     clock_real();
@@ -171,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_by_age),
+        cmocka_unit_test(test_many_by_age),
         cmocka_unit_test(test_retention),
         cmocka_unit_test(test_test_requests),
         cmocka_unit_test(test_leases),

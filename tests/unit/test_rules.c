@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/json_scan.h"
 #include "core/alloc.h"
+#include "core/limits.h"
 #include "core/eta.h"
 #include "core/plan.h"
 #include "core/price.h"
@@ -35,7 +36,7 @@ static void test_states(void **state)
     assert_false(run_may_move(RUN_DONE, RUN_CANCELLED, true));
     for (int i = 0; i < ASSIGNMENT_STATE_COUNT; i++)
         assert_int_equal(assignment_state_by_name(assignment_state_name((enum assignment_state)i)), i);
-    assert_int_equal(run_state_by_name("bogus"), -1);
+    assert_int_equal(assignment_state_by_name("bogus"), -1);
 }
 
 /* What an outside worker told: nothing is held, its error spends a retry at once. */
@@ -204,6 +205,26 @@ static void test_answers(void **state)
     }
 }
 
+/* What is kept of a reason ends with a whole character. */
+static void test_a_long_reason_is_cut(void **state)
+{
+    (void)state;
+    for (size_t plain = LIMIT_REASON_BYTES - 2; plain <= LIMIT_REASON_BYTES; plain++) {
+        struct buf text = BUF_EMPTY;
+        struct alloc_answer answer = {.reason = NULL};
+        buf_add_str(&text, "{\"agent_id\":\"A7\",\"reason\":\"");
+        for (size_t i = 0; i < plain; i++)
+            buf_add_char(&text, 'x');
+        buf_add_str(&text, "\xc3\xa9 and more\"}");
+        assert_int_equal(alloc_answer_read(text.data, text.len, &answer, NULL), 0);
+        size_t kept = plain == LIMIT_REASON_BYTES - 1 ? plain : LIMIT_REASON_BYTES; /* the character of two bytes has room, or has not */
+        assert_int_equal(strlen(answer.reason), kept);
+        assert_int_equal(strspn(answer.reason, "x"), plain);
+        free(answer.reason);
+        buf_clear(&text);
+    }
+}
+
 static void test_prices(void **state)
 {
     (void)state;
@@ -287,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_rooms),
         cmocka_unit_test(test_match),
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_a_long_reason_is_cut),
         cmocka_unit_test(test_prices),
         cmocka_unit_test(test_price_text),
         cmocka_unit_test(test_eta),
