@@ -169,7 +169,7 @@ static int set_agent(struct cli *cli, int count, char **words)
 
 const struct verb pool_verbs[] = {
     {"list", "", "all pools", 0, 0, list_pools, NULL, false},
-    {"show", "POOL", "its agents and what they hold (a run's own pool: the run's id)", 1, 1, show_pool, NULL, false},
+    {"show", "POOL", "its agents and what they hold; for a run's own pool the run: its id, name or @last", 1, 1, show_pool, NULL, false},
     {"import", "POOL FILE", "make a pool, or replace its agents, from CSV or JSON", 2, 2, import_pool, NULL, false},
     {"set", "POOL AGENT NAME=VALUE...", "change an agent", 3, -1, set_agent, agent_settings, false},
     {"reset", "POOL", "give back all places", 1, 1, reset_pool, NULL, false},

@@ -1,6 +1,7 @@
 /* See handler.h: small things that several handlers need. */
 #include "api/handler.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "ingest/ingest.h"
 
@@ -149,6 +150,14 @@ int agents_read(struct json_object *array, struct store_agents *ret_agents, stru
     return rc;
 }
 
+int64_t places_free(int64_t capacity, int64_t held, bool is_available, int64_t until_at_ms)
+{
+    bool is_back = until_at_ms != 0 && until_at_ms <= clock_wall_ms();
+    if (!is_available && !is_back)
+        return 0;
+    return capacity < 0 ? -1 : max_i64(capacity - held, 0);
+}
+
 void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals)
 {
     struct pool_totals totals = {0};
@@ -162,12 +171,8 @@ void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals)
             totals.capacity = -1;
         else if (totals.capacity >= 0)
             totals.capacity += agent->capacity;
-        if (!agent->is_available)
-            continue;
-        if (agent->capacity < 0)
-            totals.free = -1;
-        else if (totals.free >= 0)
-            totals.free += max_i64(agent->capacity - agent->held, 0);
+        int64_t places = places_free(agent->capacity, agent->held, agent->is_available, agent->until_at_ms);
+        totals.free = places < 0 || totals.free < 0 ? -1 : totals.free + places;
     }
     *ret_totals = totals;
 }

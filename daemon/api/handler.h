@@ -74,6 +74,8 @@ int agents_read(struct json_object *array, struct store_agents *ret_agents, stru
 struct pool_totals {
     int64_t agent_count, capacity, held, free; /* capacity, free -1: no limit */
 };
+/* Places for something new, now: none of an agent who is away; -1: no limit. */
+int64_t places_free(int64_t capacity, int64_t held, bool is_available, int64_t until_at_ms);
 void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals);
 void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint *endpoint);
 struct endpoint *endpoint_of_path(struct request *request); /* the endpoint of params[0]; NULL: the request was failed */

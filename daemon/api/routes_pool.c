@@ -98,7 +98,7 @@ static void agent_json(struct json_out *out, const struct store_read *read, size
     member_int_or_null(out, "capacity", capacity);
     json_out_member_int(out, "load", read_int(read, row, LOAD_BASE, 0));
     json_out_member_int(out, "held", held);
-    member_int_or_null(out, "free", capacity < 0 ? -1 : max_i64(capacity - held, 0));
+    member_int_or_null(out, "free", places_free(capacity, held, read_int(read, row, LOAD_IS_AVAILABLE, 1) != 0, read_int(read, row, LOAD_UNTIL, 0)));
     cell_member(out, "available", read, row, LOAD_IS_AVAILABLE);
     cell_member(out, "until", read, row, LOAD_UNTIL);
     cell_member(out, "is_listed", read, row, LOAD_IS_LISTED);
@@ -112,7 +112,8 @@ static void count_rows(const struct store_read *read, struct pool_totals *ret_to
     struct pool_entry aside = {.agents = xcalloc(read->ret_row_count, sizeof *aside.agents), .agent_count = read->ret_row_count};
     for (size_t i = 0; i < agents.count; i++)
         aside.agents[i].info = (struct store_agent){.capacity = read_int(read, i, LOAD_CAPACITY, -1), .held = read_int(read, i, LOAD_HELD, 0),
-                                                    .is_listed = read_int(read, i, LOAD_IS_LISTED, 1) != 0, .is_available = read_int(read, i, LOAD_IS_AVAILABLE, 1) != 0};
+                                                    .is_listed = read_int(read, i, LOAD_IS_LISTED, 1) != 0, .is_available = read_int(read, i, LOAD_IS_AVAILABLE, 1) != 0,
+                                                    .until_at_ms = read_int(read, i, LOAD_UNTIL, 0)};
     pool_count(&aside, ret_totals);
     free(agents.items);
     free(aside.agents);

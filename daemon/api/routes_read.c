@@ -297,7 +297,7 @@ static bool load_row(struct request *request, struct json_out *out, const struct
     member_int_or_null(out, "capacity", capacity);
     json_out_member_int(out, "load", read_int(read, row, LOAD_BASE, 0));
     json_out_member_int(out, "held", held);
-    member_int_or_null(out, "free", capacity < 0 ? -1 : max_i64(capacity - held, 0));
+    member_int_or_null(out, "free", places_free(capacity, held, read_int(read, row, LOAD_IS_AVAILABLE, 1) != 0, read_int(read, row, LOAD_UNTIL, 0)));
     json_out_member_int(out, "in_flight", in_flight_of(request, read_text(read, row, LOAD_AGENT_ID)));
     cell_member(out, "available", read, row, LOAD_IS_AVAILABLE);
     cell_member(out, "until", read, row, LOAD_UNTIL);

@@ -417,7 +417,7 @@ def test_reload_doctor_and_metrics(daemon, done_run):
     before = daemon.config.read_text()
     daemon.config.write_text(before.replace('endpoint "gemini" {', 'drain_timeout = "7s"\nsocket_mode = 0600\nendpoint "gemini" {', 1))
     told = call(daemon, "POST", "/v1/reload", status=200).json
-    assert told == {"changed": ["drain_timeout"], "needs_restart": ["socket_mode"]}
+    assert told == {"changed": ["drain_timeout"], "needs_restart": ["socket_mode"], "problems": []}
     daemon.config.write_text(before + "\nnonsense = 1\n")
     refused = call(daemon, "POST", "/v1/reload", status=422)
     assert "nonsense" in refused.json["errors"][0]["message"]

@@ -252,6 +252,18 @@ def test_a_runs_own_pool_by_the_runs_name(daemon, tmp_path):
     assert daemon.run()["id"] in daemon.ctl("pool", "show", "north").stdout
 
 
+def test_the_places_of_who_is_away_are_not_free(daemon, tmp_path):
+    daemon.ctl("pool", "import", "north", write_csv(tmp_path / "agents.csv", make_agents(3, 4)))
+    daemon.ctl("pool", "set", "north", "AG-000", "available=no")
+    daemon.ctl("pool", "set", "north", "AG-001", "available=no", "until=2020-01-01")  # is back
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", make_loans(1)), "--pool", "north", "--paused")
+    for path in ("/v1/pools/north", "/v1/runs/@last/load"):
+        shown = daemon.api("GET", path).json
+        free = {agent["agent_id"]: agent["free"] for agent in shown.get("agents", shown.get("items"))}
+        assert free == {"AG-000": 0, "AG-001": 4, "AG-002": 4}, (path, free)
+    assert daemon.api("GET", "/v1/pools/north").json["free"] == daemon.api("GET", "/v1/pools").json["items"][0]["free"] == 8
+
+
 def test_what_comes_next_is_named_as_the_person_calls_it(daemon, tmp_path):
     own = {"GALLOCCTL_NAME": "demo/gallocctl", "GALLOCCTL_START": "demo/start"}
     files = write_csv(tmp_path / "in.csv", make_loans(2)), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 1))
