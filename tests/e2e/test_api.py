@@ -424,7 +424,7 @@ def test_reload_doctor_and_metrics(daemon, done_run):
     daemon.config.write_text(before)
     call(daemon, "POST", "/v1/reload", status=200)
     daemon.set_key("AQ.another-key-of-the-harness")
-    assert call(daemon, "POST", "/v1/reload", status=200).json == {"changed": ["endpoint.gemini.key"], "needs_restart": []}
+    assert call(daemon, "POST", "/v1/reload", status=200).json == {"changed": ["endpoint.gemini.key"], "needs_restart": [], "problems": []}
     daemon.set_key(KEY)
     call(daemon, "POST", "/v1/reload", status=200)
     assert call(daemon, "POST", "/v1/doctor", status=200).json["ok"] is True

@@ -111,7 +111,7 @@ def test_backup_under_load_and_back(make_sim, make_daemon, tmp_path):
     assert query(copy, "PRAGMA quick_check") == [("ok",)] and query(copy, "PRAGMA journal_mode") == [("delete",)]
     assert copy.stat().st_mode & 0o7777 == 0o600
     assert said.stdout == f"{hashlib.sha256(copy.read_bytes()).hexdigest()}  {copy}\n"
-    assert "every page, counter and digest is sound" in said.stderr and f"gallocd --restore {copy}" in said.stderr
+    assert "every page, counter and digest is sound" in said.stderr and f" --restore {copy}" in said.stderr
     wait_until(lambda: daemon.counts(run)["succeeded"] > len(held) + 50, what="work after the backup")
     assert daemon.stop() == 0
     sim.reset()
