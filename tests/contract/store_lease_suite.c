@@ -170,6 +170,9 @@ static void test_agent_full(void **state)
     store_op_free(&claim->op);
     claim = scene_lease(&scene, 3, "w1", 1);
     assert_int_equal(claim->ret_rows[0].fulls_spent, 1);
+    struct store_read *read = scene_read_key(&scene, QUERY_ATTEMPTS, verdicts->items[2].key);
+    assert_string_equal(read_text(read, 0, ATTEMPT_EXCLUDED), scene.pool.agents.items[0].agent_id);
+    store_op_free(&read->op);
     store_op_free(&claim->op);
     store_op_free(&verdicts->op);
     scene_end(&scene);
@@ -214,11 +217,46 @@ static enum verdict tell_so_often(struct scene *scene, enum outcome_class class,
     return verdict;
 }
 
+/* The row that a lease of one gets, told `class`. Its key. */
+static char *tell_next(struct scene *scene, enum outcome_class class)
+{
+    struct store_claim *claim = scene_lease(scene, 1, "w1", 1);
+    char *key = xstrdup(claim->ret_rows[0].key);
+    scene_verdict(scene, claim, 0, class);
+    store_op_free(&claim->op);
+    return key;
+}
+
+/* From its second failure on a row waits behind those that failed once, also behind one whose wait ended later. */
+static void test_a_row_that_fails_again_is_late(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_begin(&scene, bed_engine, 2, 1, -1);
+    struct store_claim *first = scene_lease(&scene, 1, "w1", 1), *second = scene_lease(&scene, 1, "w2", 1);
+    scene_verdict(&scene, first, 0, OUTCOME_TRANSIENT);
+    clock_fake_advance_ms(8000);
+    char *again = tell_next(&scene, OUTCOME_TRANSIENT);
+    assert_string_equal(again, first->ret_rows[0].key);
+    clock_fake_advance_ms(8000);
+    scene_verdict(&scene, second, 0, OUTCOME_TRANSIENT);
+    clock_fake_advance_ms(8000);
+    char *before = tell_next(&scene, OUTCOME_SUCCEEDED), *behind = tell_next(&scene, OUTCOME_SUCCEEDED);
+    assert_string_equal(before, second->ret_rows[0].key);
+    assert_string_equal(behind, again);
+    char *keys[] = {again, before, behind};
+    for (size_t i = 0; i < ARRAY_COUNT(keys); i++)
+        free(keys[i]);
+    store_op_free(&first->op);
+    store_op_free(&second->op);
+    scene_end(&scene);
+}
+
 static void test_budgets(void **state)
 {
     (void)state;
     static const struct { enum outcome_class class; int times; enum verdict before; int64_t retries; } rows[] = {
-        {OUTCOME_INVALID_ANSWER, 5, VERDICT_OF_INVALID_ANSWER, 0}, {OUTCOME_TRANSIENT, 4, VERDICT_OF_RETRY, 4},
+        {OUTCOME_INVALID_ANSWER, 5, VERDICT_OF_INVALID_ANSWER, 0}, {OUTCOME_TRANSIENT, 4, VERDICT_OF_RETRY, 3},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct scene scene;
@@ -299,6 +337,7 @@ int main(void)
         cmocka_unit_test(test_agent_full),
         cmocka_unit_test(test_settled_unseen),
         cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_a_row_that_fails_again_is_late),
         cmocka_unit_test(test_renew),
         cmocka_unit_test(test_give_back),
     };

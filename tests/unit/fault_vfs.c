@@ -30,6 +30,7 @@ static struct {
     char gate_suffix[32]; /* "": open */
     int waiting;
 } fault;
+static bool spares_disk; /* set before there are threads */
 
 static bool ends_with(const char *name, const char *suffix)
 {
@@ -83,7 +84,7 @@ static int file_sync(sqlite3_file *file, int flags)
     pthread_mutex_unlock(&lock);
     int number = fault_of(self(file), FAULT_SYNC);
     if (number == 0)
-        return CALL(file, xSync, flags);
+        return spares_disk ? SQLITE_OK : CALL(file, xSync, flags);
     return SQLITE_IOERR_FSYNC;
 }
 
@@ -195,6 +196,11 @@ void fault_vfs_arm(enum fault_call call, const char *suffix, int nth, bool is_st
     fault.error_number = error_number;
     fault.failures = 0;
     pthread_mutex_unlock(&lock);
+}
+
+void fault_vfs_spare_disk(void)
+{
+    spares_disk = true;
 }
 
 void fault_vfs_clear(void)

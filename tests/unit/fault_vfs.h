@@ -11,6 +11,8 @@ void fault_vfs_register(void); /* as the default of this process; before any sto
 
 /* The `nth` (from 1) call of this kind from now on, on files whose name ends in `suffix`, fails with SQLITE_IOERR_… (ENOSPC on a write: SQLITE_FULL). */
 void fault_vfs_arm(enum fault_call call, const char *suffix, int nth, bool is_sticky, int error_number);
+/* Syncs that do not fail are not done: for tests in which no machine loses its power. Before any store is opened. */
+void fault_vfs_spare_disk(void);
 void fault_vfs_clear(void);
 int fault_vfs_failures(void); /* since arming */
 

@@ -2,6 +2,7 @@
  * endpoint is tried by tests/e2e/test_classes.py, test_profiles.py and test_dispatch.py on the daemon itself. */
 #include "dispatch/dispatch.h"
 
+#include "base/clock.h"
 #include "base/json_out.h"
 
 #include <setjmp.h>
@@ -242,6 +243,52 @@ static void test_events_of_a_commit_are_told_by_their_numbers(void **state)
     events_free(events);
 }
 
+/* ---- what is told of failures ---- */
+
+/* A refusal of a call of the run that was sent then, told now. */
+static bool is_refused_after(struct run_entry *run, int64_t sent_us, enum outcome_class class)
+{
+    const struct attempt attempt = {.run = run, .endpoint = run->endpoint, .sent_us = sent_us, .key = (char *)(uintptr_t)"K0"};
+    refused_note(&attempt, class);
+    return run_is_refused(run);
+}
+
+static void test_refusals_of_calls_under_way_together_are_one_round(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.calls = 0};
+    struct run_dispatch dispatch = {.ready_count = 0};
+    struct run_entry run = {.endpoint = &endpoint, .dispatch = &dispatch};
+    for (int64_t round = 1; round <= 3; round++) {
+        clock_fake(round * 1000000, NOW_MS);
+        int64_t sent_us = engine_now().mono_us;
+        for (int64_t later_us = 1000; later_us <= 9000; later_us += 1000) { /* nine calls, each sent before the first was told */
+            clock_fake(round * 1000000 + later_us, NOW_MS);
+            assert_int_equal(is_refused_after(&run, sent_us, OUTCOME_THROTTLED), round == 3);
+            assert_int_equal(dispatch.refused.rounds, round);
+        }
+    }
+    assert_true(is_refused_after(&run, 0, OUTCOME_UNAVAILABLE)); /* no answer to the question */
+    assert_false(is_refused_after(&run, 0, OUTCOME_SUCCEEDED));
+    clock_real();
+}
+
+/* A probe that fails tells that the others' failures were the endpoint's; of its own assignment it tells nothing. */
+static void test_a_failed_probe_drops_what_is_held_of_others(void **state)
+{
+    (void)state;
+    struct endpoint endpoint = {.calls = 0};
+    struct endpoint_dispatch dispatch = {.endpoint = &endpoint, .has_turn = true};
+    struct held others = {.assignment = 8, .judgement = HELD_OPEN}, own = {.next = &others, .assignment = 7, .judgement = HELD_OPEN};
+    struct attempt attempt = {.endpoint = &endpoint, .assignment = 7, .is_probe = true};
+    endpoint.dispatch = &dispatch;
+    dispatch.held = &own;
+    in_turn_answered(&attempt, OUTCOME_UNAVAILABLE);
+    assert_int_equal(own.judgement, HELD_OPEN);
+    assert_int_equal(others.judgement, HELD_DROPPED);
+    assert_false(dispatch.has_turn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_the_excluded_is_asked_when_he_is_all_there_is),
         cmocka_unit_test(test_nobody_may_be_named),
         cmocka_unit_test(test_roster_and_loads), cmocka_unit_test(test_system_text_is_quoted_once),
+        cmocka_unit_test(test_refusals_of_calls_under_way_together_are_one_round),
+        cmocka_unit_test(test_a_failed_probe_drops_what_is_held_of_others),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_events_of_a_commit_are_told_by_their_numbers),
     };

@@ -318,6 +318,7 @@ static void test_unknown_for_long(void **state)
 int main(void)
 {
     fault_vfs_register();
+    fault_vfs_spare_disk();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_making_a_run),
         cmocka_unit_test(test_purging_a_run),

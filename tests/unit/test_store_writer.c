@@ -408,6 +408,7 @@ static void test_fail_every_nth_outside(void **state)
 int main(void)
 {
     fault_vfs_register();
+    fault_vfs_spare_disk();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_group_commit),       cmocka_unit_test(test_lanes),        cmocka_unit_test(test_full_queue_and_close),
         cmocka_unit_test(test_commit_fails_once),  cmocka_unit_test(test_disk_full),    cmocka_unit_test(test_medium_fails),
