@@ -42,31 +42,19 @@ static int fail_sqlite(const struct copying *copying, sqlite3 *db, int rc, const
     return galloc_fail(copying->error, -code, "%s: %s%s", doing, sqlite3_errstr(rc), code == -GALLOC_DISK_FULL ? ": make room, then try again" : "");
 }
 
-/* A number of the snapshot; negative: SQLite's code. */
-static int64_t number(sqlite3 *db, const char *sql)
-{
-    sqlite3_stmt *stmt = NULL;
-    int64_t value = 0;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
-        value = sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
-    return rc == SQLITE_ROW ? value : -(int64_t)rc;
-}
-
 /* The snapshot, and whether there is room for all of it. */
 static int source_open(struct copying *copying, const char *path)
 {
     int rc = sqlite_open_readonly(path, &copying->source, copying->error);
     if (rc < 0)
         return rc;
-    int begun = sqlite3_exec(copying->source, "BEGIN", NULL, NULL, NULL);
-    int64_t pages = begun == SQLITE_OK ? number(copying->source, "SELECT count(*) FROM meta") : -begun; /* reads: the snapshot stands */
-    if (pages >= 0)
-        pages = number(copying->source, "PRAGMA page_count");
-    int64_t page_bytes = pages >= 0 ? number(copying->source, "PRAGMA page_size") : pages;
-    if (page_bytes < 0)
-        return fail_sqlite(copying, copying->source, (int)-page_bytes, "the store cannot be read");
+    int read = sqlite3_exec(copying->source, "BEGIN", NULL, NULL, NULL);
+    if (read == SQLITE_OK)
+        sqlite_number_in(copying->source, "SELECT count(*) FROM meta", &read); /* reads: the snapshot stands */
+    int64_t pages = read == SQLITE_OK ? sqlite_number_in(copying->source, "PRAGMA page_count", &read) : 0;
+    int64_t page_bytes = read == SQLITE_OK ? sqlite_number_in(copying->source, "PRAGMA page_size", &read) : 0;
+    if (read != SQLITE_OK)
+        return fail_sqlite(copying, copying->source, read, "the store cannot be read");
     copying->bytes = pages * page_bytes;
     int64_t free_bytes = file_free_bytes(path), needs = copying->bytes + copying->bytes / LOG_PART + LIMIT_WAL_WARN_BYTES + LIMIT_RESERVE_BYTES;
     return free_bytes < needs ? fail_room(copying, needs, free_bytes) : 0;
@@ -98,7 +86,7 @@ static int pages_copy(struct copying *copying)
     if (backup == NULL)
         return fail_sqlite(copying, copying->made, sqlite3_extended_errcode(copying->made), "the backup cannot be begun");
     int rc = 0, stepped = SQLITE_OK;
-    int64_t page_bytes = number(copying->source, "PRAGMA page_size"), left_bytes = copying->bytes;
+    int64_t page_bytes = sqlite_number_in(copying->source, "PRAGMA page_size", &stepped), left_bytes = copying->bytes;
     while (rc == 0 && stepped == SQLITE_OK) {
         rc = look_around(copying, left_bytes);
         if (rc < 0)

@@ -172,7 +172,7 @@ static int corrupt(struct look *look, sqlite3 *db, int rc)
     return refuse(look, cause, SQLITE_RESTORE_HINT);
 }
 
-static int64_t number_of(sqlite3 *db, const char *sql, int *ret_rc)
+int64_t sqlite_number_in(sqlite3 *db, const char *sql, int *ret_rc)
 {
     sqlite3_stmt *stmt = NULL;
     int64_t value = 0;
@@ -216,7 +216,7 @@ static int look_root(struct look *look, int fd, int64_t root, int64_t pages)
 static int look_roots(struct look *look, sqlite3 *db, int fd)
 {
     int sqlite_rc = SQLITE_OK;
-    int64_t pages = number_of(db, "PRAGMA page_count", &sqlite_rc);
+    int64_t pages = sqlite_number_in(db, "PRAGMA page_count", &sqlite_rc);
     sqlite3_stmt *stmt = NULL;
     if (sqlite_rc == SQLITE_OK)
         sqlite_rc = sqlite3_prepare_v2(db, "SELECT rootpage, type, name FROM sqlite_schema WHERE rootpage > 0", -1, &stmt, NULL);
@@ -227,7 +227,7 @@ static int look_roots(struct look *look, sqlite3 *db, int fd)
         if (rc != 0 || strcmp((const char *)sqlite3_column_text(stmt, 1), "table") != 0)
             continue;
         char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\" LIMIT 1", (const char *)sqlite3_column_text(stmt, 2));
-        number_of(db, sql, &sqlite_rc);
+        sqlite_number_in(db, sql, &sqlite_rc);
         sqlite3_free(sql);
     }
     sqlite3_finalize(stmt);
@@ -243,8 +243,8 @@ static int look_inside(struct look *look, int fd)
     free(uri);
     if (sqlite_rc == SQLITE_OK)
         sqlite_rc = sqlite_settle_in(db, false);
-    int64_t application_id = sqlite_rc == SQLITE_OK ? number_of(db, "PRAGMA application_id", &sqlite_rc) : 0;
-    int64_t version = sqlite_rc == SQLITE_OK ? number_of(db, "PRAGMA user_version", &sqlite_rc) : 0;
+    int64_t application_id = sqlite_rc == SQLITE_OK ? sqlite_number_in(db, "PRAGMA application_id", &sqlite_rc) : 0;
+    int64_t version = sqlite_rc == SQLITE_OK ? sqlite_number_in(db, "PRAGMA user_version", &sqlite_rc) : 0;
     if (sqlite_rc != SQLITE_OK && sqlite_code_of(db, look->path, sqlite_rc) == -GALLOC_DISK_FULL) {
         sqlite3_close(db); /* no room for the log's index: what the file's own header told has to do */
         return 0;

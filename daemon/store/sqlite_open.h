@@ -30,6 +30,9 @@ int sqlite_look(const char *path, int latest_version, enum store_file *ret_file,
 int sqlite_look_copy(const char *path, const char *shown, int latest_version, int *ret_version, struct galloc_error *error) MUST_CHECK;
 
 /* The digest of a connection's schema: of type, name, table and SQL of all that is not SQLite's own. */
+/* The first column of the statement's first row; 0 with *ret_rc OK: it has none. Else *ret_rc is SQLite's code. */
+int64_t sqlite_number_in(sqlite3 *db, const char *sql, int *ret_rc);
+
 int sqlite_schema_digest(sqlite3 *db, char ret_hex[DIGEST_HEX]);
 
 /* Settings of every connection; `is_writer` adds those of the one that writes. 0 or a SQLite code. */

@@ -8,6 +8,7 @@
 
 #include "store/query.h"
 #include "tests/contract/store_lease_bed.h"
+#include "tests/unit/whole_file.h"
 
 #include "base/clock.h"
 
@@ -272,15 +273,11 @@ static void test_numbers_are_not_given_again(void **state)
 /* ---- of when it is ---- */
 static void cold_copy(struct bed *bed, const char *to)
 {
-    struct buf whole = BUF_EMPTY;
+    size_t len = 0;
     bed_close(bed);
-    FILE *from = fopen(bed->path, "rb"), *made = fopen(to, "wb");
-    for (size_t got = 1; got > 0; whole.len += got)
-        got = fread(buf_reserve(&whole, 65536), 1, 65536, from);
-    assert_int_equal(fwrite(whole.data, 1, whole.len, made), whole.len);
-    fclose(made);
-    fclose(from);
-    buf_clear(&whole);
+    char *whole = file_read(bed->path, &len);
+    file_write(to, whole, len);
+    free(whole);
     bed_open(bed);
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import store_history
+from harness import fill_disk
 
 BUILD = Path(os.environ.get("GALLOC_BUILD", "build"))
 PROGRAM = BUILD / "tests/crash/store_kill"
@@ -30,16 +31,6 @@ def disk(tmp_path):
         process.wait()
     Driver.started.clear()
     subprocess.run(["umount", "-l", str(folder)], check=False)
-
-
-def fill(disk):
-    with open(disk / "ballast", "ab", buffering=0) as ballast:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while True:
-                    ballast.write(b"x" * size)
-            except OSError:
-                pass
 
 
 def wait_until(condition, what):
@@ -96,7 +87,7 @@ def test_full_and_room_again(disk, tmp_path):
     driver = Driver(disk, tmp_path / "log")
     wait_until(lambda: driver.answers() > 500, "work")
     for _ in range(3):
-        fill(disk)
+        fill_disk(disk)
         wait_quiet(driver)
         before = driver.answers()
         (disk / "ballast").unlink()
@@ -109,13 +100,13 @@ def test_killed_and_started_on_a_full_disk(disk, tmp_path):
     log = tmp_path / "log"
     driver = Driver(disk, log)
     wait_until(lambda: driver.answers() > 500, "work")
-    fill(disk)
+    fill_disk(disk)
     wait_quiet(driver)
     driver.kill()
     check(disk, log)
     for _ in range(2):
         (disk / "galloc.db-shm").unlink(missing_ok=True)  # so that its index needs room that is not there
-        fill(disk)
+        fill_disk(disk)
         driver = Driver(disk, log)
         wait_quiet(driver)
         before = driver.answers()

@@ -9,33 +9,13 @@
 #include "store/contract.h"
 #include "store/sqlite_open.h"
 #include "tests/contract/store_bed.h"
+#include "tests/unit/whole_file.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 /* ---- the folder's content, for "not a byte touched" ---- */
-static char *file_read(const char *path, size_t *ret_len)
-{
-    struct buf all = BUF_EMPTY;
-    FILE *file = fopen(path, "rb");
-    assert_non_null(file);
-    char part[65536];
-    for (size_t len; (len = fread(part, 1, sizeof part, file)) > 0;)
-        buf_add(&all, part, len);
-    fclose(file);
-    *ret_len = all.len;
-    return buf_take(&all);
-}
-
-static void file_write(const char *path, const void *data, size_t len)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, len, file), len);
-    fclose(file);
-}
-
 static void folder_digest(const struct bed *bed, char ret_hex[DIGEST_HEX])
 {
     static const char *const names[] = {"", "-wal", ".id", ".new", ".v1", "-journal"};

@@ -10,6 +10,7 @@
 #include "store/contract.h"
 #include "store/sqlite_open.h"
 #include "tests/contract/store_bed.h"
+#include "tests/unit/whole_file.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -22,28 +23,6 @@ enum { OLD_ROWS = 70, NEW_ROWS = 30 };
 static const atomic_bool never_ends;
 
 /* ---- files ---- */
-static char *file_read(const char *path, size_t *ret_len)
-{
-    struct buf all = BUF_EMPTY;
-    FILE *file = fopen(path, "rb");
-    if (file == NULL)
-        fail_msg("%s is not there", path);
-    char part[65536];
-    for (size_t len; (len = fread(part, 1, sizeof part, file)) > 0;)
-        buf_add(&all, part, len);
-    fclose(file);
-    *ret_len = all.len;
-    return buf_take(&all);
-}
-
-static void file_write(const char *path, const void *data, size_t len)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(data, 1, len, file), len);
-    fclose(file);
-}
-
 static void file_copy(const char *from, const char *to)
 {
     size_t len;
