@@ -14,7 +14,7 @@ enum store_lane { STORE_SETTLE, STORE_LEASE, STORE_OPERATOR, STORE_IMPORT, STORE
 enum store_op_kind {
     OP_SETTLE, OP_JUDGE, OP_RELEASE, OP_CALL_END,
     OP_VERDICTS, OP_LEASE_END,
-    OP_CLAIM, OP_CALL_BEGIN, OP_LEASE_RENEW, OP_LEASE_EXPIRE,
+    OP_CLAIM, OP_HEDGE, OP_CALL_BEGIN, OP_LEASE_RENEW, OP_LEASE_EXPIRE,
     OP_RUN_CREATE, OP_RUN_COMMIT, OP_RUN_PAUSE, OP_RUN_CLOSE, OP_RUN_SET, OP_SWEEP, OP_POOL_PUT, OP_POOL_RESET, OP_AGENT_SET,
     OP_ENDPOINT_SET, OP_ENDPOINT_STATE, OP_PURGE, OP_AUDIT,
     OP_IMPORT,
@@ -45,7 +45,8 @@ enum settle_move {
     MOVE_FAIL,      /* failed with `class`; result holds the words */
     MOVE_PENDING,   /* pending again after delay_ms */
     MOVE_HOLD,      /* pending under `hold`, not due */
-    MOVE_REASK      /* leased anew at once: new lease number, attempt and call rows; see ret_lease */
+    MOVE_REASK,     /* leased anew at once: new lease number, attempt and call rows; see ret_lease */
+    MOVE_STAY       /* stays leased: another attempt under the same lease is under way (HEDGE), or has decided it already */
 };
 enum settle_verdict {
     VERDICT_DONE,
@@ -140,6 +141,16 @@ struct store_claim {
     struct leased_row *ret_rows; /* owned */
     size_t ret_count;
     int64_t ret_next_due_ms; /* when nothing was due: how long until something is; -1: nothing waits */
+};
+
+/* HEDGE: one more attempt at a row that is leased, with a call of its own, beside the one under way and under the same lease: whichever is settled first moves the
+ * row, and the other ends by MOVE_STAY. */
+struct store_hedge {
+    struct store_op op;
+    int64_t run, assignment, lease; /* fence, as of a settle */
+    char *endpoint;                 /* owned */
+    int64_t ret_call;               /* 0: the fence did not hold, nothing was made */
+    int32_t ret_n;
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* CLAIM: rows that wait and are due first, then fresh ones in order, then the late ones. Rows are read whole before the first is changed, since what
- * is changed leaves the index that is being read. The writer's thread. */
+ * is changed leaves the index that is being read. And HEDGE, one more attempt at a row that is leased. The writer's thread. */
 #include "store/sqlite_lease.h"
+#include "store/sqlite_settle.h"
 
 #include "base/negative.h"
 #include "core/limits.h"
@@ -123,13 +124,18 @@ static int next_due(struct sqlite_store *store, struct store_claim *claim)
     return 0;
 }
 
+static int call_make(struct sqlite_store *store, const char *endpoint, int64_t *ret_call)
+{
+    int rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", endpoint, (int64_t)0, store->node, store->wall_ms);
+    *ret_call = sqlite3_last_insert_rowid(store->db);
+    return rc;
+}
+
 static int row_lease(struct sqlite_store *store, struct store_claim *claim, struct leased_row *row)
 {
     int rc = sqlite_do(store, STMT_ROW_LEASE, "iii", row->assignment, claim->ret_lease, (int64_t)row->n);
-    if (rc == 0 && claim->endpoint != NULL) {
-        rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", claim->endpoint, (int64_t)0, store->node, store->wall_ms);
-        row->call = sqlite3_last_insert_rowid(store->db);
-    }
+    if (rc == 0 && claim->endpoint != NULL)
+        rc = call_make(store, claim->endpoint, &row->call);
     if (rc == 0)
         rc = sqlite_do(store, STMT_ATTEMPT_INSERT, "iiizzi", row->assignment, (int64_t)row->n, claim->ret_lease, row->call, row->token_cap,
                        store->wall_ms);
@@ -183,5 +189,24 @@ int sqlite_apply_claim(struct sqlite_store *store, struct store_op *op, bool *re
         return rows_lease(store, claim, entry);
     if (rc == 0 && !claim->in_order)
         rc = next_due(store, claim);
+    return rc;
+}
+
+int sqlite_apply_hedge(struct sqlite_store *store, struct store_op *op, bool *ret_has_more)
+{
+    (void)ret_has_more;
+    struct store_hedge *hedge = CONTAINER_OF(op, struct store_hedge, op);
+    struct settle_row row;
+    hedge->ret_call = 0;
+    int rc = settle_row_get(store, hedge->assignment, &row);
+    if (rc <= 0 || row.state != ASSIGNMENT_LEASED || row.lease != hedge->lease || row.run != hedge->run)
+        return min_i64(rc, 0);
+    hedge->ret_n = row.attempts + 1;
+    op->seq_first = sqlite_seq_next(store);
+    rc = sqlite_do(store, STMT_ROW_HEDGE, "ii", hedge->assignment, (int64_t)hedge->ret_n);
+    if (rc == 0)
+        rc = call_make(store, hedge->endpoint, &hedge->ret_call);
+    if (rc == 0)
+        rc = sqlite_do(store, STMT_ATTEMPT_INSERT, "iiizzi", hedge->assignment, (int64_t)hedge->ret_n, hedge->lease, hedge->ret_call, row.token_cap, store->wall_ms);
     return rc;
 }

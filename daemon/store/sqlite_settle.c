@@ -1,7 +1,7 @@
 /* SETTLE, JUDGE, RELEASE: the ends of attempts. What was paid is always kept: the call and the attempt are filled even when the assignment has moved
  * on (its lease is another one, or it was cancelled), then as `dropped`. Only the current lease's number changes the assignment.
  *
- *   SETTLE   leased  -> succeeded | failed | pending | pending, held | leased anew
+ *   SETTLE   leased  -> succeeded | failed | pending | pending, held | leased anew | leased still, by another attempt
  *   JUDGE    pending, held as transient -> pending | failed
  *   RELEASE  leased  -> pending, as it stood before it was leased
  * The writer's thread. */
@@ -48,8 +48,7 @@ static int row_read(sqlite3_stmt *stmt, int rc, struct settle_row *ret_row)
     return 1;
 }
 
-/* 1, 0: no such row, or a fault. */
-static int row_get(struct sqlite_store *store, int64_t assignment, struct settle_row *ret_row)
+int settle_row_get(struct sqlite_store *store, int64_t assignment, struct settle_row *ret_row)
 {
     sqlite3_stmt *stmt = NULL;
     int rc = sqlite_find(store, STMT_ROW_GET, &stmt, "i", assignment);
@@ -230,8 +229,15 @@ static int move_reask(struct settling *s)
     return rc;
 }
 
+static int move_stay(struct settling *s)
+{
+    (void)s;
+    return 0;
+}
+
 static int (*const moves[])(struct settling *s) = {
     [MOVE_SUCCEED] = move_succeed, [MOVE_FAIL] = move_fail, [MOVE_PENDING] = move_pending, [MOVE_HOLD] = move_hold, [MOVE_REASK] = move_reask,
+    [MOVE_STAY] = move_stay,
 };
 
 /* The row as the item says, where its fence holds; call and attempt always. */
@@ -239,7 +245,7 @@ static int item_end(struct settling *s, bool is_current)
 {
     struct settle_item *item = s->item;
     int rc = 0;
-    s->class = is_current ? item->class : OUTCOME_DROPPED;
+    s->class = is_current || item->move == MOVE_STAY ? item->class : OUTCOME_DROPPED;
     s->excluded = item->excluded;
     s->fulls_spent = item->fulls_spent;
     item->ret_verdict = VERDICT_STALE;
@@ -269,7 +275,7 @@ static int item_settle(struct settling *s)
     sqlite_seq_next(store);
     item->ret_seq = sqlite_seq_next(store);
     item->ret_verdict = VERDICT_STALE;
-    int rc = row_get(store, item->assignment, &s->row);
+    int rc = settle_row_get(store, item->assignment, &s->row);
     if (rc <= 0)
         return rc; /* 0: the run was purged; nothing is left to fill */
     rc = books_run(store, s->row.run, &s->entry);
@@ -358,7 +364,7 @@ static int item_judge(struct sqlite_store *store, struct judge_item *item)
     struct run_entry *entry = NULL;
     item->ret_done = false;
     sqlite_seq_next(store);
-    int rc = row_get(store, item->assignment, &row);
+    int rc = settle_row_get(store, item->assignment, &row);
     if (rc <= 0 || row.state != ASSIGNMENT_PENDING || row.hold != HOLD_TRANSIENT || row.attempts != item->n || row.run != item->run)
         return rc < 0 ? rc : 0;
     rc = books_run(store, row.run, &entry);
@@ -399,7 +405,7 @@ static int item_release(struct sqlite_store *store, struct release_item *item)
                                 .class = OUTCOME_RELEASED};
     struct settling s = {.store = store, .item = &ended, .class = OUTCOME_RELEASED};
     sqlite_seq_next(store);
-    int rc = row_get(store, item->assignment, &s.row);
+    int rc = settle_row_get(store, item->assignment, &s.row);
     if (rc > 0)
         rc = books_run(store, s.row.run, &s.entry);
     if (rc <= 0)

@@ -14,6 +14,9 @@ struct settle_row {
     int64_t token_cap;
 };
 
+/* By its id. 1 and *ret_row, 0: no such row, or a fault. */
+int settle_row_get(struct sqlite_store *store, int64_t assignment, struct settle_row *ret_row);
+
 /* By its key. 1 and *ret_row, 0: the run has no such row, or a fault. */
 int settle_row_by_key(struct sqlite_store *store, int64_t run, const char *key, struct settle_row *ret_row);
 

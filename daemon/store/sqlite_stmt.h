@@ -57,6 +57,7 @@
     X(STMT_LEASE_IN_USE, "SELECT 1 FROM assignment WHERE lease = ?1 AND state = 1 LIMIT 1")                                                                \
     X(STMT_LEASE_DELETE, "DELETE FROM lease WHERE number = ?1 AND worker IS NULL")                                                                         \
     X(STMT_ROW_LEASE, "UPDATE assignment SET state = 1, lease = ?2, attempts = ?3 WHERE id = ?1")                                                          \
+    X(STMT_ROW_HEDGE, "UPDATE assignment SET attempts = ?2 WHERE id = ?1")                                                                                 \
     X(STMT_ROW_GET,                                                                                                                                        \
       "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, token_cap, id FROM assignment WHERE id = ?1")         \
     X(STMT_ROW_FINAL,                                                                                                                                      \

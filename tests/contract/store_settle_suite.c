@@ -198,6 +198,94 @@ static void test_hold_and_judge(void **state)
     clock_real();
 }
 
+/* A second attempt at the first leased row, beside the first. */
+static struct store_hedge *hedge(struct bed *bed, const struct store_claim *claim)
+{
+    struct store_hedge *hedge = store_op_new(OP_HEDGE, NULL, NULL);
+    hedge->run = claim->run;
+    hedge->assignment = claim->ret_rows[0].assignment;
+    hedge->lease = claim->ret_lease;
+    hedge->endpoint = xstrdup("gemini");
+    assert_int_equal(bed_do(bed, &hedge->op), 0);
+    return hedge;
+}
+
+/* Settles the hedge, else the attempt it stands beside; returns the verdict. */
+static enum settle_verdict settle_one(struct bed *bed, const struct store_claim *claim, const struct store_hedge *hedge, enum settle_move move,
+                                      enum outcome_class class, const struct store_pool *pool)
+{
+    struct store_settle *settle = make_settle(claim, 0, 1, move, class, pool, NULL, NULL);
+    if (hedge != NULL) {
+        settle->items[0].n = hedge->ret_n;
+        settle->items[0].call = hedge->ret_call;
+    }
+    assert_int_equal(bed_do(bed, &settle->op), 0);
+    enum settle_verdict verdict = settle->items[0].ret_verdict;
+    store_op_free(&settle->op);
+    return verdict;
+}
+
+/* Two attempts at a row: the first that stands decides it, and the other is recorded and paid for. */
+static void test_hedge(void **state)
+{
+    (void)state;
+    for (int hedge_wins = 0; hedge_wins < 2; hedge_wins++) {
+        struct bed bed;
+        struct store_pool pool;
+        bed_begin(&bed, bed_engine);
+        int64_t run = bed_run(&bed, 1, 2, -1, &pool);
+        struct store_claim *claim = bed_claim(&bed, run, 1);
+        struct store_hedge *second = hedge(&bed, claim);
+        assert_int_equal(second->ret_n, 2);
+        assert_true(second->ret_call > claim->ret_rows[0].call);
+        bed_check_states(&bed, 0, 1, 0, 0);
+        assert_int_equal(settle_one(&bed, claim, hedge_wins ? second : NULL, MOVE_SUCCEED, OUTCOME_SUCCEEDED, &pool), VERDICT_DONE);
+        assert_int_equal(bed.run.state, RUN_DONE);
+        assert_int_equal(settle_one(&bed, claim, hedge_wins ? NULL : second, MOVE_STAY, OUTCOME_LOST, &pool), VERDICT_STALE);
+        bed_check_states(&bed, 0, 0, 1, 0);
+        assert_int_equal(bed.run.counts[COUNT_CALLS], 2);
+        assert_int_equal(bed.run.counts[COUNT_CLASS + OUTCOME_LOST], 1); /* and not as dropped */
+        assert_int_equal(bed.run.counts[COUNT_TOKEN + TOKEN_IN], 200);
+        struct store_hedge *late = hedge(&bed, claim); /* decided: nothing is made */
+        assert_int_equal(late->ret_call, 0);
+        struct store_op *ops[] = {&claim->op, &second->op, &late->op};
+        for (size_t i = 0; i < ARRAY_COUNT(ops); i++)
+            store_op_free(ops[i]);
+        store_pool_clear(&pool);
+        bed_end(&bed);
+    }
+}
+
+/* What fails while the other is under way moves nothing; a crash gives the row back once, and both calls are told as lost. */
+static void test_hedge_fails(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct store_pool pool;
+    bed_begin(&bed, bed_engine);
+    int64_t run = bed_run(&bed, 1, 2, -1, &pool);
+    struct store_claim *claim = bed_claim(&bed, run, 1);
+    struct store_hedge *second = hedge(&bed, claim);
+    assert_int_equal(settle_one(&bed, claim, NULL, MOVE_STAY, OUTCOME_TRANSIENT, &pool), VERDICT_DONE);
+    bed_check_states(&bed, 0, 1, 0, 0);
+    assert_int_equal(bed.run.counts[COUNT_CLASS + OUTCOME_TRANSIENT], 1);
+    struct store_hedge *third = hedge(&bed, claim);
+    assert_int_equal(third->ret_n, 3);
+    bed_close(&bed);
+    bed_open(&bed);
+    assert_int_equal(bed.image.runs[0].counts[COUNT_STATE + ASSIGNMENT_PENDING], 1);
+    assert_int_equal(bed.image.runs[0].counts[COUNT_CLASS + OUTCOME_LOST], 2);
+    assert_int_equal(bed.image.runs[0].counts[COUNT_CALLS], 3);
+    assert_int_equal(settle_one(&bed, claim, second, MOVE_SUCCEED, OUTCOME_SUCCEEDED, &pool), VERDICT_STALE);
+    struct store_claim *again = bed_claim(&bed, run, 1);
+    assert_int_equal(again->ret_rows[0].n, 4);
+    struct store_op *ops[] = {&claim->op, &second->op, &third->op, &again->op};
+    for (size_t i = 0; i < ARRAY_COUNT(ops); i++)
+        store_op_free(ops[i]);
+    store_pool_clear(&pool);
+    bed_end(&bed);
+}
+
 static void test_release(void **state)
 {
     (void)state;
@@ -249,6 +337,8 @@ int main(void)
         cmocka_unit_test(test_fence),
         cmocka_unit_test(test_dropped),
         cmocka_unit_test(test_hold_and_judge),
+        cmocka_unit_test(test_hedge),
+        cmocka_unit_test(test_hedge_fails),
         cmocka_unit_test(test_release),
         cmocka_unit_test(test_calls_without_attempt),
     };
