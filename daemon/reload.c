@@ -57,7 +57,7 @@ static void look_endpoint(struct settings_seen *seen, const struct endpoint_conf
     const struct {
         const char *name, *value;
     } texts[] = {{"provider", endpoint->provider}, {"base_url", endpoint->base_url}, {"api_version", endpoint->api_version}, {"model", endpoint->model}, {"test_path", endpoint->test_path},
-                 {"api_key_file", endpoint->api_key_file}, {"proxy", endpoint->proxy}, {"ca_file", endpoint->ca_file}};
+                 {"api_key_file", endpoint->api_key_file}, {"proxy", endpoint->proxy}, {"ca_file", endpoint->ca_file}, {"hedge", endpoint->hedge}};
     const struct {
         const char *name;
         int64_t value;

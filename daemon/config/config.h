@@ -17,6 +17,7 @@ struct endpoint_config {
     char *api_key_file;    /* "": key NAME of the service's credentials ($CREDENTIALS_DIRECTORY), else
                               SYSCONFDIR/galloc/keys/NAME */
     char *proxy, *ca_file; /* "": none */
+    char *hedge;           /* "off" or "tail": a run's last stragglers are asked a second time */
     bool allow_plain_http;
     int64_t max_output_tokens, request_timeout_ms, max_in_flight;
     int64_t rpm, tpm, rpd; /* 0: learn it */

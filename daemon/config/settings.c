@@ -83,6 +83,8 @@ const struct setting settings[] = {
      "tokens a minute, never exceeded; 0: learned"},
     {SECTION_ENDPOINT, "rpd", SETTING_NUMBER, "0", 0, 1000 * MILLION, ENDPOINT(rpd), NULL,
      "requests a day, never exceeded; 0: learned"},
+    {SECTION_ENDPOINT, "hedge", SETTING_CHOICE, "off", 0, 0, ENDPOINT(hedge), "off|tail",
+     "tail: stragglers at a run's end are asked a second time, which costs a call each"},
     {SECTION_ENDPOINT, "time_scale", SETTING_RATIO, "1.0", 1000, 10 * MILLION, ENDPOINT(time_scale), NULL,
      "rehearsals: 0.1 shrinks each minute of the pacer to 6 s"},
 

@@ -19,6 +19,7 @@ void attempt_free(struct attempt *attempt)
 {
     if (attempt == NULL)
         return;
+    hedge_part(attempt);
     free(attempt->key);
     free(attempt->fields);
     free(attempt->candidates);
@@ -317,7 +318,7 @@ static void hold_transient(struct attempt *attempt, const struct retry_decision 
 {
     struct held *held = xcalloc(1, sizeof *held);
     int64_t now_us = engine_now().mono_us;
-    *held = (struct held){.run = attempt->run->info.id, .assignment = attempt->assignment, .n = attempt->n, .sent_us = attempt->sent_us, .failed_us = now_us,
+    *held = (struct held){.run = attempt->run->info.id, .assignment = attempt->assignment, .n = attempt->row_n, .sent_us = attempt->sent_us, .failed_us = now_us,
                           .due_us = now_us + decision->delay_ms * 1000, .is_first = attempt->n == 1, .retries_spent = attempt->budget.retries_spent,
                           .message = xstrdup(item->message), .http_status = item->http_status};
     held_add(attempt->endpoint, attempt->run, held);
@@ -423,7 +424,10 @@ static void on_response(const struct net_response *response, void *arg)
     struct alloc_answer decision = {.reason = NULL};
     struct galloc_error error = {.message = ""};
     item->class = verdict.class;
-    if (verdict.class == OUTCOME_SUCCEEDED) {
+    if (attempt->is_superseded) {
+        item->class = verdict.class == OUTCOME_SUCCEEDED ? OUTCOME_DROPPED : verdict.class;
+        item->message = xstrdup("another call for it was answered first");
+    } else if (verdict.class == OUTCOME_SUCCEEDED) {
         item->class = validate(attempt, verdict.answer, &decision, item, &error);
         if (item->class != OUTCOME_SUCCEEDED) {
             item->message = xstrdup(error.message);
@@ -436,7 +440,10 @@ static void on_response(const struct net_response *response, void *arg)
     fill_call(attempt, item, response, &verdict);
     struct pacer_change change;
     tell_pacer(attempt, response, &verdict, item->class, &change);
-    decide(attempt, item, &verdict, &decision);
+    if (item->class == OUTCOME_SUCCEEDED || !hedge_stays(attempt, item))
+        decide(attempt, item, &verdict, &decision);
+    if (item->move == MOVE_SUCCEED)
+        hedge_decided(attempt);
     follow_up(attempt, item, &change);
     free(decision.reason);
     provider_verdict_clear(&verdict);

@@ -5,6 +5,7 @@
  *   call.c      one call, an attempt's or a test request's: sent, classified, priced, told to the pacer (call.h)
  *   refused.c   refusals of a run in a row (refused.h)
  *   rest.c      an answer that comes in several calls (rest.h)
+ *   hedge.c     a run's last stragglers, asked a second time
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
  *   away.c      rows that wait for an agent who is away until a date
@@ -85,6 +86,7 @@ int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, co
 void pump(struct engine *engine);
 void pump_release_ready(struct run_entry *run);
 void pump_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
+void pump_take_out(struct attempt *attempt); /* of its run's ready list */
 void pump_put_back(struct attempt *attempt, int64_t wait_us); /* before all that the run has leased; it may go after so long */
 void pump_wake_at(struct endpoint *endpoint, int64_t wait_us);
 int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms); /* places that the ledger still has for attempts; INT64_MAX: no limit */
@@ -99,6 +101,13 @@ void attempt_give_slot(struct attempt *attempt);
 
 /* owed.c */
 void owed_submit(struct engine *engine, struct store_op *op); /* until it is done */
+
+/* hedge.c */
+void hedge_look(struct engine *engine, struct run_entry *run, struct pacer_now now); /* nothing else of the run is left to send */
+void hedge_decided(struct attempt *attempt); /* its answer stands: the twin is called off */
+bool hedge_stays(struct attempt *attempt, struct settle_item *item); /* does the end of this one leave the row to its twin? Then the item's move is MOVE_STAY */
+void hedge_part(struct attempt *attempt); /* from its twin; each is as any other from then on */
+void hedge_give_up(struct attempt *attempt); /* one of two that was not sent ends, and is gone from its run's ready list */
 
 /* settle.c */
 struct settle_item *settle_add(struct attempt *attempt); /* zeroed but for the fence; the attempt is the settle's from now on */

@@ -57,6 +57,12 @@ static void release(struct run_entry *run, int64_t until_us, bool with_reasks)
             at = &attempt->next;
             continue;
         }
+        if (attempt->twin != NULL || attempt->is_superseded) { /* its row is the twin's */
+            *at = next;
+            d->ready_count--;
+            hedge_give_up(attempt);
+            continue;
+        }
         if (back == NULL) {
             back = store_op_new(OP_RELEASE, on_released, attempt->engine);
             back->items = xcalloc((size_t)d->ready_count, sizeof *back->items);
@@ -93,7 +99,7 @@ static void add_ready(struct run_entry *run, struct engine *engine, int64_t leas
     struct run_dispatch *d = run->dispatch;
     struct attempt *attempt = xcalloc(1, sizeof *attempt);
     *attempt = (struct attempt){.engine = engine, .run = run, .endpoint = run->endpoint, .assignment = row->assignment, .lease = lease, .call = row->call,
-                                .key = row->key, .fields = row->fields, .n = row->n, .ready_us = engine_now().mono_us};
+                                .key = row->key, .fields = row->fields, .n = row->n, .row_n = row->n, .ready_us = engine_now().mono_us};
     attempt->fields_len = row->fields ? strlen(row->fields) : 0;
     attempt->budget = (struct retry_budget){row->retries_spent, row->reasks_spent, row->fulls_spent, row->failures, row->token_cap};
     row->key = row->fields = NULL; /* moved */
@@ -101,6 +107,18 @@ static void add_ready(struct run_entry *run, struct engine *engine, int64_t leas
     *d->ready_end = attempt;
     d->ready_end = &attempt->next;
     d->ready_count++;
+}
+
+void pump_take_out(struct attempt *attempt)
+{
+    struct run_dispatch *d = attempt->run->dispatch;
+    struct attempt **at = &d->ready;
+    while (*at != attempt)
+        at = &(*at)->next;
+    *at = attempt->next;
+    if (*at == NULL)
+        d->ready_end = at;
+    d->ready_count--;
 }
 
 /* What could not go before then is not given back for having waited till then. */
@@ -408,6 +426,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         if (!is_long_wait(&answer) && answer.wait_us <= READY_MOST_US)
             claim_more(engine, run, now, share);
         spoken_for += min_i64(share, run->dispatch->claim_count + run->dispatch->ready_count); /* one that waits leaves its share to the others */
+        hedge_look(engine, run, now);
         pump_fail_held_if_alone(engine, run);
     }
     free(runs);

@@ -97,7 +97,7 @@ void run_clear(struct run_entry *run)
 void run_end(struct run_entry *run)
 {
     const struct run_dispatch *d = run->dispatch;
-    bool is_idle = d != NULL && d->in_flight == 0 && d->ready_count == 0 && d->held_count == 0 && d->pausing == 0 && d->outside_claims == 0 &&
+    bool is_idle = d != NULL && d->in_flight == 0 && d->ready_count == 0 && !d->has_hedge && d->held_count == 0 && d->pausing == 0 && d->outside_claims == 0 &&
                    d->outside_settles == 0;
     if (is_idle && !d->has_claim && !d->has_sweep && !d->has_judge)
         run_clear(run);

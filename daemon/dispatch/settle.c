@@ -45,7 +45,7 @@ static void ask_again(struct attempt *attempt, const struct settle_item *item)
 {
     attempt->lease = item->ret_lease;
     attempt->call = item->ret_call;
-    attempt->n = item->ret_n;
+    attempt->n = attempt->row_n = item->ret_n;
     attempt->excluded = item->excluded;
     attempt->keeps_slot = true;
     attempt->tokens = 0;
@@ -85,7 +85,7 @@ static void tell_assignment(struct engine *engine, const struct attempt *attempt
 static void on_item(struct engine *engine, struct attempt *attempt, struct settle_item *item)
 {
     bool is_done = item->ret_verdict == VERDICT_DONE;
-    item->class = is_done ? item->class : item->ret_verdict == VERDICT_AGENT_FULL ? OUTCOME_AGENT_FULL : OUTCOME_DROPPED; /* as it was recorded */
+    item->class = is_done || item->move == MOVE_STAY ? item->class : item->ret_verdict == VERDICT_AGENT_FULL ? OUTCOME_AGENT_FULL : OUTCOME_DROPPED; /* as it was recorded */
     give_claim_back(attempt, is_done && item->move == MOVE_SUCCEED);
     int64_t retry_in_ms = !is_done ? -1 : item->move == MOVE_PENDING || item->hold == HOLD_TRANSIENT ? item->delay_ms : item->move == MOVE_REASK ? 0 : -1;
     if (item->class != OUTCOME_RELEASED)
@@ -93,9 +93,9 @@ static void on_item(struct engine *engine, struct attempt *attempt, struct settl
     if (is_done && (item->move == MOVE_SUCCEED || item->move == MOVE_FAIL))
         tell_assignment(engine, attempt, item);
     if (is_done && item->hold == HOLD_TRANSIENT && !item->has_call_result)
-        away_add(attempt->run, (struct away_row){attempt->assignment, attempt->n}, attempt->away_changes, attempt->away_until_at_ms);
+        away_add(attempt->run, (struct away_row){attempt->assignment, attempt->row_n}, attempt->away_changes, attempt->away_until_at_ms);
     else if (item->hold == HOLD_TRANSIENT)
-        held_stored(attempt->endpoint, item->assignment, item->n);
+        held_stored(attempt->endpoint, item->assignment, attempt->row_n);
     if (is_done && item->move == MOVE_REASK) {
         ask_again(attempt, item);
         return;
@@ -139,6 +139,9 @@ void settle_flush(struct endpoint *endpoint)
     struct engine *engine = d->engine;
     if (d->item_count == 0)
         return;
+    for (size_t i = 0; i < d->item_count; i++)
+        if (d->items[i].move != MOVE_SUCCEED)
+            hedge_stays(d->owners[i], &d->items[i]);
     struct flight *flight = xcalloc(1, sizeof *flight);
     flight->engine = engine;
     flight->owners = d->owners;

@@ -22,6 +22,10 @@ struct attempt {
     char *key, *fields;         /* owned */
     size_t fields_len;
     int32_t n;
+    int32_t row_n;              /* attempts of the row: its own number, or that of one made beside it */
+    struct attempt *twin;       /* the other one at the same row, while both are on their way (hedge.c); NULL */
+    bool is_superseded;         /* its twin decided: it is recorded, and decides nothing */
+    bool was_hedged;            /* is, or had, a second one: none is made again */
     struct retry_budget budget;
     int64_t token_cap;          /* in force for this attempt */
     int64_t tokens;             /* of its prompt, once that was made and too large for what the quota had left; 0: as the last prompts were */
@@ -97,6 +101,8 @@ struct run_dispatch {
     bool has_judge;             /* some of `away_due` are being made due */
     unsigned pausing;           /* causes of ours on their way to the store: nothing more is sent */
     int64_t held_count;         /* failures of the run that are not judged, or whose judgement is with the store */
+    int64_t hedged;             /* second attempts made */
+    bool has_hedge;             /* one is with the store */
     double rate_s;              /* completions a second, for the lease ahead */
     bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */
     int64_t outside_claims;     /* rows that claims of outside workers speak for, with the store */
