@@ -77,6 +77,14 @@ static void on_hedged(struct store_op *op)
     engine_turn(engine);
 }
 
+static int64_t size_of(const struct run_entry *run)
+{
+    int64_t size = 0;
+    for (int i = 0; i < ASSIGNMENT_STATE_COUNT; i++)
+        size += run->info.counts[COUNT_STATE + i];
+    return size;
+}
+
 void hedge_look(struct engine *engine, struct run_entry *run, struct pacer_now now)
 {
     struct run_dispatch *d = run->dispatch;
@@ -84,7 +92,7 @@ void hedge_look(struct engine *engine, struct run_entry *run, struct pacer_now n
     if (strcmp(run->endpoint->config->hedge, "tail") != 0 || run->profile.mode != MODE_CONTINUOUS || !is_tail || d->has_hedge)
         return;
     struct attempt *oldest = oldest_of(engine, run);
-    struct hedge_tail tail = {.oldest_sent_us = oldest != NULL ? oldest->sent_us : -1, .hedged = d->hedged, .assignments = run->info.total};
+    struct hedge_tail tail = {.oldest_sent_us = oldest != NULL ? oldest->sent_us : -1, .hedged = d->hedged, .assignments = size_of(run)};
     int64_t wait_us = pacer_ask_hedge(run->endpoint->pacer, now, &tail);
     if (wait_us > 0)
         pump_wake_at(run->endpoint, wait_us);
