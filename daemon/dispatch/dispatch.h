@@ -13,6 +13,7 @@
  *   probe.c     the endpoint's own test request
  *   in_turn.c   where it has none: waiting assignments as probes
  *   memory.c    which runs are in memory, with registry.c, run.c, commit.c (runs.h)
+ *   learned.c   what a pacer learned, from life to life
  *   log_size.c  what is told while the store's log is too long
  *   upkeep.c    the store is made smaller: purged runs, retention, free pages
  *   notice.c    events (notice.h)
@@ -59,6 +60,7 @@ struct engine {
     int64_t settles_pending;    /* settle operations with the store, and claims of outside workers */
     struct outside outside;
     int64_t ticks;
+    int64_t learned_mono_ms;      /* when what the pacers learned is written next */
     int64_t imports_mono_ms;      /* when left imports are looked for next */
 };
 
@@ -76,6 +78,12 @@ void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sen
 void endpoint_read_key(struct engine *engine, struct endpoint *endpoint);
 void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text);
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);
+
+void endpoint_store_state(struct endpoint *endpoint); /* as it stands now, and what was learned */
+
+/* learned.c */
+void learned_take(struct endpoint *endpoint); /* of a former life; once its key is read, before the first call */
+void learned_keep(struct endpoint *endpoint); /* if it has changed */
 
 /* endpoint_price.c */
 void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms); /* the currency of its costs */

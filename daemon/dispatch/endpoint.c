@@ -304,12 +304,13 @@ static void submit_state(void *arg)
     op->state = (struct store_endpoint_state){.endpoint = xstrdup(endpoint->config->name),
                                               .down_class = endpoint->state.down_class,
                                               .down_text = xstrdup(endpoint->state.down_text),
-                                              .down_at_ms = endpoint->state.down_at_ms};
+                                              .down_at_ms = endpoint->state.down_at_ms,
+                                              .learned = xstrdup(endpoint->state.learned)};
     store_submit(d->engine->store, &op->op);
 }
 
 /* Memory first: nothing more is sent from this turn on, whenever the row is on disk. */
-static void store_state(struct endpoint *endpoint)
+void endpoint_store_state(struct endpoint *endpoint)
 {
     if (endpoint->dispatch->engine->store == NULL)
         return;
@@ -331,7 +332,7 @@ void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum out
     log_event(LOG_LEVEL_WARNING, "endpoint_down", "endpoint=%s reason=%s text=\"%s\"", endpoint->config->name, outcome_row(class)->name, state->down_text);
     notice_endpoint(engine, endpoint, state->down_text);
     held_drop(endpoint, 0); /* it is seen ill; nobody tests it before it is mended, and a run may have gone elsewhere by then */
-    store_state(endpoint);
+    endpoint_store_state(endpoint);
 }
 
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text)
@@ -348,7 +349,7 @@ void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const ch
     state->down_at_ms = 0;
     log_event(LOG_LEVEL_NOTICE, "endpoint_up", "endpoint=%s text=\"%s\"", endpoint->config->name, text);
     notice_endpoint(engine, endpoint, text);
-    store_state(endpoint);
+    endpoint_store_state(endpoint);
 }
 
 /* Why it is down and what to do. A text that tells the next step itself is left as it is. */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { EVENTS_KEPT = 16384, SECOND_MS = 1000 };
+enum { EVENTS_KEPT = 16384, SECOND_MS = 1000, LEARNED_KEEP_MS = 60000 };
 
 struct pacer_now engine_now(void)
 {
@@ -73,6 +73,13 @@ static int64_t pool_size(const struct engine *engine)
     return max_i64(connections, 4);
 }
 
+static void keep_learned(struct engine *engine)
+{
+    engine->learned_mono_ms = clock_mono_ms() + LEARNED_KEEP_MS;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        learned_keep(endpoint);
+}
+
 /* Once a second: overrides that end, ages, dates of agents, the rate that the lease ahead goes by. */
 static void on_second(void *arg)
 {
@@ -84,6 +91,8 @@ static void on_second(void *arg)
     outside_second(engine);
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_apply(endpoint, wall_ms);
+    if (clock_mono_ms() >= engine->learned_mono_ms)
+        keep_learned(engine);
     log_size_look(engine);
     net_set_pool_size(engine->net, pool_size(engine)); /* as `endpoint set` has it now */
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
@@ -211,9 +220,13 @@ static void load_endpoints(struct engine *engine, struct store_image *image)
     }
     for (size_t i = 0; i < image->endpoint_count; i++) {
         struct endpoint *endpoint = registry_endpoint(&engine->registry, image->endpoints[i].endpoint);
-        /* A refused key may have been changed while the daemon was away: it is tried anew. */
-        if (endpoint == NULL || image->endpoints[i].down_class == OUTCOME_CREDENTIALS)
+        if (endpoint == NULL)
             continue;
+        if (image->endpoints[i].down_class == OUTCOME_CREDENTIALS) { /* the key may have been changed while the daemon was away: it is tried anew */
+            endpoint->state.learned = image->endpoints[i].learned;
+            image->endpoints[i].learned = NULL;
+            continue;
+        }
         endpoint->state = image->endpoints[i];
         image->endpoints[i] = (struct store_endpoint_state){0};
     }
@@ -225,13 +238,15 @@ static void load_endpoints(struct engine *engine, struct store_image *image)
         if (endpoint->currency[0] == '\0')
             memcpy(endpoint->currency, image->sums[i].currency, sizeof endpoint->currency);
     }
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        endpoint_read_key(engine, endpoint);
+        learned_take(endpoint);
+    }
     for (size_t i = 0; i < image->sends_count; i++) {
         struct endpoint *endpoint = registry_endpoint(&engine->registry, image->sends[i].endpoint);
         if (endpoint != NULL)
             endpoint_read_back(endpoint, &image->sends[i]);
     }
-    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
-        endpoint_read_key(engine, endpoint);
 }
 
 void engine_start(struct engine *engine, struct store *store, struct store_image *image)
@@ -320,6 +335,8 @@ void engine_drain(struct engine *engine, int64_t timeout_ms, void (*done)(void *
     engine->is_draining = true;
     engine->drain_done = done;
     engine->drain_arg = arg;
+    if (engine->store != NULL)
+        keep_learned(engine);
     if (engine->drain_timer.event == NULL)
         loop_timer_init(&engine->drain_timer, engine->loop, on_drain_timeout, engine);
     if (timeout_ms >= 0)
