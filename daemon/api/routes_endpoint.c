@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- shown ---- */
@@ -91,7 +92,10 @@ static void pacer_json(struct json_out *out, struct endpoint *endpoint)
         json_out_ratio(out, view.rate_per_min);
     else
         json_out_null(out);
-    json_out_member_null(out, "window");
+    if (view.window_calls > 0)
+        json_out_member_int(out, "window", llround(view.window_calls));
+    else
+        json_out_member_null(out, "window");
     json_out_member_int(out, "concurrency", view.concurrency);
     json_out_member_str(out, "limited_by", view.limited_by);
     json_out_member_str(out, "breaker", view.breaker);

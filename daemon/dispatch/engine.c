@@ -89,8 +89,10 @@ static void on_second(void *arg)
     if (engine->store == NULL)
         return;
     outside_second(engine);
-    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
         endpoint_apply(endpoint, wall_ms);
+        endpoint_tell_mind(engine, endpoint);
+    }
     if (clock_mono_ms() >= engine->learned_mono_ms)
         keep_learned(engine);
     log_size_look(engine);

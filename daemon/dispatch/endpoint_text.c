@@ -1,0 +1,131 @@
+/* What an endpoint's pacer thinks, in words for people: its state now, and an event for each change of mind. Loop's thread. */
+#include "dispatch/dispatch.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Why it is down and what to do. A text that tells the next step itself is left as it is. */
+static void down_text(const struct endpoint *endpoint, char *ret_text, size_t size)
+{
+    static const char *const next_steps[] = {
+        [OUTCOME_CREDENTIALS] = "put the right key in place", [OUTCOME_BILLING] = "see to the account's billing or quota", [OUTCOME_CONFIG] = "mend the configuration"};
+    int class = endpoint->state.down_class >= 0 ? endpoint->state.down_class : OUTCOME_CREDENTIALS;
+    const char *text = endpoint->state.down_text ? endpoint->state.down_text : outcome_row((enum outcome_class)class)->text;
+    size_t len = strlen(text);
+    if (len > 0 && text[len - 1] == '.')
+        len--;
+    if (strstr(text, ", then: ") != NULL)
+        snprintf(ret_text, size, "%s", text);
+    else
+        snprintf(ret_text, size, "%.*s; %s, then: gallocctl endpoint resume %s", (int)len, text, next_steps[class], endpoint->config->name);
+}
+
+/* What limits now. */
+static const char *limit_words(const char *limited_by)
+{
+    static const struct {
+        const char *name, *words;
+    } rows[] = {{"rpm", "the configured requests a minute"},
+                {"tpm", "the configured tokens a minute"},
+                {"rpd", "the configured requests a day"},
+                {"rate", "the rate that was learned"},
+                {"window", "the minute's calls are used"},
+                {"concurrency", "how many it bears at once"},
+                {"quota_day", "the day's quota"},
+                {"throttled", "its refusals"},
+                {"outage", "it does not answer well"}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        if (limited_by != NULL && strcmp(rows[i].name, limited_by) == 0)
+            return rows[i].words;
+    return "nothing";
+}
+
+static void pace_text(const struct pacer_view *view, char *ret_text, size_t size)
+{
+    struct buf text = BUF_EMPTY;
+    if (view->window_calls > 0)
+        buf_add_fmt(&text, "about %s calls fit into a minute, %s of them are used", text_count(llround(view->window_calls)).text, text_count(view->window_used).text);
+    else if (view->rate_per_min > 0)
+        buf_add_fmt(&text, "about %s calls a minute", text_count(llround(view->rate_per_min)).text);
+    else
+        buf_add_str(&text, "no limit met");
+    buf_add_fmt(&text, ", up to %s at once; what limits now: %s", text_count(view->concurrency).text, limit_words(view->limited_by));
+    snprintf(ret_text, size, "%s", buf_text(&text));
+    buf_clear(&text);
+}
+
+void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms)
+{
+    struct pacer_now now = engine_now();
+    struct pacer_view view;
+    pacer_view(endpoint->pacer, now, &view);
+    int64_t until = view.next_us >= 0 ? now.wall_ms + view.next_us / 1000 : 0;
+    *ret_until_at_ms = until;
+    if (endpoint_is_down(endpoint)) {
+        down_text(endpoint, ret_text, size);
+        *ret_until_at_ms = 0;
+    } else if (pacer_is_open(endpoint->pacer)) {
+        snprintf(ret_text, size, "the endpoint does not answer well; a %s finds out when it does again",
+                 endpoint_has_test(endpoint) ? "small test request" : "waiting assignment that is tried now and then");
+    } else if (view.quota_until_at_ms != 0) {
+        snprintf(ret_text, size, "the day's quota is used up and comes back at midnight Pacific; it is tried before that at times");
+        *ret_until_at_ms = view.quota_until_at_ms;
+    } else if (strcmp(view.mode, "blocked") == 0) {
+        snprintf(ret_text, size, "the endpoint refuses more calls for now");
+    } else {
+        pace_text(&view, ret_text, size);
+    }
+}
+
+static const char *mode_words(const char *mode)
+{
+    static const struct {
+        const char *name, *words;
+    } rows[] = {{"startup", "no limit is known: goes faster until it is refused"},
+                {"growth", "a rate was refused: goes faster again from below"},
+                {"rate", "goes by the rate that it was seen to take"},
+                {"verify", "so many calls a minute seem to fit: makes sure"},
+                {"window", "goes by how many calls fit into a minute"}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        if (strcmp(rows[i].name, mode) == 0)
+            return rows[i].words;
+    return mode;
+}
+
+static void mind_text(const struct pacer_event *event, char *ret_text, size_t size)
+{
+    struct text_count before = text_count(llround(event->before)), after = text_count(llround(event->after));
+    switch (event->kind) {
+    case PACER_MODE_ENTERED:
+        snprintf(ret_text, size, "%s", mode_words(event->mode));
+        break;
+    case PACER_WINDOW_MOVED:
+        if (event->before > 0)
+            snprintf(ret_text, size, "%s calls fit into a minute, no longer %s", after.text, before.text);
+        else
+            snprintf(ret_text, size, "%s calls fit into a minute", after.text);
+        break;
+    case PACER_BLOCK_BEGAN:
+    case PACER_BLOCK_ENDED:
+        snprintf(ret_text, size, "takes calls again");
+        break;
+    case PACER_CONCURRENCY_CUT:
+        snprintf(ret_text, size, "%s calls at once at most, no longer %s: more only made it slower", after.text, before.text);
+        break;
+    }
+}
+
+void endpoint_tell_mind(struct engine *engine, struct endpoint *endpoint)
+{
+    struct pacer_event event;
+    char text[160];
+    while (pacer_next_event(endpoint->pacer, &event)) {
+        if (event.kind == PACER_BLOCK_BEGAN) /* told when it came, in the provider's words (call.c) */
+            continue;
+        mind_text(&event, text, sizeof text);
+        log_event(LOG_LEVEL_INFO, "pacer", "endpoint=%s text=\"%s\"", endpoint->config->name, text);
+        notice_endpoint(engine, endpoint, text);
+    }
+}
