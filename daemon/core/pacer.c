@@ -87,7 +87,9 @@ static struct pacer_answer ask_pace(struct pacer *pacer, struct pacer_now now, i
                                             [PACE_PACED] = PACER_LIMIT_RATE};
     int64_t wait_us;
     enum pace_gate gate = pace_ask(&pacer->pace, pace_now(pacer, now), tokens, with_learned, &wait_us);
-    return gate == PACE_FREE ? pacer_ask_limits(pacer, now, tokens) : hold(pacer, waits[gate], real_us(pacer, wait_us));
+    struct pacer_answer limits = pacer_ask_limits(pacer, now, tokens);
+    bool is_later = limits.wait != PACER_GO && gate == PACE_PACED && limits.wait_us > real_us(pacer, wait_us);
+    return gate == PACE_FREE || is_later ? limits : hold(pacer, waits[gate], real_us(pacer, wait_us));
 }
 
 struct pacer_answer pacer_ask(struct pacer *pacer, struct pacer_now now, int64_t tokens, int64_t in_flight, bool is_adaptive, bool keeps_slot)

@@ -13,11 +13,11 @@
  *   probe.c     the endpoint's own test request
  *   in_turn.c   where it has none: waiting assignments as probes
  *   memory.c    which runs are in memory, with registry.c, run.c, commit.c (runs.h)
- *   learned.c   what a pacer learned, from life to life
  *   log_size.c  what is told while the store's log is too long
  *   upkeep.c    the store is made smaller: purged runs, retention, free pages
  *   notice.c    events (notice.h)
  *   outside*.c  outside workers: asks, leases, results (outside_inside.h)
+ *   endpoint*.c, learned.c  endpoints at run time (endpoint_inside.h)
  *   prompt.c    roster and loads; candidates.c: who may be named (prompt.h)
  *   ask.c       what a provider is asked: a prompt, or its parts (ask.h)
  */
@@ -25,6 +25,7 @@
 #define GALLOC_DISPATCH_DISPATCH_H
 
 #include "base/log.h"
+#include "dispatch/endpoint_inside.h"
 #include "dispatch/notice.h"
 #include "dispatch/outside_inside.h"
 #include "dispatch/prompt.h"
@@ -68,28 +69,6 @@ struct pacer_now engine_now(void);
 /* One call at a time, and there is one. */
 bool engine_holds_calls(const struct engine *engine);
 void engine_call_settled(struct engine *engine); /* the end of a call is stored */
-
-/* endpoint.c */
-struct endpoint *endpoint_new(struct engine *engine, const struct endpoint_config *config);
-void endpoint_free(struct endpoint *endpoint);
-void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms); /* overrides over the file; the pacer's limits */
-void endpoint_set_override(struct endpoint *endpoint, const struct store_setting *setting, bool is_set);
-void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sends); /* of former lives, once the limits are in force */
-void endpoint_read_key(struct engine *engine, struct endpoint *endpoint);
-void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text);
-void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);
-
-void endpoint_store_state(struct endpoint *endpoint); /* as it stands now, and what was learned */
-void endpoint_tell_mind(struct engine *engine, struct endpoint *endpoint); /* what its pacer changed its mind about (endpoint_text.c) */
-
-/* learned.c */
-void learned_take(struct endpoint *endpoint); /* of a former life; once its key is read, before the first call */
-void learned_keep(struct endpoint *endpoint); /* if it has changed */
-
-/* endpoint_price.c */
-void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms); /* the currency of its costs */
-/* What a call costs that `model` has answered now, in micros of ret_currency; -1: unknown, as no price or no count of tokens is known. */
-int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
 
 /* pump.c */
 void pump(struct engine *engine);

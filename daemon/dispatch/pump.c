@@ -422,6 +422,8 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         if (answer.wait != PACER_GO && answer.wait_us >= 0)
             pump_wake_at(endpoint, answer.wait_us);
         int64_t room = pacer_room(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, endpoint->in_flight, is_adaptive) - spoken_for;
+        if (room <= 0 && spoken_for == 0 && answer.wait != PACER_GO && answer.wait_us >= 0)
+            room = 1; /* its lease is on disk when its time comes */
         int64_t share = share_of_room(runs, count, i, room);
         if (!is_long_wait(&answer) && answer.wait_us <= READY_MOST_US)
             claim_more(engine, run, now, share);

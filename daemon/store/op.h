@@ -143,14 +143,4 @@ struct store_claim {
     int64_t ret_next_due_ms; /* when nothing was due: how long until something is; -1: nothing waits */
 };
 
-/* HEDGE: one more attempt at a row that is leased, with a call of its own, beside the one under way and under the same lease: whichever is settled first moves the
- * row, and the other ends by MOVE_STAY. */
-struct store_hedge {
-    struct store_op op;
-    int64_t run, assignment, lease; /* fence, as of a settle */
-    char *endpoint;                 /* owned */
-    int64_t ret_call;               /* 0: the fence did not hold, nothing was made */
-    int32_t ret_n;
-};
-
 #endif

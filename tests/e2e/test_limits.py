@@ -91,8 +91,8 @@ def test_a_place_that_a_failed_attempt_gives_up_is_taken_at_once(world):
 def test_what_is_leased_and_cannot_go_is_given_back(world):
     """A run leases a little ahead; when its calls turn slow and another run has the precedence, nothing stays leased that is not called."""
     sim, daemon = world("--latency_ms", "5", endpoint="max_in_flight = 8")
-    low = enqueue(daemon, 4000)
-    wait_until(lambda: daemon.counts(low)["leased"] > 12, 30, "some are leased ahead")
+    low = enqueue(daemon, 9000)
+    wait_until(lambda: daemon.counts(low)["leased"] > 8, 30, "some are leased ahead")
     sim.set(latency_ms=60000)
     high = enqueue(daemon, 20, options={"priority": 10})
     wait_until(lambda: sim.stats()["in_flight"] == 8, 20, "every slot is taken")
