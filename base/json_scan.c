@@ -387,6 +387,18 @@ void json_span_string(struct json_span span, struct buf *out)
     out->len = (size_t)(to - out->data);
 }
 
+double json_span_number(struct json_span span, double missing)
+{
+    enum json_kind kind = json_span_kind(span);
+    if (kind != JSON_INTEGER && kind != JSON_NUMBER)
+        return missing;
+    struct buf digits = BUF_EMPTY; /* with an end, which the span may lack */
+    buf_add(&digits, span.at, span.len);
+    double number = strtod(buf_text(&digits), NULL);
+    buf_clear(&digits);
+    return number;
+}
+
 bool json_span_equals(struct json_span span, const char *text)
 {
     size_t len = strlen(text);

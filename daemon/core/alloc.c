@@ -111,42 +111,90 @@ static void strip_fence(const char **text, size_t *len)
     *len = (size_t)(end - at);
 }
 
-int alloc_answer_take(struct json_object *object, struct alloc_answer *ret_answer, struct galloc_error *error)
+#define NOT_OBJECT "the answer is not a JSON object"
+
+/* The members of an answer, as whoever reads it finds them; null is missing. Borrowed. */
+struct answer_parts {
+    const char *agent_id, *reason; /* NULL: missing, or no string */
+    size_t agent_id_len, reason_len;
+    bool has_reason, has_confidence;
+    double confidence; /* -1: missing, or no number */
+};
+
+static int parts_take(const struct answer_parts *parts, struct alloc_answer *ret_answer, struct galloc_error *error)
 {
-    size_t id_len = 0, reason_len = 0;
-    const char *agent_id = json_str(json_get(object, "agent_id"), &id_len);
-    struct json_object *reason_value = json_get(object, "reason");
-    const char *reason = json_str(reason_value, &reason_len);
-    double confidence = json_get_double(object, "confidence", -1);
-    if (!json_is_object(object))
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is not a JSON object");
-    if (agent_id == NULL)
+    size_t id_len = parts->agent_id_len;
+    if (parts->agent_id == NULL)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer has no string \"agent_id\"");
-    if (id_len == 0 || id_len >= sizeof ret_answer->agent_id || strlen(agent_id) != id_len)
+    if (id_len == 0 || id_len >= sizeof ret_answer->agent_id || strlen(parts->agent_id) != id_len)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"agent_id\" is not an agent's id");
-    if (reason_value != NULL && reason == NULL)
+    if (parts->has_reason && parts->reason == NULL)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"reason\" is not a string");
-    if (json_get(object, "confidence") != NULL && !(confidence >= 0 && confidence <= 1))
+    if (parts->has_confidence && !(parts->confidence >= 0 && parts->confidence <= 1))
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer's \"confidence\" is not a number from 0 to 1");
-    memcpy(ret_answer->agent_id, agent_id, id_len + 1);
-    size_t kept = reason_len > LIMIT_REASON_BYTES ? LIMIT_REASON_BYTES : reason_len;
-    ret_answer->reason = reason != NULL ? xstrndup(reason, text_utf8_span(reason, kept)) : xstrdup("");
-    ret_answer->confidence = confidence;
+    memcpy(ret_answer->agent_id, parts->agent_id, id_len + 1);
+    size_t kept = parts->reason_len > LIMIT_REASON_BYTES ? LIMIT_REASON_BYTES : parts->reason_len;
+    ret_answer->reason = parts->reason != NULL ? xstrndup(parts->reason, text_utf8_span(parts->reason, kept)) : xstrdup("");
+    ret_answer->confidence = parts->confidence;
     return 0;
 }
 
+int alloc_answer_take(struct json_object *object, struct alloc_answer *ret_answer, struct galloc_error *error)
+{
+    if (!json_is_object(object))
+        return galloc_fail(error, GALLOC_INVALID_INPUT, NOT_OBJECT);
+    struct json_object *reason = json_get(object, "reason"), *confidence = json_get(object, "confidence");
+    struct answer_parts parts = {.has_reason = reason != NULL, .has_confidence = confidence != NULL, .confidence = json_double(confidence, -1)};
+    parts.agent_id = json_str(json_get(object, "agent_id"), &parts.agent_id_len);
+    parts.reason = json_str(reason, &parts.reason_len);
+    return parts_take(&parts, ret_answer, error);
+}
+
+enum { AGENT_ID, REASON, CONFIDENCE, PART_COUNT };
+
+/* The values of an answer's members; `at` NULL where one is missing. */
+static void find_parts(struct json_span object, struct json_span values[PART_COUNT])
+{
+    static const char *const names[PART_COUNT] = {[AGENT_ID] = "agent_id", [REASON] = "reason", [CONFIDENCE] = "confidence"};
+    struct json_span name, value;
+    for (const char *at = NULL; json_next(object, &at, &name, &value);)
+        for (size_t i = 0; i < PART_COUNT; i++)
+            if (json_span_equals(name, names[i]) && json_span_kind(value) != JSON_NULL)
+                values[i] = value;
+}
+
+/* NULL when it is missing or no string; else decoded, in `out`. */
+static const char *part_text(struct json_span value, struct buf *out)
+{
+    if (value.at == NULL || json_span_kind(value) != JSON_STRING)
+        return NULL;
+    json_span_string(value, out);
+    return buf_text(out);
+}
+
+/* Read for each assignment: by the spans of its text, without a tree of it. */
 int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error)
 {
     strip_fence(&text, &len);
     if (len == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is empty");
-    struct json_object *root = NULL;
-    if (json_parse(text, len, &root, error) < 0) {
+    if (json_check(text, len, error) < 0) {
         if (error != NULL)
             error->code = GALLOC_INVALID_INPUT;
         return -GALLOC_INVALID_INPUT;
     }
-    int rc = alloc_answer_take(root, ret_answer, error);
-    json_free(root);
+    if (*text != '{')
+        return galloc_fail(error, GALLOC_INVALID_INPUT, NOT_OBJECT);
+    struct json_span values[PART_COUNT] = {{NULL, 0}};
+    struct buf agent_id = BUF_EMPTY, reason = BUF_EMPTY;
+    find_parts((struct json_span){text, len}, values);
+    struct answer_parts parts = {.agent_id = part_text(values[AGENT_ID], &agent_id), .reason = part_text(values[REASON], &reason),
+                                 .has_reason = values[REASON].at != NULL, .has_confidence = values[CONFIDENCE].at != NULL,
+                                 .confidence = values[CONFIDENCE].at != NULL ? json_span_number(values[CONFIDENCE], -1) : -1};
+    parts.agent_id_len = agent_id.len;
+    parts.reason_len = reason.len;
+    int rc = parts_take(&parts, ret_answer, error);
+    buf_clear(&agent_id);
+    buf_clear(&reason);
     return rc;
 }

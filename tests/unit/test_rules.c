@@ -183,6 +183,26 @@ static void test_match(void **state)
     json_free(attributes);
 }
 
+/* An answer's text and the object that it holds are judged by one rule. */
+static void assert_same_as_parsed(const char *text, int rc, const struct alloc_answer *answer, const struct galloc_error *error)
+{
+    struct json_object *object = NULL;
+    struct alloc_answer parsed = {.reason = NULL};
+    struct galloc_error parsed_error;
+    if (json_parse(text, strlen(text), &object, NULL) < 0)
+        return; /* nothing, or in a fence */
+    assert_int_equal(alloc_answer_take(object, &parsed, &parsed_error), rc);
+    json_free(object);
+    if (rc < 0) {
+        assert_string_equal(error->message, parsed_error.message);
+        return;
+    }
+    assert_string_equal(answer->agent_id, parsed.agent_id);
+    assert_string_equal(answer->reason, parsed.reason);
+    assert_true(answer->confidence >= parsed.confidence && answer->confidence <= parsed.confidence);
+    free(parsed.reason);
+}
+
 static void test_answers(void **state)
 {
     (void)state;
@@ -193,14 +213,23 @@ static void test_answers(void **state)
                 {"```json\n{\"agent_id\":\"A7\"}\n```", true}, {"{\"agent_id\":7}", false}, {"{\"agent_id\":\"\"}", false}, {"{}", false}, {"", false},
                 {"A7", false}, {"[\"A7\"]", false}, {"{\"agent_id\":\"A7\"", false}, {"{\"agent_id\":\"A7\",\"confidence\":1.5}", false},
                 {"{\"agent_id\":\"A7\",\"confidence\":\"high\"}", false}, {"{\"agent_id\":\"A7\",\"reason\":7}", false},
-                {"{\"agent_id\":\"A\\u00007\"}", false}};
+                {"{\"agent_id\":\"A\\u00007\"}", false}, {" { \"reason\" : null , \"confidence\" : null , \"agent_id\" : \"A7\" } ", true},
+                {"{\"agent_id\":null}", false}, {"{\"agent_id\":\"A\\u0037\",\"reason\":\"\\\"n\\u00e9ar\\\"\\n\",\"confidence\":1}", true},
+                {"{\"\\u0061gent_id\":\"A7\",\"confidence\":5e-1}", true}, {"{\"agent_id\":\"A7\",\"agent_id\":\"A7\"}", false},
+                {"{\"x\":{\"agent_id\":\"B\",\"confidence\":7},\"agent_id\":\"A7\",\"confidence\":-0}", true}, {"{\"x\":{\"agent_id\":\"A7\"}}", false},
+                {"{\"agent_id\":\"A7\",\"confidence\":-0.1}", false}, {"{\"agent_id\":\"A7\",\"confidence\":1e999}", false},
+                {"{\"agent_id\":\"A7\",\"confidence\":18446744073709551617}", false}, {"{\"agent_id\":\"A7\",\"confidence\":true}", false},
+                {"{\"agent_id\":\"A7\",\"confidence\":\"0.5\"}", false}, {"{\"agent_id\":\"A7\",\"reason\":[\"x\"]}", false}, {"null", false},
+                {"\"agent_id\"", false}};
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct alloc_answer answer = {.reason = NULL};
         struct galloc_error error;
         int rc = alloc_answer_read(rows[i].text, strlen(rows[i].text), &answer, &error);
-        assert_int_equal(rc == 0, rows[i].is_well);
+        if ((rc == 0) != rows[i].is_well)
+            fail_msg("%s", rows[i].text);
         if (rc == 0)
             assert_string_equal(answer.agent_id, "A7");
+        assert_same_as_parsed(rows[i].text, rc, &answer, &error);
         free(answer.reason);
     }
 }
