@@ -196,19 +196,17 @@ static void ask(struct attempt *attempt, const struct candidates *candidates, co
     struct provider_request request = {0};
     struct provider_wire wire = endpoint_wire(attempt->endpoint);
     struct run_dispatch *d = attempt->run->dispatch;
-    const char **ids = xcalloc(candidates->count, sizeof *ids);
     char id[ATTEMPT_ID_BYTES];
-    for (size_t i = 0; i < candidates->count; i++)
-        ids[i] = candidates->agents[i]->info.agent_id;
     prompt_system_json(d, &asked->system);
+    prompt_named_set(&d->named, attempt->endpoint->provider, candidates);
     snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, attempt->run->info.run_id, attempt->assignment, attempt->n);
     struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user = buf_text(&asked->user),
-                               .user_len = asked->user.len, .candidates = ids, .candidate_count = candidates->count, .max_output_tokens = attempt->token_cap,
+                               .user_len = asked->user.len, .choice_json = buf_text(&d->named.choice_json),
+                               .choice_json_len = d->named.choice_json.len, .max_output_tokens = attempt->token_cap,
                                .id = id, .run = attempt->run->info.run_id, .key = attempt->key, .attempt = attempt->n};
     asked_take_data(asked, &ask);
     int rc = attempt->endpoint->provider->build(&wire, &ask, &request, &error);
     send_if_made(attempt, rc, &request, &error);
-    free(ids);
 }
 
 static struct ask_about about_of(const struct attempt *attempt, const struct candidates *candidates)

@@ -38,6 +38,16 @@ bool plan_is_short_list(const struct plan *plan); /* candidates with their attri
 struct json_out;
 void agent_json(struct json_out *out, const struct agent_entry *agent);
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
+/* Whom a prompt named, and that as its provider tells it: the next one's are mostly the same. */
+struct provider_ops;
+struct prompt_named {
+    const struct provider_ops *provider; /* static; NULL: none so far */
+    int64_t *agents;                     /* owned: their ids */
+    size_t count;
+    struct buf choice_json;              /* owned; what the provider's add_choice() adds */
+};
+void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates); /* made anew where it is another */
+void prompt_named_clear(struct prompt_named *named);
 void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
 
 #endif

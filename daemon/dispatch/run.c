@@ -86,6 +86,7 @@ void run_clear(struct run_entry *run)
     template_free(d->template);
     buf_clear(&d->system);
     buf_clear(&d->system_json);
+    prompt_named_clear(&d->named);
     free(d->away.rows);
     free(d->away_due.rows);
     free(d);

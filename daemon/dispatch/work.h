@@ -7,6 +7,7 @@
 #include "core/share.h"
 #include "core/template.h"
 #include "dispatch/engine.h"
+#include "dispatch/prompt.h"
 #include "dispatch/refused.h"
 #include "dispatch/rest.h"
 
@@ -89,6 +90,7 @@ struct run_dispatch {
     int64_t no_places_generation;
     struct template *template;  /* owned; parsed */
     struct buf system, system_json; /* the last prompt's system text, and that as a JSON string: the next one's is nearly always the same */
+    struct prompt_named named;  /* whom the last prompt named */
     bool sends_all;             /* no column is kept back */
     struct refused refused;
     int reject_streak;          /* rejected alike in a row, while the run has no success */

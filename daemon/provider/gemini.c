@@ -139,22 +139,19 @@ static void add_field_names(struct json_out *out, const char *name)
 }
 
 /* The candidates are named where the list is short: a long enum is refused as a schema of too many states. */
-static void add_schema(struct json_out *out, const struct provider_ask *ask)
+static void add_properties(struct json_out *out, const char *const *candidates, size_t count)
 {
-    json_out_name(out, "responseSchema");
-    json_out_begin(out, '{');
-    json_out_member_str(out, "type", "OBJECT");
     json_out_name(out, "properties");
     json_out_begin(out, '{');
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
         json_out_name(out, fields[i].name);
         json_out_begin(out, '{');
         json_out_member_str(out, "type", fields[i].type);
-        if (fields[i].is_choice && ask->candidate_count > 0 && ask->candidate_count <= LIMIT_SCHEMA_ENUM) {
+        if (fields[i].is_choice && count > 0 && count <= LIMIT_SCHEMA_ENUM) {
             json_out_name(out, "enum");
             json_out_begin(out, '[');
-            for (size_t c = 0; c < ask->candidate_count; c++)
-                json_out_str(out, ask->candidates[c]);
+            for (size_t c = 0; c < count; c++)
+                json_out_str(out, candidates[c]);
             json_out_end(out, ']');
         }
         if (fields[i].is_share) {
@@ -164,9 +161,18 @@ static void add_schema(struct json_out *out, const struct provider_ask *ask)
         json_out_end(out, '}');
     }
     json_out_end(out, '}');
-    add_field_names(out, "required");
-    add_field_names(out, "propertyOrdering");
-    json_out_end(out, '}');
+}
+
+/* The answer's schema. */
+static void add_choice(const char *const *candidates, size_t count, struct buf *out)
+{
+    struct json_out json = JSON_OUT(out);
+    json_out_begin(&json, '{');
+    json_out_member_str(&json, "type", "OBJECT");
+    add_properties(&json, candidates, count);
+    add_field_names(&json, "required");
+    add_field_names(&json, "propertyOrdering");
+    json_out_end(&json, '}');
 }
 
 static int build(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error)
@@ -176,7 +182,7 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
 
     if (rc != 0)
         return rc;
-    buf_reserve(&ret_request->body, ask->system_json_len + ask->user_len + ask->user_len / 4 + 40 * (ask->candidate_count <= LIMIT_SCHEMA_ENUM ? ask->candidate_count : 0) + 640);
+    buf_reserve(&ret_request->body, ask->system_json_len + ask->user_len + ask->user_len / 4 + ask->choice_json_len + 320);
     json_out_begin(&out, '{');
     add_contents(&out, ask->user, ask->user_len);
     if (ask->system_json_len > 0) {
@@ -186,7 +192,10 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
     json_out_name(&out, "generationConfig");
     json_out_begin(&out, '{');
     json_out_member_str(&out, "responseMimeType", "application/json");
-    add_schema(&out, ask);
+    if (ask->choice_json_len > 0) {
+        json_out_name(&out, "responseSchema");
+        json_out_raw(&out, ask->choice_json, ask->choice_json_len);
+    }
     if (ask->max_output_tokens > 0)
         json_out_member_int(&out, "maxOutputTokens", ask->max_output_tokens);
     json_out_end(&out, '}');
@@ -236,6 +245,7 @@ const struct provider_ops provider_gemini = {
     .takes_prompt = true,
     .needs_key = true,
     .check = check,
+    .add_choice = add_choice,
     .build = build,
     .build_rest = build_rest,
     .build_test = build_test,

@@ -23,9 +23,9 @@ struct provider_ask {
     size_t system_json_len;  /* 0: none */
     const char *user;
     size_t user_len;
-    const char *const *candidates; /* agent ids for the answer's schema */
-    size_t candidate_count;        /* over LIMIT_SCHEMA_ENUM: not named in the schema */
-    int64_t max_output_tokens;     /* this attempt's cap */
+    const char *choice_json; /* what add_choice() made of the candidates: mostly the same from call to call, and kept by who asks */
+    size_t choice_json_len;  /* 0: what an answer may be is not told */
+    int64_t max_output_tokens; /* this attempt's cap */
 
     const char *id;                /* of this attempt among all of all daemons, so that a repeat is known as one; letters, digits, '-', '/' */
     const char *run, *key;
@@ -88,6 +88,9 @@ struct provider_ops {
     /* Can requests be made of this wire? Asked when a configuration is read. 0, or -GALLOC_INVALID_VALUE beginning with the name of the setting that is wrong, and
      * *ret_setting (NULL is fine) says which that is. */
     int (*check)(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error);
+    /* Adds what the wire says of an answer's form and of the agents that it may choose, as JSON: the candidates' ids are named up to LIMIT_SCHEMA_ENUM of them. NULL
+     * where nothing is said of it. */
+    void (*add_choice)(const char *const *candidates, size_t count, struct buf *out);
     /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
     int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
     /* The rest of an UNFINISHED answer: the same request once more, with the token that came last. `body` is the one that build() made for the answer's first

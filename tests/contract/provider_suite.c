@@ -176,13 +176,34 @@ static void check_bad_wires(const struct provider_ops *ops, const struct provide
     assert_int_equal(ops->check(&wire, NULL, NULL), 0);
 }
 
+/* What an answer may be is JSON, for anybody's name, and goes out as it was made. */
+static void check_choice(const struct provider_ops *ops, const struct provider_ask *plain)
+{
+    static const char *const candidates[] = {"A1", "A\"2\\"};
+    if (ops->add_choice == NULL)
+        return;
+    for (size_t count = 0; count <= ARRAY_COUNT(candidates); count++) {
+        struct provider_ask ask = *plain;
+        struct provider_request request = {0};
+        struct buf choice = BUF_EMPTY;
+        ops->add_choice(candidates, count, &choice);
+        assert_int_equal(json_check(choice.data, choice.len, NULL), 0);
+        ask.choice_json = buf_text(&choice);
+        ask.choice_json_len = choice.len;
+        assert_int_equal(ops->build(&wire, &ask, &request, NULL), 0);
+        check_request(ops, &request);
+        assert_non_null(strstr(buf_text(&request.body), buf_text(&choice)));
+        provider_request_clear(&request);
+        buf_clear(&choice);
+    }
+}
+
 static void test_requests(void **state)
 {
     (void)state;
-    static const char *const candidates[] = {"A1", "A2"};
     static const char fields[] = "{\"note\":\"Case 1\"}", agents[] = "{\"agent_id\":\"A1\"},{\"agent_id\":\"A2\"}";
     static const struct provider_ask prompt = {
-        .system_json = "\"Allocate.\"", .system_json_len = 11, .user = "Case 1", .user_len = 6, .candidates = candidates, .candidate_count = 2, .max_output_tokens = 64};
+        .system_json = "\"Allocate.\"", .system_json_len = 11, .user = "Case 1", .user_len = 6, .max_output_tokens = 64};
     static const struct provider_ask data = {.id = "r-1/2/3", .run = "r-1", .key = "K\"1", .attempt = 3, .fields_json = fields, .fields_json_len = sizeof fields - 1,
                                              .candidates_json = agents, .candidates_json_len = sizeof agents - 1};
     for (size_t p = 0; p < provider_count(); p++) {
@@ -195,6 +216,7 @@ static void test_requests(void **state)
         assert_non_null(strstr(buf_text(&request.body), "Case 1"));
         if (ops->build_rest != NULL)
             check_rest(ops, &request);
+        check_choice(ops, ask);
         provider_request_clear(&request);
         check_test_request(ops);
         check_bad_wires(ops, ask);

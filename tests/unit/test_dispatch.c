@@ -167,6 +167,32 @@ static void test_system_text_is_quoted_once(void **state)
     buf_clear(&d.system_json);
 }
 
+static void test_the_choice_is_made_once(void **state)
+{
+    (void)state;
+    struct store_agent agents[] = {agent_of("a", "{}", 5, 0), agent_of("b", "{}", 5, 0), agent_of("c", "{}", 5, 0)};
+    for (size_t i = 0; i < ARRAY_COUNT(agents); i++)
+        agents[i].id = (int64_t)i + 1;
+    struct pool_entry *pool = pool_of(agents, ARRAY_COUNT(agents));
+    struct agent_entry *all[] = {pool_agent_by_name(pool, "a"), pool_agent_by_name(pool, "b"), pool_agent_by_name(pool, "c")};
+    static const struct {
+        size_t from, count;
+        const char *names;
+    } steps[] = {{0, 2, "[\"a\",\"b\"]"}, {0, 2, NULL}, {1, 2, "[\"b\",\"c\"]"}, {1, 1, "[\"b\"]"}, {0, 3, "[\"a\",\"b\",\"c\"]"}};
+    struct prompt_named named = {.provider = NULL};
+    for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
+        const struct candidates candidates = {all + steps[i].from, steps[i].count, 0};
+        if (steps[i].names == NULL)
+            named.choice_json.data[0] = '!'; /* it is not made again */
+        prompt_named_set(&named, &provider_gemini, &candidates);
+        assert_int_equal(named.choice_json.data[0], steps[i].names == NULL ? '!' : '{');
+        if (steps[i].names != NULL)
+            assert_non_null(strstr(buf_text(&named.choice_json), steps[i].names));
+    }
+    prompt_named_clear(&named);
+    pool_entry_free(pool);
+}
+
 /* ---- the event ring ---- */
 
 static void wake(void *arg)
@@ -298,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_roster_and_loads), cmocka_unit_test(test_system_text_is_quoted_once),
         cmocka_unit_test(test_refusals_of_calls_under_way_together_are_one_round),
         cmocka_unit_test(test_a_failed_probe_drops_what_is_held_of_others),
+        cmocka_unit_test(test_the_choice_is_made_once),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_events_of_a_commit_are_told_by_their_numbers),
     };

@@ -13,14 +13,18 @@
 static const struct provider_wire wire = {
     .base_url = "https://generativelanguage.googleapis.com", .api_version = "v1beta", .model = "gemini-3.8-flash", .request_timeout_ms = 30001};
 
+static struct buf choice; /* of the last ask */
+
 static struct provider_ask ask_of(const char *system, const char *user, const char *const *candidates, size_t count)
 {
+    buf_reset(&choice);
+    provider_gemini.add_choice(candidates, count, &choice);
     return (struct provider_ask){.system_json = system,
                                  .user = user,
                                  .system_json_len = strlen(system),
                                  .user_len = strlen(user),
-                                 .candidates = candidates,
-                                 .candidate_count = count,
+                                 .choice_json = buf_text(&choice),
+                                 .choice_json_len = choice.len,
                                  .max_output_tokens = 512};
 }
 
@@ -39,6 +43,10 @@ static void test_body(void **state)
                         "\"agent_id\":{\"type\":\"STRING\",\"enum\":[\"A7\",\"A\\\"9\"]},\"reason\":{\"type\":\"STRING\"},"
                         "\"confidence\":{\"type\":\"NUMBER\",\"minimum\":0,\"maximum\":1}},\"required\":[\"agent_id\",\"reason\",\"confidence\"],"
                         "\"propertyOrdering\":[\"agent_id\",\"reason\",\"confidence\"]},\"maxOutputTokens\":512}}");
+    provider_request_clear(&request);
+    ask.choice_json_len = 0;
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_null(strstr(buf_text(&request.body), "responseSchema"));
     provider_request_clear(&request);
 }
 
