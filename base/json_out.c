@@ -64,16 +64,13 @@ static char *put_odd(char *to, const char *text, size_t len, size_t *ret_taken)
     return to + width;
 }
 
-/* Text is quoted in steps whose longest form finds room, with both quotation marks in the first and the last: this is the hottest loop of a prompt, where
- * most that is not plain are the quotation marks of the candidates, and most texts are short names. */
-void json_quote(struct buf *buf, const char *text, size_t len)
+/* Text is escaped in steps whose longest form finds room: this is the hottest loop of a prompt, where most that is not plain are quotation marks. */
+void json_escape(struct buf *buf, const char *text, size_t len)
 {
     enum { STEP = 512, LONGEST = 6 }; /* \u001f */
-    size_t at = 0;
-    char *to = buf_reserve(buf, LONGEST * (len > STEP ? STEP : len) + 2);
-    *to++ = '"';
-    for (;;) {
+    for (size_t at = 0; at < len;) {
         size_t end = len - at > STEP ? at + STEP : len;
+        char *to = buf_reserve(buf, LONGEST * (end - at));
         while (at < end) {
             size_t plain = bytes_plain_copy(to, text + at, end - at), taken = 1;
             at += plain;
@@ -88,14 +85,16 @@ void json_quote(struct buf *buf, const char *text, size_t len)
             }
             at += taken;
         }
+        *to = '\0';
         buf->len = (size_t)(to - buf->data);
-        if (at >= len)
-            break;
-        to = buf_reserve(buf, LONGEST * (len - at > STEP ? STEP : len - at) + 1);
     }
-    *to++ = '"';
-    *to = '\0';
-    buf->len++;
+}
+
+void json_quote(struct buf *buf, const char *text, size_t len)
+{
+    buf_add_char(buf, '"');
+    json_escape(buf, text, len);
+    buf_add_char(buf, '"');
 }
 
 void json_out_text(struct json_out *out, const char *text, size_t len)

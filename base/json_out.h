@@ -34,5 +34,7 @@ void json_out_member_time(struct json_out *out, const char *name, int64_t wall_m
 
 /* Only the quoted and escaped string, without a comma. */
 void json_quote(struct buf *buf, const char *text, size_t len);
+/* The same without its quotation marks: a piece of a string. What is escaped in pieces is what is escaped as a whole, where no character is parted. */
+void json_escape(struct buf *buf, const char *text, size_t len);
 
 #endif

@@ -467,14 +467,22 @@ static int add_segment_text(const struct render *r, const struct segment *segmen
 }
 
 int template_render(const struct template *template, const struct template_input *input, struct buf *system,
-                    struct buf *user, struct galloc_error *error)
+                    struct buf *user, size_t *ret_loads_at, struct galloc_error *error)
 {
     struct render r = {.template = template, .input = input, .fields = {input->fields, input->fields_len}};
     if (input->is_sent != NULL || template->field_count > 0)
         scan_fields(&r);
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < template->count; i++)
-        rc = add_segment_text(&r, &template->segments[i], i < template->system_count ? system : user, error);
+    size_t loads_at = SIZE_MAX;
+    for (size_t i = 0; rc == 0 && i < template->count; i++) {
+        const struct segment *segment = &template->segments[i];
+        bool is_user = i >= template->system_count;
+        if (is_user && !segment->is_text && segment->name == TEMPLATE_LOADS)
+            loads_at = user->len;
+        rc = add_segment_text(&r, segment, is_user ? user : system, error);
+    }
+    if (rc == 0 && ret_loads_at != NULL)
+        *ret_loads_at = loads_at;
     buf_clear(&r.sent);
     return rc;
 }

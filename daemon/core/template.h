@@ -58,10 +58,10 @@ struct template_input {
     void *arg;
     const char *roster, *loads; /* text blocks; see dispatch/prompt.h */
 };
-/* Adds the two texts. 0, or -GALLOC_INVALID_INPUT: a field the template names is missing in this assignment or kept
- * back. */
+/* Adds the two texts, and tells where in `user` the last {{loads}} begins (SIZE_MAX: it has none; NULL is fine). 0, or -GALLOC_INVALID_INPUT: a field the
+ * template names is missing in this assignment or kept back. */
 int template_render(const struct template *template, const struct template_input *input, struct buf *system,
-                    struct buf *user, struct galloc_error *error) MUST_CHECK;
+                    struct buf *user, size_t *ret_loads_at, struct galloc_error *error) MUST_CHECK;
 
 /* Roster: "AGENTS" and one JSON object a line (agent_id and attributes). Loads: "CANDIDATES" and one JSON object a
  * line. The built-in template puts "ASSIGNMENT" and {"key":…,"fields":{…}} between them. These marker lines are what a

@@ -12,8 +12,21 @@ void asked_clear(struct asked *asked)
 {
     buf_clear(&asked->system);
     buf_clear(&asked->user);
+    buf_clear(&asked->loads_json);
     buf_clear(&asked->fields);
     buf_clear(&asked->candidates);
+}
+
+void asked_user_json(const struct asked *asked, struct buf *out)
+{
+    const struct buf *user = &asked->user, *loads = &asked->loads_json;
+    size_t at = loads->len > 0 ? asked->loads_at : user->len, rest = loads->len > 0 ? at + asked->loads_len : user->len;
+    buf_reserve(out, user->len + user->len / 4 + 2);
+    buf_add_char(out, '"');
+    json_escape(out, user->data, at);
+    buf_add(out, loads->data, loads->len);
+    json_escape(out, user->data + rest, user->len - rest);
+    buf_add_char(out, '"');
 }
 
 void asked_take_data(const struct asked *asked, struct provider_ask *ask)
@@ -38,7 +51,7 @@ static int make_prompt(const struct ask_about *about, struct asked *asked, struc
     struct buf loads = BUF_EMPTY;
     bool is_short = plan_is_short_list(about->plan);
     const char *roster = is_short ? "" : pool_roster(about->pool);
-    prompt_loads(about->candidates, is_short, &loads);
+    prompt_loads(about->candidates, is_short, &loads, &asked->loads_json);
     buf_reserve(&asked->system, strlen(roster) + TEMPLATE_BYTES);
     buf_reserve(&asked->user, loads.len + about->fields_len + TEMPLATE_BYTES);
     struct template_input input = {.key = about->key,
@@ -48,7 +61,10 @@ static int make_prompt(const struct ask_about *about, struct asked *asked, struc
                                    .arg = &own,
                                    .roster = roster,
                                    .loads = buf_text(&loads)};
-    int rc = template_render(about->template, &input, &asked->system, &asked->user, error);
+    int rc = template_render(about->template, &input, &asked->system, &asked->user, &asked->loads_at, error);
+    asked->loads_len = loads.len;
+    if (rc < 0 || asked->loads_at == SIZE_MAX)
+        buf_reset(&asked->loads_json);
     buf_clear(&loads);
     return rc;
 }

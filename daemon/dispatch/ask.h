@@ -22,14 +22,17 @@ struct ask_about {
 
 struct asked {
     struct buf system, user;       /* a prompt */
+    struct buf loads_json;         /* the loads that stand in `user` at loads_at, as in a JSON string; "": they do not */
+    size_t loads_at, loads_len;
     struct buf fields, candidates; /* data: the columns that are let out, an object; the candidates, objects parted by commas */
 };
-#define ASKED_EMPTY ((struct asked){.system = BUF_EMPTY, .user = BUF_EMPTY, .fields = BUF_EMPTY, .candidates = BUF_EMPTY})
+#define ASKED_EMPTY ((struct asked){.system = BUF_EMPTY, .user = BUF_EMPTY, .loads_json = BUF_EMPTY, .fields = BUF_EMPTY, .candidates = BUF_EMPTY})
 
 /* Makes it: 0, or -GALLOC_INVALID_INPUT (a template that needs what this assignment lacks). Clear it in either case. */
 int ask_make(const struct ask_about *about, struct asked *ret_asked, struct galloc_error *error) MUST_CHECK;
 int asked_check_size(const struct asked *asked, struct galloc_error *error) MUST_CHECK; /* 0, or -GALLOC_INVALID_INPUT: more than may be asked */
 void asked_clear(struct asked *asked);
+void asked_user_json(const struct asked *asked, struct buf *out); /* adds the user text as a JSON string; its loads are escaped already */
 void asked_take_data(const struct asked *asked, struct provider_ask *ask); /* points `ask` at the data */
 
 #endif

@@ -197,16 +197,20 @@ static void ask(struct attempt *attempt, const struct candidates *candidates, co
     struct provider_wire wire = endpoint_wire(attempt->endpoint);
     struct run_dispatch *d = attempt->run->dispatch;
     char id[ATTEMPT_ID_BYTES];
+    struct buf user_json = BUF_EMPTY;
     prompt_system_json(d, &asked->system);
+    if (asked->user.len > 0)
+        asked_user_json(asked, &user_json);
     prompt_named_set(&d->named, attempt->endpoint->provider, candidates);
     snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, attempt->run->info.run_id, attempt->assignment, attempt->n);
-    struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user = buf_text(&asked->user),
-                               .user_len = asked->user.len, .choice_json = buf_text(&d->named.choice_json),
+    struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user_json = buf_text(&user_json),
+                               .user_json_len = user_json.len, .choice_json = buf_text(&d->named.choice_json),
                                .choice_json_len = d->named.choice_json.len, .max_output_tokens = attempt->token_cap,
                                .id = id, .run = attempt->run->info.run_id, .key = attempt->key, .attempt = attempt->n};
     asked_take_data(asked, &ask);
     int rc = attempt->endpoint->provider->build(&wire, &ask, &request, &error);
     send_if_made(attempt, rc, &request, &error);
+    buf_clear(&user_json);
 }
 
 static struct ask_about about_of(const struct attempt *attempt, const struct candidates *candidates)

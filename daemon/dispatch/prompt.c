@@ -58,12 +58,12 @@ static void add_number(struct buf *out, const char *name, int64_t value)
 }
 
 /* From one prompt to the next the load of one or two agents changes: the other lines stand. */
-static const struct buf *agent_line(struct agent_entry *agent, bool with_attributes)
+static void make_line(struct agent_entry *agent, bool with_attributes)
 {
     int64_t held = agent->info.held + agent->claimed, capacity = agent->info.capacity;
     struct buf *line = &agent->line.text;
     if (line->len > 0 && agent->line.held == held && agent->line.capacity == capacity && agent->line.has_attributes == with_attributes)
-        return line;
+        return;
     agent->line.held = held;
     agent->line.capacity = capacity;
     agent->line.has_attributes = with_attributes;
@@ -73,18 +73,24 @@ static const struct buf *agent_line(struct agent_entry *agent, bool with_attribu
     add_number(line, ",\"held\":", held);
     add_number(line, ",\"free\":", capacity < 0 ? -1 : max_i64(capacity - held, 0));
     buf_add_str(line, "}\n");
-    return line;
+    buf_reset(&agent->line.json);
+    json_escape(&agent->line.json, line->data, line->len);
 }
 
-#define LINE_BYTES 80 /* of a candidate without attributes, about */
+#define LINE_BYTES 80 /* of a candidate without attributes, about; escaped, a fifth more */
 
-void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out)
+void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out, struct buf *json)
 {
+    static const char head[] = "CANDIDATES\n";
     buf_reserve(out, LINE_BYTES * candidates->count);
-    buf_add_str(out, "CANDIDATES\n");
+    buf_reserve(json, LINE_BYTES * 6 / 5 * candidates->count);
+    buf_add_str(out, head);
+    json_escape(json, head, strlen(head));
     for (size_t i = 0; i < candidates->count; i++) {
-        const struct buf *line = agent_line(candidates->agents[i], with_attributes);
-        buf_add(out, line->data, line->len);
+        struct agent_entry *agent = candidates->agents[i];
+        make_line(agent, with_attributes);
+        buf_add(out, agent->line.text.data, agent->line.text.len);
+        buf_add(json, agent->line.json.data, agent->line.json.len);
     }
 }
 

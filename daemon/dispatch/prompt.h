@@ -37,7 +37,8 @@ bool plan_is_short_list(const struct plan *plan); /* candidates with their attri
 /* {"agent_id","attributes","capacity","held","free"}: an agent as workers and services are told of him; null: no limit. */
 struct json_out;
 void agent_json(struct json_out *out, const struct agent_entry *agent);
-void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out);
+/* Adds the block of present loads to `out`, and to `json` as it stands in a JSON string. */
+void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out, struct buf *json);
 /* Whom a prompt named, and that as its provider tells it: the next one's are mostly the same. */
 struct provider_ops;
 struct prompt_named {

@@ -105,6 +105,7 @@ static void agents_clear(struct pool_entry *pool)
         free(pool->agents[i].info.attributes);
         json_free(pool->agents[i].parsed);
         buf_clear(&pool->agents[i].line.text);
+        buf_clear(&pool->agents[i].line.json);
     }
     free(pool->agents);
     pool->agents = NULL;

@@ -14,7 +14,7 @@ struct agent_entry {
     int64_t claimed;              /* decided, their settle is on its way */
     struct json_object *parsed;   /* attributes, for matching; owned */
     struct {
-        struct buf text;          /* his line among a prompt's candidates; owned; "": to be made */
+        struct buf text, json;    /* his line among a prompt's candidates, and as it stands in a JSON string; owned; "": to be made */
         int64_t capacity, held;   /* which it tells */
         bool has_attributes;
     } line;

@@ -7,7 +7,7 @@
 
 #include <ctype.h>
 
-#define TEST_TEXT "Answer with the single word OK."
+#define TEST_JSON "\"Answer with the single word OK.\""
 #define TEST_OUTPUT_TOKENS 16 /* a thinking model may spend them all: a cut answer shows as well that key, model and service work */
 
 static bool has_only(const char *text, const char *marks)
@@ -99,8 +99,8 @@ static int begin(const struct provider_wire *wire, struct provider_request *requ
     return 0;
 }
 
-/* {"parts":[{"text":…}]}, with the role in front where it means something; `put` is json_out_text, or json_out_raw for what is quoted already. */
-static void add_content(struct json_out *out, const char *role, const char *text, size_t len, void (*put)(struct json_out *out, const char *text, size_t len))
+/* {"parts":[{"text":…}]}, with the role in front where it means something. */
+static void add_content(struct json_out *out, const char *role, const char *text_json, size_t len)
 {
     json_out_begin(out, '{');
     if (role != NULL)
@@ -109,17 +109,17 @@ static void add_content(struct json_out *out, const char *role, const char *text
     json_out_begin(out, '[');
     json_out_begin(out, '{');
     json_out_name(out, "text");
-    put(out, text, len);
+    json_out_raw(out, text_json, len);
     json_out_end(out, '}');
     json_out_end(out, ']');
     json_out_end(out, '}');
 }
 
-static void add_contents(struct json_out *out, const char *text, size_t len)
+static void add_contents(struct json_out *out, const char *text_json, size_t len)
 {
     json_out_name(out, "contents");
     json_out_begin(out, '[');
-    add_content(out, "user", text, len, json_out_text);
+    add_content(out, "user", text_json, len);
     json_out_end(out, ']');
 }
 
@@ -182,12 +182,12 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
 
     if (rc != 0)
         return rc;
-    buf_reserve(&ret_request->body, ask->system_json_len + ask->user_len + ask->user_len / 4 + ask->choice_json_len + 320);
+    buf_reserve(&ret_request->body, ask->system_json_len + ask->user_json_len + ask->choice_json_len + 320);
     json_out_begin(&out, '{');
-    add_contents(&out, ask->user, ask->user_len);
+    add_contents(&out, ask->user_json, ask->user_json_len);
     if (ask->system_json_len > 0) {
         json_out_name(&out, "systemInstruction");
-        add_content(&out, NULL, ask->system_json, ask->system_json_len, json_out_raw);
+        add_content(&out, NULL, ask->system_json, ask->system_json_len);
     }
     json_out_name(&out, "generationConfig");
     json_out_begin(&out, '{');
@@ -230,7 +230,7 @@ static int build_test(const struct provider_wire *wire, struct provider_request 
     if (rc != 0)
         return rc;
     json_out_begin(&out, '{');
-    add_contents(&out, TEST_TEXT, strlen(TEST_TEXT));
+    add_contents(&out, TEST_JSON, strlen(TEST_JSON));
     json_out_name(&out, "generationConfig");
     json_out_begin(&out, '{');
     json_out_member_int(&out, "maxOutputTokens", TEST_OUTPUT_TOKENS);

@@ -19,10 +19,8 @@ struct provider_wire {
 
 /* What is asked. Borrowed. Those who take a prompt find it in the first part, the others what it would be made of in the second; the other part is empty. */
 struct provider_ask {
-    const char *system_json; /* a JSON string, in its quotes: it is the same from call to call, and its quoting is kept by who asks */
-    size_t system_json_len;  /* 0: none */
-    const char *user;
-    size_t user_len;
+    const char *system_json, *user_json; /* JSON strings, in their quotes: much of them is the same from call to call, and its quoting is kept by who asks */
+    size_t system_json_len, user_json_len; /* 0: none; there is always a user text */
     const char *choice_json; /* what add_choice() made of the candidates: mostly the same from call to call, and kept by who asks */
     size_t choice_json_len;  /* 0: what an answer may be is not told */
     int64_t max_output_tokens; /* this attempt's cap */

@@ -203,7 +203,7 @@ static void test_requests(void **state)
     (void)state;
     static const char fields[] = "{\"note\":\"Case 1\"}", agents[] = "{\"agent_id\":\"A1\"},{\"agent_id\":\"A2\"}";
     static const struct provider_ask prompt = {
-        .system_json = "\"Allocate.\"", .system_json_len = 11, .user = "Case 1", .user_len = 6, .max_output_tokens = 64};
+        .system_json = "\"Allocate.\"", .system_json_len = 11, .user_json = "\"Case 1\"", .user_json_len = 8, .max_output_tokens = 64};
     static const struct provider_ask data = {.id = "r-1/2/3", .run = "r-1", .key = "K\"1", .attempt = 3, .fields_json = fields, .fields_json_len = sizeof fields - 1,
                                              .candidates_json = agents, .candidates_json_len = sizeof agents - 1};
     for (size_t p = 0; p < provider_count(); p++) {

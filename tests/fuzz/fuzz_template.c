@@ -41,7 +41,7 @@ static void check_template(const char *text, size_t len, const char *fields, siz
                                        .is_sent = keeps_back ? is_sent : NULL,
                                        .roster = "AGENTS",
                                        .loads = "CANDIDATES"};
-        if (template_render(template, &input, &system, &user, NULL) == 0 &&
+        if (template_render(template, &input, &system, &user, NULL, NULL) == 0 &&
             (!text_is_utf8(buf_text(&system), system.len) || !text_is_utf8(buf_text(&user), user.len)))
             abort();
         buf_clear(&system);

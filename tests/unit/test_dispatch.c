@@ -1,5 +1,6 @@
 /* The parts of the dispatcher that need no store: who may be named, the blocks of a prompt, free places, the event ring. What it does with a store and an
  * endpoint is tried by tests/e2e/test_classes.py, test_profiles.py and test_dispatch.py on the daemon itself. */
+#include "dispatch/ask.h"
 #include "dispatch/dispatch.h"
 
 #include "base/clock.h"
@@ -123,8 +124,8 @@ static void test_roster_and_loads(void **state)
     pool_agent_by_name(pool, "b\"")->claimed = 1;
     struct agent_entry *both[] = {pool_agent_by_name(pool, "a"), pool_agent_by_name(pool, "b\"")};
     struct candidates candidates = {both, 2, 0};
-    struct buf out = BUF_EMPTY;
-    prompt_loads(&candidates, false, &out);
+    struct buf out = BUF_EMPTY, json = BUF_EMPTY;
+    prompt_loads(&candidates, false, &out, &json);
     assert_string_equal(buf_text(&out), "CANDIDATES\n{\"agent_id\":\"a\",\"capacity\":null,\"held\":9,\"free\":null}\n"
                                         "{\"agent_id\":\"b\\\"\",\"capacity\":5,\"held\":5,\"free\":0}\n");
     /* A line is kept, and made anew with whatever it tells. */
@@ -134,10 +135,16 @@ static void test_roster_and_loads(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         both[1]->info.capacity = i == 0 ? 5 : 7;
         buf_reset(&out);
-        prompt_loads(&candidates, i == 2, &out);
+        buf_reset(&json);
+        prompt_loads(&candidates, i == 2, &out, &json);
         assert_non_null(strstr(buf_text(&out), lines[i]));
+        struct buf want = BUF_EMPTY;
+        json_escape(&want, out.data, out.len);
+        assert_string_equal(buf_text(&json), buf_text(&want));
+        buf_clear(&want);
     }
     buf_clear(&out);
+    buf_clear(&json);
     pool_entry_free(pool);
 }
 
@@ -165,6 +172,37 @@ static void test_system_text_is_quoted_once(void **state)
     }
     buf_clear(&d.system);
     buf_clear(&d.system_json);
+}
+
+/* The user text goes out as it is, wherever its loads stand, which are escaped apart. */
+static void test_user_text_is_quoted(void **state)
+{
+    (void)state;
+    static const char *const templates[] = {"{{key}} \"a\"\n{{loads}}\"\xc3\xa9\"", "{{loads}}{{key}}", "{{key}}{{loads}}", "{{loads}}\n{{key}}{{loads}}\x01", "{{roster}}{{key}}",
+                                            "{{loads}}\n--- user\n\"{{key}}\"", "{{roster}}\n--- user\n{{key}}\n{{loads}}."};
+    struct store_agent agents[] = {agent_of("b\"", "{\"region\":\"n\"}", 5, 4), agent_of("a", "{ }", -1, 9)};
+    struct pool_entry *pool = pool_of(agents, ARRAY_COUNT(agents));
+    struct agent_entry *both[] = {pool_agent_by_name(pool, "a"), pool_agent_by_name(pool, "b\"")};
+    const struct candidates candidates = {both, 2, 0};
+    const struct plan plan = {.match_count = 0};
+    for (size_t i = 0; i < ARRAY_COUNT(templates); i++) {
+        struct template *template = NULL;
+        struct asked asked;
+        struct buf json = BUF_EMPTY, want = BUF_EMPTY;
+        assert_int_equal(template_parse(templates[i], strlen(templates[i]), &template, NULL), 0);
+        const struct ask_about about = {.provider = &provider_gemini, .plan = &plan, .sends_all = true, .template = template, .pool = pool, .key = "K\"1", .fields = "{}",
+                                        .fields_len = 2, .candidates = &candidates};
+        assert_int_equal(ask_make(&about, &asked, NULL), 0);
+        asked_user_json(&asked, &json);
+        json_quote(&want, asked.user.data, asked.user.len);
+        assert_string_equal(buf_text(&json), buf_text(&want));
+        assert_int_equal(json.len, want.len);
+        buf_clear(&json);
+        buf_clear(&want);
+        asked_clear(&asked);
+        template_free(template);
+    }
+    pool_entry_free(pool);
 }
 
 static void test_the_choice_is_made_once(void **state)
@@ -325,6 +363,7 @@ int main(void)
         cmocka_unit_test(test_refusals_of_calls_under_way_together_are_one_round),
         cmocka_unit_test(test_a_failed_probe_drops_what_is_held_of_others),
         cmocka_unit_test(test_the_choice_is_made_once),
+        cmocka_unit_test(test_user_text_is_quoted),
         cmocka_unit_test(test_events),
         cmocka_unit_test(test_events_of_a_commit_are_told_by_their_numbers),
     };

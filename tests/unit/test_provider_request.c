@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "base/json_out.h"
 #include "base/text.h"
 #include "core/limits.h"
 #include "provider/provider.h"
@@ -13,16 +14,18 @@
 static const struct provider_wire wire = {
     .base_url = "https://generativelanguage.googleapis.com", .api_version = "v1beta", .model = "gemini-3.8-flash", .request_timeout_ms = 30001};
 
-static struct buf choice; /* of the last ask */
+static struct buf choice, user_json; /* of the last ask */
 
 static struct provider_ask ask_of(const char *system, const char *user, const char *const *candidates, size_t count)
 {
     buf_reset(&choice);
+    buf_reset(&user_json);
+    json_quote(&user_json, user, strlen(user));
     provider_gemini.add_choice(candidates, count, &choice);
     return (struct provider_ask){.system_json = system,
-                                 .user = user,
+                                 .user_json = buf_text(&user_json),
                                  .system_json_len = strlen(system),
-                                 .user_len = strlen(user),
+                                 .user_json_len = user_json.len,
                                  .choice_json = buf_text(&choice),
                                  .choice_json_len = choice.len,
                                  .max_output_tokens = 512};
@@ -152,7 +155,9 @@ static void test_hostile_text(void **state)
     char hostile[512];
     for (size_t i = 0; i < sizeof hostile; i++)
         hostile[i] = (char)i;
-    struct provider_ask ask = {.user = hostile, .user_len = sizeof hostile, .max_output_tokens = 1};
+    struct buf quoted = BUF_EMPTY;
+    json_quote(&quoted, hostile, sizeof hostile);
+    struct provider_ask ask = {.user_json = quoted.data, .user_json_len = quoted.len, .max_output_tokens = 1};
     struct provider_request request;
     struct json_object *body = NULL;
 
@@ -165,6 +170,7 @@ static void test_hostile_text(void **state)
     assert_memory_equal(text, hostile, 128);
     assert_true(text_is_utf8(text, len));
     json_free(body);
+    buf_clear(&quoted);
     provider_request_clear(&request);
 }
 

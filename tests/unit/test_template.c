@@ -20,6 +20,7 @@ static struct template *parsed(const char *text)
 
 struct rendered {
     struct buf system, user;
+    size_t loads_at;
     int rc;
     struct galloc_error error;
 };
@@ -40,7 +41,7 @@ static struct rendered render(const char *text, const char *key, const char *fie
                                    .is_sent = keeps_back ? sends_no_secret : NULL,
                                    .roster = "AGENTS\n{\"agent_id\":\"A\"}",
                                    .loads = "CANDIDATES\n{\"agent_id\":\"A\"}"};
-    r.rc = template_render(template, &input, &r.system, &r.user, &r.error);
+    r.rc = template_render(template, &input, &r.system, &r.user, &r.loads_at, &r.error);
     template_free(template);
     return r;
 }
