@@ -5,6 +5,7 @@
 
 /*      constant                value     unit    meaning                                                     source: the design's simulation, section 5 */
 #define DEPTH_STARTUP           4.0    /* calls   of the bucket in STARTUP                                    Pacer: depth 4 in S */
+#define DEPTH_STARTUP_S         0.01   /* s       of the rate, where that is more: by so much a timer is late   1 to 5 ms on a busy machine */
 #define DEPTH_S                 0.1    /* s       of the rate, else; one call at least                        Pacer: max(1, rho/10) */
 #define BUDGET_HASTE            6.0    /* times   the budget's even rate: it is gone in ten seconds               W: 4N/60; 6 is .01 to .02 better at five minutes of quota */
 #define REFUSAL_FIRST_S         0.12   /* s       a refusal's time before one was seen                        Reject RTT */
@@ -91,7 +92,8 @@ static void fill(struct pace *pace, int64_t now_us)
 {
     if (pace->mode == PACE_RATE)
         rate_follow_cubic(&pace->rate, now_us);
-    rate_fill(&pace->rate, now_us, pace->mode == PACE_STARTUP ? DEPTH_STARTUP : fmax(1, DEPTH_S * pace->rate.per_s));
+    double per_s = pace->rate.per_s;
+    rate_fill(&pace->rate, now_us, pace->mode == PACE_STARTUP ? fmax(DEPTH_STARTUP, DEPTH_STARTUP_S * per_s) : fmax(1, DEPTH_S * per_s));
 }
 
 /* ---- the gate ---- */

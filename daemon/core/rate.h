@@ -5,7 +5,7 @@
 
 #include "base/util.h"
 
-#define RATE_MAX_PER_S 2000.0 /* of a ramp that meets no limit: twice what a thousand in flight can use */
+#define RATE_MAX_PER_S 20000.0 /* of a ramp that meets no limit: more than one daemon settles, so that the machine is what binds */
 #define RATE_LAST_SENDS 64
 
 struct rate {

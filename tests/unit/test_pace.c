@@ -96,6 +96,23 @@ static int drive(struct pacer *pacer, struct quota *quota, int64_t *now_us, int6
     return refused;
 }
 
+/* An endpoint without a limit is not kept waiting by the pace, though the loop's timers come late. */
+static void test_the_ramp_ends_where_the_machine_does(void **state)
+{
+    (void)state;
+    enum { LATE_US = 5000, WANTED_PER_S = 10000 };
+    struct pacer_limits limits = {.max_in_flight = 64, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 5);
+    int last_second = 0;
+    for (int64_t now_us = S; now_us < 9 * S; now_us += LATE_US)
+        while (pacer_ask(pacer, at(now_us), 10, 0, true, false).wait == PACER_GO) {
+            pacer_sent(pacer, at(now_us), 10);
+            last_second += now_us >= 8 * S;
+        }
+    assert_true(last_second >= WANTED_PER_S);
+    pacer_free(pacer);
+}
+
 static void test_a_windows_budget_is_found_and_kept(void **state)
 {
     (void)state;
@@ -196,7 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_windows_sums_are_those_of_its_entries),
         cmocka_unit_test(test_the_cubic_rests_near_what_was_measured),
-        cmocka_unit_test(test_a_windows_budget_is_found_and_kept),
+        cmocka_unit_test(test_the_ramp_ends_where_the_machine_does), cmocka_unit_test(test_a_windows_budget_is_found_and_kept),
         cmocka_unit_test(test_the_next_life_knows_what_was_learned),
         cmocka_unit_test(test_changes_of_mind_are_told_once),
         cmocka_unit_test(test_503_at_any_load_is_no_ceiling),
