@@ -339,6 +339,7 @@ static void decide(struct attempt *attempt, struct settle_item *item, const stru
                                 .token_cap = attempt->token_cap,
                                 .backoff_max_ms = run->profile.backoff_max_ms};
     struct retry_decision decision = retry_decide(&input, &attempt->budget, &attempt->engine->rng);
+    decision.delay_ms = (int64_t)((double)decision.delay_ms * attempt->endpoint->config->time_scale);
     item->move = moves[decision.action];
     item->is_late = decision.is_late || in_turn_is_late(attempt, item->class);
     item->delay_ms = decision.delay_ms;

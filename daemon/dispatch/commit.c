@@ -61,7 +61,7 @@ static void take_purged(struct engine *engine, struct run_entry *run, const stru
               summary->counts[COUNT_STATE + ASSIGNMENT_CANCELLED]);
     notice_run(engine, run, "run_purged", summary->seq);
     run->info.is_purged = true;
-    memory_forget_purged(engine, run);
+    memory_drop_purged(engine, run);
 }
 
 /* The summary carries no strings: ours stay. */

@@ -36,7 +36,8 @@ bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *r
     for (const struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
         if (held->judgement == HELD_OPEN)
             oldest_us = min_i64(oldest_us, held->failed_us);
-    *ret_wait_us = oldest_us == INT64_MAX ? -1 : max_i64(0, oldest_us + BREAKER_HOLD_TEST_MS * 1000 - now_us);
+    int64_t hold_us = (int64_t)(BREAKER_HOLD_TEST_MS * 1000 * endpoint->config->time_scale);
+    *ret_wait_us = oldest_us == INT64_MAX ? -1 : max_i64(0, oldest_us + hold_us - now_us);
     return *ret_wait_us == 0;
 }
 

@@ -159,7 +159,7 @@ static void forget_run(struct registry *registry, struct run_entry *run)
     registry_forget_run(registry, run);
 }
 
-void memory_forget_purged(struct engine *engine, struct run_entry *run)
+void memory_drop_purged(struct engine *engine, struct run_entry *run)
 {
     struct registry *registry = &engine->registry;
     run_end(run);

@@ -27,7 +27,7 @@ void memory_load_run(struct engine *engine, int64_t id);
 /* Lets go of what no open run needs: pools of ended runs, their plans, and the ended runs beyond the latest LIMIT_RUNS_KEPT. */
 void memory_tidy(struct engine *engine);
 /* A run that was purged is in memory no longer than something of it is on its way, and nobody finds it meanwhile. */
-void memory_forget_purged(struct engine *engine, struct run_entry *run);
+void memory_drop_purged(struct engine *engine, struct run_entry *run);
 
 /* ---- run.c ---- */
 bool run_is_whole(const struct run_entry *run); /* is all in memory that it needs to run? */
