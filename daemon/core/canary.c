@@ -12,7 +12,7 @@
 #define AGAIN_MAX_S         1800.0  /* s                                                                       1800 s */
 #define DAY_FIRST_S         60.0    /* s       after a day's refusal, then doubled                             60 * 2^k */
 #define DAY_MOST_S          3600.0  /* s                                                                       3600 s */
-#define SPEND_FIRST_S       15.0    /* s       a spend limit, or no details                                    QUOTA_SPEND: 15, 30, ... (provider.h) */
+#define SPEND_FIRST_S       15.0    /* s       a spend limit                                                   QUOTA_SPEND: 15, 30, ... (provider.h) */
 #define SPEND_MOST_S        600.0   /* s                                                                       */
 #define RATE_WAIT_CALLS     1.2     /* calls   of the measured rate, times 1.6 for each canary refused         R: 1.2/rm * 1.6^k */
 #define RATE_WAIT_GROWTH    1.6     /*                                                                         R */

@@ -29,13 +29,13 @@ static enum quota_span span_of(const char *text)
 /* The longest violation decides: a day's quota that is used up is not mended by a minute's wait. */
 static void add_violation(struct google_error *error, const char *id, const char *metric, int64_t value)
 {
-    static const int length[] = {[QUOTA_NONE] = 0, [QUOTA_SPEND] = 1, [QUOTA_MINUTE] = 2, [QUOTA_DAY] = 3};
+    static const int length[] = {[QUOTA_NONE] = 0, [QUOTA_UNNAMED] = 1, [QUOTA_SPEND] = 2, [QUOTA_MINUTE] = 3, [QUOTA_DAY] = 4};
     enum quota_span span = span_of(id);
 
     if (span == QUOTA_NONE)
         span = span_of(metric);
     if (span == QUOTA_NONE)
-        span = QUOTA_SPEND;
+        span = QUOTA_UNNAMED;
     error->is_quota_zero = error->is_quota_zero || value == 0;
     if (error->has_quota && length[span] <= length[error->span])
         return;
@@ -278,7 +278,7 @@ static void judge_quota(const struct google_error *error, struct provider_verdic
     if (verdict->class == OUTCOME_THROTTLED && span == QUOTA_DAY)
         verdict->class = OUTCOME_QUOTA_DAY; /* the quota's name decides: its RetryInfo is often a minute's */
     if (verdict->class == OUTCOME_THROTTLED)
-        verdict->quota_span = span == QUOTA_NONE ? QUOTA_SPEND : span;
+        verdict->quota_span = span == QUOTA_NONE ? QUOTA_UNNAMED : span;
     else
         verdict->quota_span = verdict->class == OUTCOME_QUOTA_DAY ? QUOTA_DAY : QUOTA_NONE;
     verdict->quota_unit = error->unit;

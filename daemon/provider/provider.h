@@ -57,7 +57,7 @@ struct provider_response {
     bool is_rest;           /* to a request of build_rest(): nothing may be left to say */
 };
 
-enum quota_span { QUOTA_NONE, QUOTA_MINUTE, QUOTA_DAY, QUOTA_SPEND /* a spend limit, or no details: 15 s, 30 s, … */ };
+enum quota_span { QUOTA_NONE, QUOTA_UNNAMED /* nobody said of what: the pacer finds out */, QUOTA_MINUTE, QUOTA_DAY, QUOTA_SPEND /* money of ten minutes: 15 s, 30 s, … */ };
 enum quota_unit { QUOTA_REQUESTS, QUOTA_TOKENS };
 
 /* What the response means. provider_verdict_clear() frees it. */

@@ -38,7 +38,7 @@ void verdict_judge_status(struct provider_verdict *verdict, int status)
         break;
     }
     if (verdict->class == OUTCOME_THROTTLED)
-        verdict->quota_span = QUOTA_SPEND; /* no details: nobody said of what */
+        verdict->quota_span = QUOTA_UNNAMED;
 }
 
 void verdict_of_page(struct provider_verdict *verdict, const struct provider_response *response)

@@ -125,6 +125,7 @@ demo_end_former() { # ends a former one and removes it, but for its last results
 demo_write_wrapper() { # gallocctl for this folder: it finds its daemon, and its hints name what helps here
     {
         printf '#!/bin/sh\n'
+        # shellcheck disable=SC2016 # the wrapper's own variables
         printf 'GALLOCCTL_NAME=${GALLOCCTL_NAME:-$0} GALLOCCTL_START=%s \\\n' "'$ROOT/scripts/quickstart --start'"
         printf 'GALLOC_SOCKET=%s exec %s "$@"\n' "'$DIR/s'" "'$BUILD/gallocctl'"
     } >"$DIR/gallocctl"

@@ -321,7 +321,7 @@ def test_who_alone_is_refused_for_ever_holds_up_nobody_and_is_named(world):
     assert since[:16] in told["waiting"]["text"] and f"gallocctl cancel {run} --key K0003" in told["waiting"]["text"]
     called = [call["key"] for call in sim.record()]
     assert called[:21].count("K0003") == 2, called  # refused again, it lets the others go first
-    assert set(classes(daemon, run, "K0003")) == {"throttled"}
+    assert set(classes(daemon, run, "K0003")) - {"open"} == {"throttled"}  # the next may be leased
     daemon.ctl("cancel", run, "--key", "K0003")
     done = daemon.wait_done(run)
     assert done["counts"]["succeeded"] == 19 and done["counts"]["cancelled"] == 1

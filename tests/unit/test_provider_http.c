@@ -160,7 +160,7 @@ static void test_every_body(void **state)
         if (verdict.class != rows[i].class || (verdict.message == NULL) != (rows[i].says == NULL) || verdict.retry_after_ms != 7000 ||
             (rows[i].says != NULL && strstr(verdict.message, rows[i].says) == NULL) || verdict.is_truncated || verdict.continuation != NULL)
             fail_msg("%s with %d: %s, says \"%s\"", rows[i].file, rows[i].status, outcome_row(verdict.class)->name, verdict.message != NULL ? verdict.message : "(nothing)");
-        assert_int_equal(verdict.quota_span, verdict.class == OUTCOME_THROTTLED ? QUOTA_SPEND : QUOTA_NONE);
+        assert_int_equal(verdict.quota_span, verdict.class == OUTCOME_THROTTLED ? QUOTA_UNNAMED : QUOTA_NONE);
         provider_verdict_clear(&verdict);
     }
 }
