@@ -102,7 +102,7 @@ PHASES = (
     ({"redirect": 0.2, "huge_body": 0.02, "drip": 0.1}, 0.1),
 )
 PHASE_CALLS = 120
-MAY_FAIL = ("transient", "invalid_answer")  # by its own doing, after all of its retries: several spoiled in a row
+MAY_FAIL = ("transient", "invalid_answer", "poison")  # by its own doing: several spoiled in a row, after all of its retries; forgotten by three workers
 
 
 def resume(daemon):
