@@ -290,6 +290,12 @@ void pace_answered(struct pace *pace, struct pace_now now, int64_t sent_us)
     pace->probe.credit = fmin(PROBE_MOST, pace->probe.credit + (pace->budget.is_printed ? PROBE_EARNED / 2 : PROBE_EARNED));
 }
 
+void pace_answers_take(struct pace *pace, int64_t us)
+{
+    if (pace->mode == PACE_STARTUP)
+        rate_answers_take(&pace->rate, us);
+}
+
 void pace_told_nothing(struct pace *pace, struct pace_now now, int64_t sent_us)
 {
     if (!pace->block.is_on || pace->block.canary_us != sent_us)

@@ -113,6 +113,7 @@ int64_t pace_room(struct pace *pace, struct pace_now now, int64_t tokens, bool w
 void pace_sent(struct pace *pace, struct pace_now now, int64_t tokens, bool is_probe);
 void pace_unsent(struct pace *pace, int64_t sent_us);
 void pace_tokens_known(struct pace *pace, int64_t sent_us, int64_t tokens);
+void pace_answers_take(struct pace *pace, int64_t us); /* so long, the median */
 void pace_answered(struct pace *pace, struct pace_now now, int64_t sent_us);
 /* A call ended and told nothing of a quota: as a canary, the next one may go after a second. */
 void pace_told_nothing(struct pace *pace, struct pace_now now, int64_t sent_us);

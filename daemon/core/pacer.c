@@ -203,6 +203,7 @@ static void on_success(struct pacer *pacer, struct pacer_now now, const struct p
     if (on_answer(pacer, now, outcome, change) || outcome->is_test)
         return;
     latency_add(&pacer->latency, outcome->latency_us);
+    pace_answers_take(&pacer->pace, paced_us(pacer, pacer->latency.p50_us));
     if (inflight_answered(&pacer->inflight, paced_us(pacer, now.mono_us), paced_us(pacer, outcome->sent_us), outcome->latency_us, outcome->was_full))
         cut(pacer, limit);
 }

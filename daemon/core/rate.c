@@ -7,6 +7,9 @@
 #define START_PER_S            32.0  /* calls/s   at the start of the ramp                                    S: rho = 32/s */
 #define START_CREDIT           4.0   /* calls     that leave at once at the very start                        S: depth 4 */
 #define START_DOUBLING_S       0.5   /* s         in which the ramp doubles                                   S */
+#define START_ANSWERS          5     /* answers   in which it doubles where they come faster: what is refused is known    ours: docs/pacing.md
+                                     sooner, and no more calls are under way when it is */
+#define START_DOUBLING_MIN_S   0.02  /* s                                                                     ours */
 #define RAMP_STEP              0.693 /*           of every send, over the doubling: ln 2                      S */
 #define RAMP_LEAD              2.0   /* times     the rate really sent, at most: an idle ramp learns nothing  S */
 #define RAMP_SENDS             32    /* calls     over which that is measured                                 S */
@@ -25,6 +28,11 @@
 void rate_init(struct rate *rate)
 {
     *rate = (struct rate){.per_s = START_PER_S, .credit = START_CREDIT, .doubling_s = START_DOUBLING_S, .confidence = 0.25};
+}
+
+void rate_answers_take(struct rate *rate, int64_t us)
+{
+    rate->doubling_s = fmin(START_DOUBLING_S, fmax(START_DOUBLING_MIN_S, START_ANSWERS * in_s(us)));
 }
 
 void rate_fill(struct rate *rate, int64_t now_us, double depth)

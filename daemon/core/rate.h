@@ -32,6 +32,7 @@ static inline int64_t in_us(double s)
 }
 
 void rate_init(struct rate *rate);
+void rate_answers_take(struct rate *rate, int64_t us); /* at the start: how fast the ramp may be */
 /* Fills the bucket up to `depth` calls. */
 void rate_fill(struct rate *rate, int64_t now_us, double depth);
 /* How long until a call may leave, when the bucket was filled now. */
