@@ -23,6 +23,7 @@
 #define GROWTH              1.06   /* times   and one more, after a well round                            1.06 C + 1 */
 #define CEILING_REST_S      120.0  /* s       after a 503                                                 after 120 s */
 #define CEILING_GROWTH      1.05   /* times   and one more, each round after that                         5 % + 1 */
+#define ALONE_MOST          16      /* calls   under way: with fewer, one 503 alone is not of their number     ours: an endpoint that fails some calls at any load */
 #define VAIN_MOST           3      /* 503s    under a new ceiling: it is not the cause                    an endpoint that fails some calls with 503 at any load */
 #define DEAF_S              120.0  /* s       without a look at them then                                 as long as a ceiling stands */
 #define TEST_FIRST_S        45.0   /* s       the first causal test                                       at 45 s */
@@ -71,7 +72,7 @@ void inflight_init(struct inflight *f, int64_t most)
     f->ceiling_us = f->busiest = 0;
     f->is_testing = f->was_tested = false;
     f->vain = 0;
-    f->deaf_until_us = INFLIGHT_NEVER;
+    f->deaf_until_us = f->overloaded_us = INFLIGHT_NEVER;
     f->round = 0;
     begin_next_round(f);
 }
@@ -253,7 +254,9 @@ static bool is_in_vain(struct inflight *f, int64_t now_us, int64_t sent_us)
 bool inflight_overloaded(struct inflight *f, int64_t now_us, int64_t sent_us, int64_t under_way)
 {
     double limit = f->limit;
-    if (now_us < f->deaf_until_us)
+    bool is_alone = sent_us >= f->overloaded_us && under_way < ALONE_MOST;
+    f->overloaded_us = now_us;
+    if (now_us < f->deaf_until_us || (is_alone && !isfinite(f->ceiling)))
         return false;
     if (is_in_vain(f, now_us, sent_us)) {
         f->ceiling = INFINITY;

@@ -36,6 +36,7 @@ struct inflight {
     int64_t changed_us;        /* what was sent before the limit's last change is not judged */
     double ceiling;            /* by 503; INFINITY */
     int64_t ceiling_us;        /* when it was set */
+    int64_t overloaded_us;     /* when the last 503 came; INFLIGHT_NEVER */
     int vain;                  /* 503s of calls that were sent under a new ceiling, in a row */
     double uncut;              /* the limit before them */
     int64_t deaf_until_us;     /* they were in vain: 503s mean nothing until then */
@@ -56,7 +57,7 @@ int64_t inflight_limit(const struct inflight *inflight);
 void inflight_sent(struct inflight *inflight, int64_t now_us, int64_t under_way, bool is_startup);
 /* True: the limit was cut. */
 bool inflight_answered(struct inflight *inflight, int64_t now_us, int64_t sent_us, int64_t latency_us, bool was_full);
-/* 503 while others succeed; `under_way` now. True: the limit was cut. */
+/* 503 while others succeed; `under_way` now. With few under way one alone tells of one call, two of the same flight tell of them all. True: the limit was cut. */
 bool inflight_overloaded(struct inflight *inflight, int64_t now_us, int64_t sent_us, int64_t under_way);
 /* What a former life learned. */
 void inflight_warm(struct inflight *inflight, double limit, double base_us);

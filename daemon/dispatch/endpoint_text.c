@@ -112,7 +112,7 @@ static void mind_text(const struct pacer_event *event, char *ret_text, size_t si
         snprintf(ret_text, size, "takes calls again");
         break;
     case PACER_CONCURRENCY_CUT:
-        snprintf(ret_text, size, "%s calls at once at most, no longer %s: more only made it slower", after.text, before.text);
+        snprintf(ret_text, size, "%s calls at once at most, no longer %s: more were refused, or only made it slower", after.text, before.text);
         break;
     }
 }

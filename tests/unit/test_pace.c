@@ -193,6 +193,25 @@ static void test_503_at_any_load_is_no_ceiling(void **state)
     pacer_free(pacer);
 }
 
+/* With few under way one 503 is of one call; two of the same flight are of them all. */
+static void test_one_503_of_few_calls_is_no_ceiling(void **state)
+{
+    (void)state;
+    for (int same_flight = 0; same_flight < 2; same_flight++) {
+        struct pacer *pacer = new_pacer(1);
+        struct pacer_change change;
+        int64_t limit = pacer_in_flight_limit(pacer, true);
+        struct pacer_outcome outcome = {.class = OUTCOME_UNAVAILABLE, .is_capacity = true, .in_flight = 3, .retry_after_ms = -1, .quota_value = -1, .tokens = -1};
+        outcome.sent_us = S;
+        pacer_outcome(pacer, at(2 * S), &outcome, &change);
+        assert_int_equal(pacer_in_flight_limit(pacer, true), limit);
+        outcome.sent_us = same_flight ? S + 1000 : 2 * S + 1000;
+        pacer_outcome(pacer, at(3 * S), &outcome, &change);
+        assert_int_equal(pacer_in_flight_limit(pacer, true) == limit, !same_flight);
+        pacer_free(pacer);
+    }
+}
+
 static void test_a_straggler_is_worth_a_second_call_in_the_tail_alone(void **state)
 {
     (void)state;
@@ -217,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_the_next_life_knows_what_was_learned),
         cmocka_unit_test(test_changes_of_mind_are_told_once),
         cmocka_unit_test(test_503_at_any_load_is_no_ceiling),
+        cmocka_unit_test(test_one_503_of_few_calls_is_no_ceiling),
         cmocka_unit_test(test_a_straggler_is_worth_a_second_call_in_the_tail_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
