@@ -1,4 +1,5 @@
 """What a client may send to the lease routes: whatever it is, a clear answer or a closed connection, and nobody else notices. And the workers' socket."""
+import fcntl
 import grp
 import json
 import os
@@ -276,12 +277,13 @@ def test_both_sockets_may_be_handed_over(make_daemon):
         for listening, place in ((operators, daemon.socket), (workers, path)):
             listening.bind(place)
             listening.listen(8)
+        passed = [fcntl.fcntl(listening.fileno(), fcntl.F_DUPFD, 20) for listening in (workers, operators)]  # neither is 3 or 4
         daemon.process = subprocess.Popen(
-            ["/bin/bash", "-c", 'export LISTEN_PID=$$; exec "$0" "$@" 3<&%d 4<&%d' % (os.dup2(workers.fileno(), 20), os.dup2(operators.fileno(), 21)), program("gallocd"),
-             "-c", str(daemon.config), "--socket", str(daemon.folder / "elsewhere"), "--state-dir", str(daemon.state_dir)], pass_fds=[20, 21],
+            ["/bin/bash", "-c", 'export LISTEN_PID=$$; exec "$0" "$@" 3<&%d 4<&%d' % tuple(passed), program("gallocd"),
+             "-c", str(daemon.config), "--socket", str(daemon.folder / "elsewhere"), "--state-dir", str(daemon.state_dir)], pass_fds=passed,
             stderr=open(daemon.log_path, "wb"), env={**os.environ, "LISTEN_FDS": "2", "LISTEN_FDNAMES": "worker.sock:gallocd.sock"})
-        os.close(20)
-        os.close(21)
+        for descriptor in passed:
+            os.close(descriptor)
     wait_until(daemon.is_ready, 20, "the operators' socket is served")
     assert Worker(path).call("GET", "/v1/status").status == 403 and Worker(path).ask().status == 204
     assert daemon.api("GET", "/v1/status").status == 200
