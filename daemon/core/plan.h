@@ -87,6 +87,9 @@ int64_t plan_max_retries(const struct plan *plan, const struct profile *profile)
 bool column_is(const char *a, const char *b);
 /* Is `name` one of the NULL-ended list (may be NULL)? */
 bool column_is_in(char *const *columns, const char *name);
+/* May `name` mean one of the NULL-ended list (may be NULL) of what is never sent? Wider than column_is(): without case and marks beyond ASCII and without any
+ * blanks, however the letters are encoded; in doubt, yes. */
+bool column_is_kept_back(char *const *keep_back, const char *name);
 /* The value of the member `name` of checked JSON object text: the member of that very name, else the first whose name means the same. */
 bool column_find(struct json_span object, const char *name, struct json_span *ret_value);
 /* The column of the NULL-ended list that was most likely meant, or NULL. */

@@ -12,7 +12,7 @@ bool plan_is_workers(const char *endpoint)
 
 bool plan_sends(const struct plan *plan, char *const *config_keep_back, const char *column)
 {
-    if (column_is_in(config_keep_back, column) || column_is_in(plan->keep_back, column))
+    if (column_is_kept_back(config_keep_back, column) || column_is_kept_back(plan->keep_back, column))
         return false;
     return plan->send == NULL || column_is_in(plan->send, column);
 }

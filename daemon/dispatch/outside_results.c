@@ -119,7 +119,18 @@ static void tell(struct engine *engine, struct run_entry *run, const char *worke
     notice_assignment(engine, &assignment);
 }
 
-static void fill_told(struct outside_told *told, const struct verdict_item *item)
+/* Why the store did not give the place that the decision named. */
+static const char *no_room_words(struct pool_entry *pool, const struct verdict_item *item)
+{
+    const struct agent_entry *agent = pool != NULL ? pool_agent(pool, item->agent) : NULL;
+    const struct store_agent *info = agent != NULL ? &agent->info : NULL;
+    if (info == NULL || !info->is_listed)
+        return "the agent is no longer in the pool; it is handed out again";
+    enum agent_room room = agent_room(info->capacity, info->held, 0, true, info->is_available, info->until_at_ms, engine_now().wall_ms);
+    return room == ROOM_AWAY || room == ROOM_AWAY_UNTIL ? "the agent is away; it is handed out again" : "the agent has no room left; it is handed out again";
+}
+
+static void fill_told(struct outside_told *told, const struct verdict_item *item, struct pool_entry *pool)
 {
     told->verdict = item->ret_verdict;
     told->retry_after_ms = item->ret_is_final ? -1 : item->ret_retry_after_ms;
@@ -128,7 +139,7 @@ static void fill_told(struct outside_told *told, const struct verdict_item *item
     else if (item->ret_verdict == VERDICT_OF_DUPLICATE)
         set_text(told, "this lease has told of it before: nothing was changed");
     else if (item->ret_verdict == VERDICT_OF_AGENT_FULL)
-        set_text(told, "the agent has no room left; it is handed out again");
+        set_text(told, no_room_words(pool, item));
     else if (item->ret_verdict != VERDICT_OF_SUCCEEDED)
         set_text(told, item->message);
 }
@@ -149,7 +160,7 @@ static void on_stored(struct store_op *op)
         struct verdict_item *item = &verdicts->items[next++];
         take_place(pool, item, op->code == 0);
         if (op->code == 0)
-            fill_told(told, item);
+            fill_told(told, item, pool);
         if (op->code == 0 && run != NULL && item->ret_seq > 0)
             tell(engine, run, results->worker, item);
     }

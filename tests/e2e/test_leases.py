@@ -80,6 +80,26 @@ def test_max_candidates_names_those_with_most_free_places(alone):
     assert [(agent["agent_id"], agent["capacity"], agent["free"]) for agent in lease["agents"]] == [("A1", 9, 9), ("A2", None, None)]
 
 
+def test_max_candidates_is_advice_and_match_is_a_rule(alone):
+    """As gallocctl(1) says: who matches is taken though he was not named, and nobody who does not."""
+    enqueue(alone, options={"match": ["region=region"], "max_candidates": 1})
+    worker = Worker(alone.socket)
+    lease = worker.lease(max=2)
+    assert [row["candidates"] for row in lease["assignments"]] == [["A0"], ["A1"]]
+    items = worker.tell(lease, [{"key": "K000", "agent_id": "A2"}, {"key": "K001", "agent_id": "A2"}])
+    assert [item["verdict"] for item in items] == ["succeeded", "invalid_answer"], items
+    assert "not a candidate" in items[1]["message"]
+
+
+def test_who_is_away_is_told_so(alone):
+    agents = [{"agent_id": "A0", "available": False}, {"agent_id": "A1", "capacity": 1}]
+    enqueue(alone, agents=agents)
+    worker = Worker(alone.socket)
+    lease = worker.lease(max=1)
+    item, = worker.tell(lease, [{"key": "K000", "agent_id": "A0"}])
+    assert item["verdict"] == "agent_full" and "is away" in item["message"], item
+
+
 def test_answers_keep_their_contract(alone):
     run = enqueue(alone, options={"match": ["region=region"]})
     worker = Worker(alone.socket)
