@@ -89,6 +89,11 @@ enum allowance_limit allowance_ask(struct allowance *allowance, int64_t now_us, 
     return ALLOWANCE_FREE;
 }
 
+int64_t allowance_day_room(const struct allowance *allowance, int64_t wall_ms)
+{
+    return allowance->rpd > 0 ? allowance->rpd - (wall_ms < allowance->day_ends_at_ms ? allowance->day_count : 0) : INT64_MAX;
+}
+
 int64_t allowance_room(const struct allowance *allowance, int64_t wall_ms, int64_t tokens)
 {
     int64_t room = INT64_MAX;
@@ -97,7 +102,7 @@ int64_t allowance_room(const struct allowance *allowance, int64_t wall_ms, int64
     if (allowance->tpm > 0 && tokens > 0)
         room = min_i64(room, max_i64((allowance->tpm - allowance->log_tokens) / tokens, 1));
     if (allowance->rpd > 0)
-        room = min_i64(room, allowance->rpd - (wall_ms < allowance->day_ends_at_ms ? allowance->day_count : 0));
+        room = min_i64(room, allowance_day_room(allowance, wall_ms));
     return room;
 }
 

@@ -32,6 +32,7 @@ void allowance_set(struct allowance *allowance, int64_t rpm, int64_t tpm, int64_
 /* What holds a call of so many tokens back now, and for how long (microseconds). */
 enum allowance_limit allowance_ask(struct allowance *allowance, int64_t now_us, int64_t wall_ms, int64_t tokens, int64_t *ret_wait_us);
 /* How many such calls may start now, when one may. */
+int64_t allowance_day_room(const struct allowance *allowance, int64_t wall_ms); /* calls left of the day's; INT64_MAX: no rpd */
 int64_t allowance_room(const struct allowance *allowance, int64_t wall_ms, int64_t tokens);
 void allowance_sent(struct allowance *allowance, int64_t now_us, int64_t wall_ms, int64_t tokens);
 /* What was sent in former lives, sorted by time; `day_calls`: of the present day. */

@@ -74,6 +74,7 @@ struct pacer_answer pacer_ask_limits(struct pacer *pacer, struct pacer_now now, 
         [ALLOWANCE_FREE] = PACER_GO, [ALLOWANCE_RPM] = PACER_LIMIT_RPM, [ALLOWANCE_TPM] = PACER_LIMIT_TPM, [ALLOWANCE_RPD] = PACER_LIMIT_RPD};
     int64_t wait_us;
     enum allowance_limit limit = allowance_ask(&pacer->allowance, now.mono_us, now.wall_ms, tokens, &wait_us);
+    pacer->asked_tokens = tokens;
     return hold(pacer, waits[limit], wait_us);
 }
 

@@ -106,6 +106,7 @@ struct pacer_view {
     const char *breaker;         /* "closed", "open" */
     int64_t next_us;             /* from now until it wakes; -1: nothing to wait for */
     int64_t quota_until_at_ms;   /* wall; 0 */
+    int64_t day_room;            /* calls that the configured requests a day still let through today; INT64_MAX: none configured */
     int64_t latency_p50_us;      /* 0: unknown */
     int64_t open_us;             /* for how long the breaker has been open */
     int probes_failed;           /* since it opened */

@@ -25,6 +25,7 @@ struct pacer {
     struct breaker breaker;
     struct rng rng;
     int64_t asked_in_flight;   /* when it was asked last */
+    int64_t asked_tokens;      /* of the call that it was asked for last */
     int64_t day_until_at_ms;   /* wall: when the day's quota that blocks begins anew */
     enum pacer_wait last_wait; /* what held the last refused ask back: "limited by" */
     struct pacer_told told;

@@ -83,6 +83,8 @@ void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *re
     const struct pace_block *block = &pacer->pace.block;
     bool is_open = pacer->breaker.is_open, is_day = block->is_on && block->is_day;
     struct pace_now paced = pace_now(pacer, now);
+    struct pacer_answer configured = pacer_ask_limits(pacer, now, pacer->asked_tokens); /* and so "limited by", while it holds */
+    bool is_day_over = configured.wait != PACER_LIMIT_RPD && pacer->last_wait == PACER_LIMIT_RPD;
     int64_t probe_us, block_us = block->is_on && block->canary_at_us > paced.us ? real_us(pacer, block->canary_at_us - paced.us) : -1;
     pacer_wants_probe(pacer, now, &probe_us);
     *ret_view = (struct pacer_view){
@@ -92,9 +94,10 @@ void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *re
         .window_tokens = if_known(pacer->pace.budget.tokens),
         .window_used = (int64_t)pacer->pace.window.counted.calls,
         .concurrency = pacer_in_flight_limit(pacer, true),
-        .limited_by = is_open ? "outage" : is_day ? "quota_day" : block->is_on ? "throttled" : limits[pacer->last_wait],
+        .limited_by = is_open ? "outage" : is_day ? "quota_day" : block->is_on ? "throttled" : limits[is_day_over ? PACER_GO : pacer->last_wait],
         .breaker = is_open ? "open" : "closed",
-        .next_us = is_open ? probe_us : block_us,
+        .next_us = is_open ? probe_us : block->is_on ? block_us : configured.wait != PACER_GO ? configured.wait_us : -1,
+        .day_room = max_i64(allowance_day_room(&pacer->allowance, now.wall_ms), 0),
         .quota_until_at_ms = is_day ? pacer->day_until_at_ms : 0,
         .latency_p50_us = pacer->latency.p50_us,
         .open_us = is_open ? real_us(pacer, paced.us - pacer->breaker.opened_ms * 1000) : 0,

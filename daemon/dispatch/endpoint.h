@@ -63,6 +63,8 @@ bool endpoint_has_test(const struct endpoint *endpoint); /* a test request of it
 /* Its key, read anew; *ret_secret is NULL where there is none and the provider needs none. 0, or the code of secret_read(). The caller frees. */
 int endpoint_find_key(const struct endpoint_config *config, struct secret **ret_secret, struct galloc_error *error) MUST_CHECK;
 bool endpoint_is_down(const struct endpoint *endpoint);
+/* Does a configured quota (rpm, tpm, rpd) hold the next call back, for seconds or more? */
+bool endpoint_quota_is_used(const struct pacer_view *view);
 /* In words: what limits or what it waits for; until when is told beside them (wall; 0: not known), so that whoever shows it does so in his own time zone. */
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms);
 

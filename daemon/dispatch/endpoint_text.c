@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { QUOTA_WAIT_MS = 5000 }; /* for a configured quota: a shorter one is how it paces, and worth no word */
+
 /* Why it is down and what to do. A text that tells the next step itself is left as it is. */
 static void down_text(const struct endpoint *endpoint, char *ret_text, size_t size)
 {
@@ -56,6 +58,12 @@ static void pace_text(const struct pacer_view *view, char *ret_text, size_t size
     buf_clear(&text);
 }
 
+bool endpoint_quota_is_used(const struct pacer_view *view)
+{
+    bool is_quota = strcmp(view->limited_by, "rpm") == 0 || strcmp(view->limited_by, "tpm") == 0 || strcmp(view->limited_by, "rpd") == 0;
+    return is_quota && view->next_us >= QUOTA_WAIT_MS * 1000;
+}
+
 void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size, int64_t *ret_until_at_ms)
 {
     struct pacer_now now = engine_now();
@@ -74,6 +82,9 @@ void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size,
         *ret_until_at_ms = view.quota_until_at_ms;
     } else if (strcmp(view.mode, "blocked") == 0) {
         snprintf(ret_text, size, "the endpoint refuses more calls for now");
+    } else if (endpoint_quota_is_used(&view)) {
+        snprintf(ret_text, size, "%s are used; it goes on %s", limit_words(view.limited_by),
+                 strcmp(view.limited_by, "rpd") == 0 ? "at midnight Pacific" : "as what was sent leaves the minute");
     } else {
         pace_text(&view, ret_text, size);
     }

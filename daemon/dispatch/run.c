@@ -240,7 +240,8 @@ static void view_endpoint(const struct run_entry *run, struct run_view *view, st
         if (run_is_refused(run))
             refused_text(run, text, sizeof text);
         set_waiting(view, WAITING_THROTTLED, until, text);
-    }
+    } else if (run->dispatch->in_flight == 0 && endpoint_quota_is_used(&pacer))
+        set_waiting(view, WAITING_THROTTLED, until, text);
 }
 
 /* What keeps its assignments from going out, whoever would take them. */

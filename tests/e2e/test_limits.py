@@ -47,6 +47,20 @@ def test_rpd_holds_across_a_restart(world, ends):
     assert 16 <= sim.stats()["received"] <= 20  # what was leased at the kill and not called yet counts as called
 
 
+@pytest.mark.parametrize("quota,code,words", [("rpd = 5", "quota_day", ("the configured requests a day are used", "midnight Pacific")),
+                                              ("rpm = 5", "throttled", ("the configured requests a minute are used",)),
+                                              ("tpm = 1000", "throttled", ("the configured tokens a minute are used",))])
+def test_a_quota_that_is_used_up_is_told_with_its_time(world, quota, code, words):
+    _, daemon = world("--latency_ms", "5", endpoint=quota)
+    run = enqueue(daemon, 50)
+    waiting = wait_until(lambda: daemon.run(run)["waiting"], 20, "the run waits")
+    assert waiting["code"] == code and all(word in waiting["text"] for word in words), waiting
+    assert waiting["until"] is not None and (code != "quota_day" or waiting["until"].endswith("00:00.000Z")), waiting
+    assert daemon.api("GET", "/v1/endpoints/gemini").json["pacer"]["next_at"] is not None
+    assert daemon.ctl("endpoint", "set", "gemini", f"{quota.split()[0]}=0").returncode == 0
+    wait_until(lambda: daemon.counts(run)["succeeded"] == 50, 20, "without the quota it goes on")
+
+
 def test_tpm_holds_across_a_kill(world):
     sim, daemon = world("--latency_ms", "20", endpoint="tpm = 4000\n  time_scale = 0.1")
     run = enqueue(daemon, 60)

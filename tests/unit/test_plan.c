@@ -196,18 +196,34 @@ static void test_kept_back_beyond_ascii(void **state)
     static const struct {
         const char *kept, *column;
         bool is_kept;
-    } rows[] = {{"tel\xc3\xa9" "fono", "TEL\xc3\x89" "FONO", true},
-                {"tel\xc3\xa9" "fono", "tele\xcc\x81" "fono", true}, /* the same letter as two characters */
-                {"tel\xc3\xa9" "fono", "tel\xc3\xa9" "fax", false},
-                {"tel\xc3\xa9" "fono", "nombre", false},
-                {"phone no", "Phone\xc2\xa0No", true},               /* a blank that does not break */
+    } rows[] = {{"tel\xc3\xa9"
+                 "fono",
+                 "TEL\xc3\x89"
+                 "FONO",
+                 true},
+                {"tel\xc3\xa9"
+                 "fono",
+                 "tele\xcc\x81"
+                 "fono",
+                 true}, /* the same letter as two characters */
+                {"tel\xc3\xa9"
+                 "fono",
+                 "tel\xc3\xa9"
+                 "fax",
+                 false},
+                {"tel\xc3\xa9"
+                 "fono",
+                 "nombre", false},
+                {"phone no", "Phone\xc2\xa0No", true}, /* a blank that does not break */
                 {"phone no", "\xef\xbb\xbfPHONE\xe2\x80\xafNO", true},
-                {"phone no", "\xef\xbc\xb0hone no", true},          /* as wide as an ideograph */
-                {"stra\xc3\x9f" "e", "STRASSE", true},
+                {"phone no", "\xef\xbc\xb0hone no", true}, /* as wide as an ideograph */
+                {"stra\xc3\x9f"
+                 "e",
+                 "STRASSE", true},
                 {"kimlik numaras\xc4\xb1", "K\xc4\xb0ML\xc4\xb0K NUMARASI", true},
                 {"\xd1\x82\xd0\xb5\xd0\xbb", "\xd0\xa2\xd0\x95\xd0\x9b", true},
                 {"\xd1\x82\xd0\xb5\xd0\xbb", "\xd0\xb8\xd0\xbc\xd1\x8f", false}, /* another word in Cyrillic */
-                {"\xe9\x9b\xbb\xe8\xa9\xb1", "\xe4\xbd\x8f\xe6\x89\x80", false},   /* and in ideographs */
+                {"\xe9\x9b\xbb\xe8\xa9\xb1", "\xe4\xbd\x8f\xe6\x89\x80", false}, /* and in ideographs */
                 {"phone", "phone#", false},
                 {"a", "\xff", false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -266,8 +282,12 @@ static void test_profiles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),  cmocka_unit_test(test_least),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_sends), cmocka_unit_test(test_columns), cmocka_unit_test(test_profiles),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_least),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_sends),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_profiles),
         cmocka_unit_test(test_kept_back_beyond_ascii),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
