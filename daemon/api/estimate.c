@@ -8,7 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-#define BYTES_PER_TOKEN 4
 #define ROW_BYTES_GUESS 400      /* of an assignment nobody has shown */
 #define OUT_TOKENS_LOW 40        /* of an answer: agent, a short reason, confidence */
 #define OUT_TOKENS_HIGH 200      /* with some thinking */
@@ -18,6 +17,9 @@
 #define SEEN_CALLS_MIN 10        /* answers from which an average is taken */
 #define SPREAD_LOW 0.9
 #define SPREAD_HIGH 1.2          /* re-asks and texts longer than the sample */
+
+#define MINUTE_S 60
+#define DAY_S 86400
 
 struct range {
     int64_t low, high; /* -1: not known */
@@ -72,7 +74,7 @@ static struct range tokens_in(const struct estimate *estimate)
 {
     if (!has_tokens(estimate))
         return (struct range){-1, -1};
-    return scaled(asked_bytes(estimate) / BYTES_PER_TOKEN * (double)called(estimate));
+    return scaled(asked_bytes(estimate) / ESTIMATE_BYTES_PER_TOKEN * (double)called(estimate));
 }
 
 static struct range tokens_out(const struct estimate *estimate)
@@ -167,6 +169,8 @@ static void cost_json(struct json_out *out, const struct estimate *estimate, str
 struct estimate_pace {
     double latency_low_s, latency_high_s;
     double rate_s;        /* calls a second that the endpoint lets through; 0: no limit known */
+    const char *rate_name;
+    int64_t day_room;     /* calls of the configured requests a day that are left today */
     double at_once;
     double delay_s;       /* between batches */
     const char *limited_by;
@@ -178,7 +182,14 @@ static struct estimate_pace pace_of(const struct estimate *estimate)
     struct pacer_now now = {.mono_us = clock_mono_us(), .wall_ms = clock_wall_ms()};
     struct pacer_view view = {0};
     pacer_view(estimate->endpoint->pacer, now, &view);
-    struct estimate_pace pace = {.latency_low_s = LATENCY_LOW_S, .latency_high_s = LATENCY_HIGH_S, .rate_s = view.rate_per_min / 60, .is_guessed = view.latency_p50_us <= 0};
+    const struct endpoint *endpoint = estimate->endpoint;
+    bool is_configured = endpoint->values[SETTING_RPM] > 0 && view.rate_per_min >= (double)endpoint->values[SETTING_RPM];
+    struct estimate_pace pace = {.latency_low_s = LATENCY_LOW_S,
+                                 .latency_high_s = LATENCY_HIGH_S,
+                                 .rate_s = view.rate_per_min / MINUTE_S / endpoint->config->time_scale,
+                                 .rate_name = is_configured ? "rpm" : "rate",
+                                 .day_room = view.day_room,
+                                 .is_guessed = view.latency_p50_us <= 0};
     if (!pace.is_guessed) {
         pace.latency_low_s = (double)view.latency_p50_us / 1e6 * SPREAD_LOW;
         pace.latency_high_s = (double)view.latency_p50_us / 1e6 * 1.5;
@@ -203,22 +214,58 @@ static double seconds_of(const struct estimate_pace *pace, double calls, double 
     return ceil(calls / pace->at_once) * (latency_s + pace->delay_s);
 }
 
-static void time_json(struct json_out *out, const struct estimate *estimate)
+/* A time that the calls take whatever else holds them up, and what takes it. */
+struct bound {
+    const char *name;
+    double low_s, high_s; /* 0: it does not bind */
+};
+
+static struct bound rate_bound(const struct estimate_pace *pace, double calls)
+{
+    double by_rate_s = pace->rate_s > 0 ? calls / pace->rate_s : 0;
+    return (struct bound){pace->rate_name, by_rate_s, by_rate_s * SPREAD_HIGH};
+}
+
+/* By the tokens in, which are what the pacer counts; -1 of a service that takes no prompt. */
+static struct bound token_bound(const struct estimate *estimate, struct range in)
+{
+    double per_s = (double)estimate->endpoint->values[SETTING_TPM] / MINUTE_S / estimate->endpoint->config->time_scale;
+    if (per_s <= 0 || in.high < 0)
+        return (struct bound){"tpm", 0, 0};
+    return (struct bound){"tpm", (double)in.low / per_s, (double)in.high / per_s};
+}
+
+/* What today does not take goes from midnight on, so many a day; the last day's calls take a moment, or all of it. */
+static struct bound day_bound(const struct estimate *estimate, const struct estimate_pace *pace, double calls)
+{
+    double over = calls - (double)pace->day_room;
+    if (estimate->endpoint->values[SETTING_RPD] <= 0 || over <= 0)
+        return (struct bound){"rpd", 0, 0};
+    int64_t wall_ms = clock_wall_ms();
+    double first_s = (double)(clock_next_pacific_midnight_ms(wall_ms) - wall_ms) / 1000;
+    double low_s = first_s + (ceil(over / (double)estimate->endpoint->values[SETTING_RPD]) - 1) * DAY_S;
+    return (struct bound){"rpd", low_s, low_s + DAY_S};
+}
+
+static void time_json(struct json_out *out, const struct estimate *estimate, struct range in)
 {
     struct estimate_pace pace = pace_of(estimate);
     double calls = (double)called(estimate);
-    double low_s = seconds_of(&pace, calls, pace.latency_low_s), high_s = seconds_of(&pace, calls, pace.latency_high_s);
-    if (pace.rate_s > 0) {
-        double by_rate_s = calls / pace.rate_s;
-        if (by_rate_s > low_s)
-            pace.limited_by = "rpm";
-        low_s = fmax(low_s, by_rate_s);
-        high_s = fmax(high_s, by_rate_s * SPREAD_HIGH);
+    const struct bound bounds[] = {{pace.limited_by, seconds_of(&pace, calls, pace.latency_low_s), seconds_of(&pace, calls, pace.latency_high_s)},
+                                   rate_bound(&pace, calls), token_bound(estimate, in), day_bound(estimate, &pace, calls)};
+    double low_s = 0, high_s = 0;
+    bool has_limit = pace.rate_s > 0;
+    for (size_t i = 0; i < ARRAY_COUNT(bounds); i++) {
+        if (bounds[i].low_s > low_s)
+            pace.limited_by = bounds[i].name;
+        low_s = fmax(low_s, bounds[i].low_s);
+        high_s = fmax(high_s, bounds[i].high_s);
+        has_limit |= i > 0 && bounds[i].low_s > 0;
     }
     char text[256];
     snprintf(text, sizeof text, "%s%s",
              pace.is_guessed ? "the endpoint has not been called since the start: a call is taken to last 0.5 to 4 s" : "by the latency seen since the start",
-             pace.rate_s > 0 ? "" : "; no limit of its rate is known yet");
+             has_limit ? "" : "; no limit of its rate is known yet");
     json_out_name(out, "time");
     json_out_begin(out, '{');
     json_out_member_int(out, "low_s", (int64_t)ceil(fmin(low_s, 1e12)));
@@ -314,7 +361,7 @@ static void write_known(struct json_out *out, const struct estimate *estimate)
         workers_json(out);
     } else {
         cost_json(out, estimate, in, reply);
-        time_json(out, estimate);
+        time_json(out, estimate, in);
     }
     columns_json(out, estimate);
     bool is_shown = estimate->rendered_count > 0 && !estimate->is_on_workers;

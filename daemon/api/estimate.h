@@ -4,6 +4,8 @@
 
 #include "api/handler.h"
 
+#define ESTIMATE_BYTES_PER_TOKEN 4 /* as providers tell */
+
 struct estimate {
     struct engine *engine;          /* borrowed, as the next four */
     struct endpoint *endpoint;      /* NULL: is_on_workers, or the plan could not be read; then only the problems are told */

@@ -183,6 +183,17 @@ static void check_endpoint(struct estimate *estimate)
     estimate_problem(estimate, false, outcome_row(class >= 0 ? (enum outcome_class)class : OUTCOME_CREDENTIALS)->name, text);
 }
 
+static void check_tokens(struct estimate *estimate)
+{
+    int64_t tokens = estimate->rendered_max_bytes / ESTIMATE_BYTES_PER_TOKEN, tpm = estimate->is_on_workers ? 0 : estimate->endpoint->values[SETTING_TPM];
+    char message[256];
+    if (tpm <= 0 || tokens <= tpm || !estimate->endpoint->provider->takes_prompt)
+        return;
+    snprintf(message, sizeof message, "a prompt has about %s tokens, more than the %s of a minute (tpm): such a call goes all the same, alone in its minute",
+             text_count(tokens).text, text_count(tpm).text);
+    estimate_problem(estimate, false, "tpm", message);
+}
+
 static void estimate_clear(struct estimate *estimate)
 {
     plan_clear(&estimate->plan);
@@ -248,6 +259,7 @@ void handle_estimate(struct request *request)
         check_places(&estimate);
         check_matches(&estimate);
         check_endpoint(&estimate);
+        check_tokens(&estimate);
     }
     estimate_write(&estimate, &request->out);
     request_reply(request, 200);

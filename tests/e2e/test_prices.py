@@ -100,6 +100,29 @@ def test_a_part_of_a_price_is_not_unset(daemon):
     assert ran.returncode == 2 and "goes as a whole" in ran.stderr
 
 
+DAY_S = 86400
+
+
+@pytest.mark.parametrize("quota,limited_by,low_s,high_s", [
+    ("rpd = 50", "rpd", 10 * DAY_S, 12 * DAY_S), ("tpm = 3000", "tpm", 600, 1e5), ("rpm = 60", "rpm", 600, 720), ("rpd = 600\n  rpm = 600", "rpm", 60, 400)])
+def test_an_estimate_counts_with_the_configured_quotas(world, quota, limited_by, low_s, high_s):
+    """Of 600 calls, and the slowest of what limits them is named."""
+    _, daemon = world(endpoint=quota + "\n  max_in_flight = 64")
+    found = daemon.api("POST", "/v1/estimate", {"agents": AGENTS, "assignments": 600, "columns": ["text"]}).json
+    assert found["time"]["limited_by"] == limited_by, found["time"]
+    assert low_s <= found["time"]["low_s"] <= found["time"]["high_s"] <= high_s, found["time"]
+    assert "no limit" not in found["time"]["text"]
+    if limited_by == "tpm":
+        assert found["time"]["low_s"] == pytest.approx(found["tokens_in"]["low"] / 3000 * 60, abs=2)
+
+
+def test_an_estimate_says_that_a_prompt_is_larger_than_a_minute(world):
+    _, daemon = world(endpoint="tpm = 300")
+    body = {"agents": AGENTS, "assignments": 1, "sample": [{"key": "K1", "fields": {"text": "word " * 2000}, "row": 1}]}
+    problems = daemon.api("POST", "/v1/estimate", body).json["problems"]
+    assert [(item["code"], item["is_fatal"]) for item in problems] == [("tpm", False)] and "alone in its minute" in problems[0]["message"], problems
+
+
 def test_an_estimate_says_where_its_price_comes_from(world):
     _, daemon = world(sections=OWN)
     body = {"agents": AGENTS, "assignments": 10, "columns": ["text"]}
