@@ -155,8 +155,9 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
 static bool waits_for_tokens(struct attempt *attempt, const struct provider_request *request)
 {
     int64_t tokens = call_tokens((int64_t)request->body.len);
-    struct pacer_answer answer = pacer_ask_limits(attempt->endpoint->pacer, engine_now(), tokens);
-    if (answer.wait != PACER_LIMIT_TPM)
+    bool is_adaptive = attempt->run->profile.mode == MODE_CONTINUOUS;
+    struct pacer_answer answer = pacer_ask(attempt->endpoint->pacer, engine_now(), tokens, attempt->endpoint->in_flight, is_adaptive, true);
+    if (answer.wait != PACER_LIMIT_TPM && answer.wait != PACER_LIMIT_WINDOW)
         return false;
     attempt->tokens = tokens;
     if (!attempt->keeps_slot)

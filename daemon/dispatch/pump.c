@@ -356,7 +356,7 @@ static void start_in_line(struct run_entry **runs, size_t count)
     for (size_t i = 0; i < count && !is_kept_back(runs, i);) {
         if (start_next(runs[i], false, &wait))
             sink(runs, count, i);
-        else if (wait == PACER_LIMIT_TPM)
+        else if (wait == PACER_LIMIT_TPM || wait == PACER_LIMIT_WINDOW)
             return;
         else
             i++;

@@ -106,6 +106,8 @@ static int64_t galloc_ask(void *state, const struct world_item *item)
     if (pacer_is_open(g->pacer))
         return -1;
     struct pacer_answer answer = pacer_ask(g->pacer, now_of(g), tokens, world_in_flight(g->world), true, false);
+    if (answer.wait == PACER_GO && (int64_t)item->estimate > tokens) /* it is made, and larger than was thought */
+        answer = pacer_ask(g->pacer, now_of(g), (int64_t)item->estimate, world_in_flight(g->world), true, true);
     if (answer.wait == PACER_GO)
         return 0;
     g->was_blocked = answer.wait == PACER_BLOCKED || answer.wait == PACER_QUOTA_DAY;
