@@ -174,7 +174,7 @@ static sqlite3 *open_database(const struct options *options)
     sqlite3_wal_hook(db, note_pages, &wal_pages);
     run_sql(db, buf_text(&schema));
     run_sql(db, "INSERT INTO meta VALUES ('batch', 0), ('event_seq', 0), ('now_ms', 0), ('boot_ms', 0);"
-                "INSERT INTO pool VALUES (1, NULL, 0); INSERT INTO ledger VALUES (1, 1);"
+                "INSERT INTO pool VALUES (1, NULL, 0); INSERT INTO ledger VALUES (1, 1, 0);"
                 "INSERT INTO run (id, run_id, state, ledger, endpoint, profile, plan, plan_sha256, created_at_ms, created_by)"
                 " VALUES (1, 'r-BARE', 0, 1, 'gemini', 'adaptive', '{}', '', 0, 0);"
                 "INSERT INTO run_count VALUES (1, 0, 0), (1, 93, 0);");

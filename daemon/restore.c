@@ -46,7 +46,7 @@ static void tell(const struct store_restore *done, struct buf *out)
 {
     char at[CLOCK_TEXT_MAX];
     buf_add_fmt(out, "restored     %s\n", done->path);
-    buf_add_fmt(out, "from         %s: %s, as the store stood at %s; every page and digest is sound\n", done->name, text_bytes(done->ret_bytes).text,
+    buf_add_fmt(out, "from         %s: %s, as the store stood at %s; every page, counter and digest of the database is sound\n", done->name, text_bytes(done->ret_bytes).text,
                 clock_rfc3339(done->ret_at_ms, at));
     buf_add_fmt(out, "sha256       %s\n", done->ret_sha256);
     buf_add_fmt(out, "kept         %s\n", done->ret_kept != NULL ? done->ret_kept : "nothing: there was no database");

@@ -29,6 +29,7 @@ struct seat {
     int64_t held, capacity;    /* capacity -1: no limit */
     bool is_listed, is_available;
     int64_t until_at_ms;       /* wall */
+    int64_t resets;            /* of the ledger */
     int64_t held_written;
     bool is_known;             /* false: no such agent in the ledger's pool */
     bool is_used;              /* of the table's slot */

@@ -20,10 +20,10 @@ int sqlite_apply_call_begin(struct sqlite_store *store, struct store_op *op, boo
     return rc;
 }
 
-/* Was a call that ends now sent on the day that ends then? */
-static bool is_of_day(const struct sqlite_store *store, int64_t latency_ms, int64_t day_ends_at_ms)
+/* When the day ends on which a call was sent that ends now. */
+static int64_t day_of(const struct sqlite_store *store, int64_t latency_ms)
 {
-    return clock_next_pacific_midnight_ms(store->wall_ms - max_i64(latency_ms, 0)) == day_ends_at_ms;
+    return clock_next_pacific_midnight_ms(store->wall_ms - max_i64(latency_ms, 0));
 }
 
 /* A test request that ends just now, into the sums of its endpoint. */
@@ -48,8 +48,7 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
     (void)ret_has_more;
     struct store_call_end *end = CONTAINER_OF(op, struct store_call_end, op);
     const int64_t *tokens = end->tokens;
-    int64_t day_ends_at_ms = clock_next_pacific_midnight_ms(store->wall_ms);
-    int rc = is_of_day(store, end->latency_ms, day_ends_at_ms) ? sqlite_do(store, STMT_DAY_COUNT_TEST, "ii", end->call, day_ends_at_ms) : 0;
+    int rc = sqlite_do(store, STMT_DAY_COUNT_TEST, "ii", end->call, day_of(store, end->latency_ms));
     if (rc < 0)
         return rc;
     rc = test_count(store, end);
@@ -63,13 +62,20 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
 
 int sqlite_day_count(struct sqlite_store *store, const struct store_settle *settle)
 {
-    int64_t day_ends_at_ms = clock_next_pacific_midnight_ms(store->wall_ms), longest_ms = 0, count = 0;
+    int64_t today = day_of(store, 0), longest_ms = 0, count = 0;
+    int rc = 0;
     for (size_t i = 0; i < settle->count; i++)
         longest_ms = max_i64(longest_ms, settle->items[i].has_call_result ? settle->items[i].latency_ms : 0);
-    bool are_all = is_of_day(store, longest_ms, day_ends_at_ms); /* but for the first calls after midnight */
-    for (size_t i = 0; i < settle->count; i++)
-        count += settle->items[i].has_call_result && (are_all || is_of_day(store, settle->items[i].latency_ms, day_ends_at_ms));
-    return count > 0 && settle->endpoint != NULL ? sqlite_do(store, STMT_DAY_COUNT, "tii", settle->endpoint, day_ends_at_ms, count) : 0;
+    bool are_today = day_of(store, longest_ms) == today; /* but for the first calls after midnight */
+    for (size_t i = 0; i < settle->count && settle->endpoint != NULL && rc == 0; i++) {
+        const struct settle_item *item = &settle->items[i];
+        int64_t day = are_today ? today : day_of(store, item->latency_ms);
+        if (item->has_call_result && day == today)
+            count++;
+        else if (item->has_call_result)
+            rc = sqlite_do(store, STMT_DAY_COUNT, "tii", settle->endpoint, day, (int64_t)1);
+    }
+    return count > 0 && rc == 0 ? sqlite_do(store, STMT_DAY_COUNT, "tii", settle->endpoint, today, count) : rc;
 }
 
 int sqlite_day_count_lost(struct sqlite_store *store)

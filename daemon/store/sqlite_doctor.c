@@ -81,12 +81,16 @@ static int check_ledgers(struct check *check)
         "(l.base + coalesce(c.n, 0)) || ' counted' "
         "FROM ledger_agent l JOIN agent g ON g.id = l.agent "
         "LEFT JOIN (SELECT r.ledger AS ledger, a.agent AS agent, count(*) AS n FROM assignment a "
-        "JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2) c "
+        "JOIN run r ON r.id = a.run JOIN ledger d ON d.id = r.ledger AND d.resets = a.resets "
+        "WHERE a.agent IS NOT NULL GROUP BY 1, 2) c "
         "ON c.ledger = l.ledger AND c.agent = l.agent WHERE l.held <> l.base + coalesce(c.n, 0)",
         "SELECT 'agent ' || a.agent || ' holds ' || count(*) || ' rows of run ' || r.run_id || "
         "' without a place in its ledger' FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL "
         "AND NOT EXISTS (SELECT 1 FROM ledger_agent l WHERE l.ledger = r.ledger AND l.agent = a.agent) "
         "GROUP BY a.run, a.agent",
+        "SELECT count(*) || ' rows of run ' || r.run_id || ' took places after a reset of their pool that never was' "
+        "FROM assignment a JOIN run r ON r.id = a.run JOIN ledger l ON l.id = r.ledger WHERE a.agent IS NOT NULL "
+        "AND a.resets > l.resets GROUP BY a.run",
     };
     return found_by_all(check, queries, ARRAY_COUNT(queries));
 }

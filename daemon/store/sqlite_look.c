@@ -139,10 +139,11 @@ static int look_header(struct look *look, int fd)
     }
     int64_t pages = big_endian(header + 28, 4);
     bool is_counted = big_endian(header + 24, 4) == big_endian(header + 92, 4) && pages > 0;
-    if (is_counted && look->size_bytes < pages * (int64_t)look->page_bytes) {
-        char cause[160];
-        snprintf(cause, sizeof cause, "it is cut off: %lld bytes, and its header tells of %lld", (long long)look->size_bytes,
-                 (long long)(pages * (int64_t)look->page_bytes));
+    int64_t told_bytes = is_counted ? pages * (int64_t)look->page_bytes : look->size_bytes - look->size_bytes % look->page_bytes;
+    if (look->size_bytes < told_bytes || (look->is_copy && look->size_bytes > told_bytes)) { /* nobody reads what is behind: a sound copy has nothing there */
+        char cause[200];
+        snprintf(cause, sizeof cause, "%s: %lld bytes, and its header tells of %lld", look->size_bytes < told_bytes ? "it is cut off" : "more follows behind the database",
+                 (long long)look->size_bytes, (long long)told_bytes);
         return refuse(look, cause, SQLITE_RESTORE_HINT);
     }
     return look_version(look, big_endian(header + 68, 4), (int)big_endian(header + 60, 4));

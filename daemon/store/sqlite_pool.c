@@ -220,6 +220,8 @@ int sqlite_apply_pool_reset(struct sqlite_store *store, struct store_op *op, boo
         rc = sqlite_number(store, STMT_LEDGER_HELD, &held, "i", pool.ledger);
     if (rc >= 0)
         rc = sqlite_do(store, STMT_LEDGER_RESET, "i", pool.ledger);
+    if (rc == 0)
+        rc = sqlite_do(store, STMT_LEDGER_EMPTY, "i", pool.ledger);
     if (rc == 0) {
         struct buf detail = BUF_EMPTY;
         struct json_out out = JSON_OUT(&detail);

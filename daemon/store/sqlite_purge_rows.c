@@ -1,8 +1,8 @@
 /* The rows of a run that was purged: deleted piece by piece, each piece with its calls, attempts, results, inputs and what they hold in the ledger, so that
  * whatever the doctor recounts agrees after every step. The run that was marked first goes first; its own row is the last, so that a restart finds the rest.
  *
- * Places: ledger_agent.base takes over what the rows held, so that `held` stays; a run that was purged with release gives them back instead. What calls came
- * to is added to endpoint_gone, since the endpoint's sums are for ever. Calls of the last minutes stay for as long as the endpoint's limits look back.
+ * Places: ledger_agent.base takes over what the rows held, so that `held` stays; a run that was purged with release gives them back instead. Rows that took
+ * theirs before the last reset of the pool hold none: the reset gave them back. What calls came to is added to endpoint_gone, since the endpoint's sums are for ever. Calls of the last minutes stay for as long as the endpoint's limits look back.
  * The writer's thread. */
 #include "store/sqlite_purge.h"
 
@@ -33,17 +33,12 @@ static void freed_add(struct store_upkeep *upkeep, int64_t ledger, int64_t agent
     upkeep->ret_freed[upkeep->ret_freed_count++] = (struct freed_places){ledger, agent, count};
 }
 
-/* A seat whose `count` rows go. What a reset of the pool gave back is not given back again. */
+/* A seat of which `count` places are held by rows that go. */
 static int seat_part(struct purging *p, int64_t agent, int64_t count)
 {
-    int64_t held = 0;
-    int rc = sqlite_number(p->store, STMT_PURGE_SEAT, &held, "ii", p->ledger, agent);
-    int64_t freed = p->is_release ? min_i64(max_i64(held, 0), count) : 0;
-    if (rc <= 0)
-        return rc;
-    if (freed > 0 && p->pool == 0)
-        freed_add(p->upkeep, p->ledger, agent, freed);
-    return sqlite_do(p->store, STMT_PURGE_PLACES, "iiii", p->ledger, agent, count, freed);
+    if (p->is_release && p->pool == 0)
+        freed_add(p->upkeep, p->ledger, agent, count);
+    return sqlite_do(p->store, p->is_release ? STMT_PURGE_FREE : STMT_PURGE_KEEP, "iii", p->ledger, agent, count);
 }
 
 static int places_part(struct purging *p, int64_t last)
@@ -53,7 +48,7 @@ static int places_part(struct purging *p, int64_t last)
     } seats[PIECE_COUNT];
     size_t count = 0;
     sqlite3_stmt *row = NULL;
-    int rc = sqlite_find(p->store, STMT_PURGE_HELD, &row, "ii", p->run, last);
+    int rc = sqlite_find(p->store, STMT_PURGE_HELD, &row, "iii", p->run, last, p->ledger);
     for (; rc > 0 && count < PIECE_COUNT; rc = sqlite_next(p->store, row)) {
         seats[count].agent = sqlite3_column_int64(row, 0);
         seats[count++].count = sqlite3_column_int64(row, 1);

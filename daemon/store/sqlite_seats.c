@@ -39,6 +39,7 @@ static int seat_load(struct sqlite_store *store, struct seat *seat)
     seat->is_listed = sqlite3_column_int(row, 2) != 0;
     seat->is_available = sqlite3_column_int(row, 3) != 0;
     seat->until_at_ms = sqlite3_column_int64(row, 4);
+    seat->resets = sqlite3_column_int64(row, 5);
     sqlite_end(row);
     return 0;
 }

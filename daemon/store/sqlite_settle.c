@@ -145,13 +145,14 @@ static int row_move(struct settling *s, enum assignment_state to)
     return books_move_rows(s->store, s->entry, ASSIGNMENT_LEASED, to, false, 1);
 }
 
-static int row_final(struct settling *s, enum assignment_state to, int64_t agent)
+/* `resets`: of the agent's ledger, whose place the row takes. */
+static int row_final(struct settling *s, enum assignment_state to, int64_t agent, int64_t resets)
 {
     const struct settle_item *item = s->item;
     int rc = row_move(s, to);
     if (rc == 0)
-        rc = sqlite_do(s->store, STMT_ROW_FINAL, "iiiziiii", item->assignment, (int64_t)to, (int64_t)s->class, agent,
-                       (int64_t)item->retries_spent, (int64_t)item->reasks_spent, s->fulls_spent, (int64_t)item->failures);
+        rc = sqlite_do(s->store, STMT_ROW_FINAL, "iiiziiiii", item->assignment, (int64_t)to, (int64_t)s->class, agent,
+                       (int64_t)item->retries_spent, (int64_t)item->reasks_spent, s->fulls_spent, (int64_t)item->failures, resets);
     return rc < 0 ? rc : settle_result_put(s->store, item->assignment, item->result);
 }
 
@@ -180,13 +181,14 @@ static int move_succeed(struct settling *s)
         s->excluded = item->agent;
         return row_pending(s, HOLD_NONE, false, 0);
     }
+    int64_t resets = seat->resets;
     rc = books_held_add(s->store, item->ledger, item->agent, 1);
-    return rc < 0 ? rc : row_final(s, ASSIGNMENT_SUCCEEDED, item->agent);
+    return rc < 0 ? rc : row_final(s, ASSIGNMENT_SUCCEEDED, item->agent, resets);
 }
 
 static int move_fail(struct settling *s)
 {
-    int rc = row_final(s, ASSIGNMENT_FAILED, 0);
+    int rc = row_final(s, ASSIGNMENT_FAILED, 0, 0);
     if (rc == 0)
         books_count(s->store, s->entry, COUNT_FAILED + (int)s->class, 1);
     return rc;
@@ -380,8 +382,8 @@ static int item_judge(struct sqlite_store *store, struct judge_item *item)
     books_count(store, entry, COUNT_FAILED + OUTCOME_TRANSIENT, 1);
     rc = books_move_rows(store, entry, ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, false, 1);
     if (rc == 0)
-        rc = sqlite_do(store, STMT_ROW_FINAL, "iiiziiii", item->assignment, (int64_t)ASSIGNMENT_FAILED, (int64_t)OUTCOME_TRANSIENT, (int64_t)0,
-                       retries_spent, (int64_t)row.reasks_spent, (int64_t)row.fulls_spent, (int64_t)row.failures);
+        rc = sqlite_do(store, STMT_ROW_FINAL, "iiiziiiii", item->assignment, (int64_t)ASSIGNMENT_FAILED, (int64_t)OUTCOME_TRANSIENT, (int64_t)0,
+                       retries_spent, (int64_t)row.reasks_spent, (int64_t)row.fulls_spent, (int64_t)row.failures, (int64_t)0);
     if (rc == 0)
         rc = settle_result_put(store, item->assignment, item->result);
     return rc < 0 ? rc : books_finish_run(store, entry);

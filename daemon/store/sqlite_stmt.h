@@ -8,7 +8,7 @@
 #include "store/sqlite_stmt_purge.h"
 
 /* clang-format off */
-#define ADD_TO_DAY "ON CONFLICT(endpoint) DO UPDATE SET calls = iif(ends_at_ms = excluded.ends_at_ms, calls, 0) + excluded.calls, ends_at_ms = excluded.ends_at_ms"
+#define ADD_TO_DAY "ON CONFLICT(endpoint, ends_at_ms) DO UPDATE SET calls = calls + excluded.calls"
 #define ADD_TO_CLASS "ON CONFLICT(endpoint, class) DO UPDATE SET calls = calls + excluded.calls"
 #define OPEN_CALLS                                                                                                                              \
     "SELECT c.endpoint, 0 AS is_test FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 " \
@@ -35,7 +35,7 @@
     X(STMT_COUNT_WRITE,                                                                                                                                    \
       "INSERT INTO run_count(run, kind, value) VALUES(?1, ?2, ?3) ON CONFLICT(run, kind) DO UPDATE SET value = excluded.value")                            \
     X(STMT_SEAT_LOAD,                                                                                                                                      \
-      "SELECT la.held, a.capacity, a.is_listed, a.is_available, a.until_at_ms FROM agent a JOIN ledger l ON l.id = ?1 AND l.pool = a.pool "                \
+      "SELECT la.held, a.capacity, a.is_listed, a.is_available, a.until_at_ms, l.resets FROM agent a JOIN ledger l ON l.id = ?1 AND l.pool = a.pool "                \
       "LEFT JOIN ledger_agent la ON la.ledger = l.id AND la.agent = a.id WHERE a.id = ?2")                                                                 \
     X(STMT_HELD_WRITE,                                                                                                                                     \
       "INSERT INTO ledger_agent(ledger, agent, held) VALUES(?1, ?2, ?3) ON CONFLICT(ledger, agent) DO UPDATE SET held = excluded.held")                    \
@@ -62,7 +62,7 @@
       "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, token_cap, id FROM assignment WHERE id = ?1")         \
     X(STMT_ROW_FINAL,                                                                                                                                      \
       "UPDATE assignment SET state = ?2, lease = NULL, hold = 0, class = ?3, agent = ?4, retries_spent = ?5, reasks_spent = ?6, "                          \
-      "fulls_spent = ?7, failures = ?8 WHERE id = ?1")                                                                                                     \
+      "fulls_spent = ?7, failures = ?8, resets = ?9 WHERE id = ?1")                                                                                        \
     X(STMT_ROW_PENDING,                                                                                                                                    \
       "UPDATE assignment SET state = 0, lease = NULL, hold = ?2, is_late = ?3, not_before_ms = ?4, class = ?5, retries_spent = ?6, "                       \
       "reasks_spent = ?7, fulls_spent = ?8, failures = ?9, token_cap = ?10 WHERE id = ?1")                                                                 \

@@ -21,7 +21,8 @@
     X(STMT_AGENT_GET, "SELECT id, capacity, is_available, until_at_ms, is_listed FROM agent WHERE pool = ?1 AND agent_id = ?2")                   \
     X(STMT_AGENT_SET, "UPDATE agent SET capacity = ?2, is_available = ?3, until_at_ms = ?4 WHERE id = ?1")                                        \
     X(STMT_LEDGER_AGENT_ADD, "INSERT INTO ledger_agent(ledger, agent, base, held) VALUES(?1, ?2, ?3, ?3) ON CONFLICT(ledger, agent) DO NOTHING")  \
-    X(STMT_LEDGER_RESET, "UPDATE ledger_agent SET base = base - held, held = 0 WHERE ledger = ?1 AND held <> 0")                                  \
+    X(STMT_LEDGER_RESET, "UPDATE ledger SET resets = resets + 1 WHERE id = ?1")                                                                   \
+    X(STMT_LEDGER_EMPTY, "UPDATE ledger_agent SET base = 0, held = 0 WHERE ledger = ?1 AND held <> 0")                                            \
     X(STMT_LEDGER_HELD, "SELECT coalesce(sum(held), 0) FROM ledger_agent WHERE ledger = ?1")                                                      \
     X(STMT_RUN_OF_LEDGER, "SELECT run_id FROM run WHERE ledger = ?1 LIMIT 1")                                                                     \
     X(STMT_POOL_NAMES, "SELECT name FROM pool WHERE name IS NOT NULL ORDER BY id DESC LIMIT 200")                                               \

@@ -24,9 +24,9 @@
                        "ORDER BY p.seq LIMIT 1")                                                                                                  \
     X(STMT_PURGE_PIECE, "SELECT max(id), count(*) FROM (SELECT id FROM assignment INDEXED BY assignment_run WHERE run = ?1 ORDER BY id LIMIT ?2)") \
     X(STMT_PURGE_HELD, "SELECT agent, count(*) FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id <= ?2 AND agent IS NOT NULL "      \
-                       "GROUP BY agent")                                                                                                          \
-    X(STMT_PURGE_SEAT, "SELECT held FROM ledger_agent WHERE ledger = ?1 AND agent = ?2")                                                          \
-    X(STMT_PURGE_PLACES, "UPDATE ledger_agent SET base = base + ?3 - ?4, held = held - ?4 WHERE ledger = ?1 AND agent = ?2")                      \
+                       "AND resets = (SELECT resets FROM ledger WHERE id = ?3) GROUP BY agent")                                                   \
+    X(STMT_PURGE_KEEP, "UPDATE ledger_agent SET base = base + ?3 WHERE ledger = ?1 AND agent = ?2")                                               \
+    X(STMT_PURGE_FREE, "UPDATE ledger_agent SET held = held - ?3 WHERE ledger = ?1 AND agent = ?2")                                               \
     X(STMT_PURGE_CALL_SUMS, "SELECT c.endpoint, 92, count(*), " SQLITE_CALL_USAGE " FROM call c WHERE c.kind = 0 AND c.state IN (1, 2) "          \
                             "AND c.id IN " PURGED_CALLS " GROUP BY 1")                                                                             \
     X(STMT_PURGE_CALL_CLASSES, "SELECT endpoint, 10 + class, count(*) FROM call WHERE kind = 0 AND state IN (1, 2) AND class IS NOT NULL "        \
@@ -58,6 +58,8 @@
     X(STMT_PRUNE_KEYS, "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency INDEXED BY idempotency_made WHERE made_at_ms <= ?1 "    \
                        "LIMIT ?2)")                                                                                                               \
     X(STMT_PRUNE_LEASES, "DELETE FROM lease WHERE number IN (SELECT number FROM lease INDEXED BY lease_ended WHERE ended_at_ms <= ?1 LIMIT ?2)")  \
+    X(STMT_PRUNE_DAYS, "DELETE FROM endpoint_day WHERE ends_at_ms <> ?1 AND (SELECT count(*) FROM endpoint_day n "                                \
+                       "WHERE n.endpoint = endpoint_day.endpoint AND n.ends_at_ms > endpoint_day.ends_at_ms) >= ?2")                              \
     X(STMT_PRUNE_CALLS, "DELETE FROM call WHERE id IN (SELECT id FROM call INDEXED BY call_loose WHERE kind > 0 AND kind = 2 AND sent_at_ms <= ?1 LIMIT ?2)")  \
     X(STMT_PRUNE_TESTS_PIECE, "SELECT max(id) FROM (SELECT id FROM call INDEXED BY call_loose WHERE kind > 0 AND kind = 1 AND sent_at_ms <= ?1 LIMIT ?2)")     \
     X(STMT_PRUNE_TEST_SUMS, "SELECT c.endpoint, 98, count(*), " SQLITE_CALL_USAGE " " OLD_TESTS " GROUP BY 1")                                    \

@@ -5,6 +5,7 @@
 #include "store/sqlite_purge.h"
 
 #define PRUNED_COUNT 256    /* rows between two looks at the clock */
+#define DAYS_KEPT 31        /* counts of calls a day, of an endpoint, besides the present day's: a clock that comes back finds what was counted */
 #define SPARE_PAGES 256     /* 1 MiB of free pages stays in the file: the next rows take them */
 
 /* The moment before which what is kept for `age_ms` is too old. */
@@ -47,6 +48,8 @@ static int prune(struct sqlite_store *store, const struct store_upkeep *upkeep)
         rc = sqlite_do(store, tables[i].statement, "ii", age_end(store, tables[i].age_ms), (int64_t)PRUNED_COUNT);
         has_pruned = has_pruned || (rc == 0 && sqlite3_changes(store->db) > 0);
     }
+    if (rc == 0)
+        rc = sqlite_do(store, STMT_PRUNE_DAYS, "ii", clock_next_pacific_midnight_ms(store->wall_ms), (int64_t)DAYS_KEPT);
     if (rc == 0)
         rc = tests_prune(store, age_end(store, TEST_CALLS_KEPT_MS), &has_pruned);
     return rc < 0 ? rc : has_pruned;

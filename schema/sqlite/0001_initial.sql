@@ -39,16 +39,17 @@ CREATE TABLE agent (
 ) STRICT;
 
 CREATE TABLE ledger (               -- who holds how many places; a standing pool has one, and so has a run with agents of its own
-  id   INTEGER PRIMARY KEY AUTOINCREMENT,
-  pool INTEGER NOT NULL REFERENCES pool(id)
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,
+  pool   INTEGER NOT NULL REFERENCES pool(id),
+  resets INTEGER NOT NULL DEFAULT 0                                       -- how often all places were given back: rows of before hold none any more
 ) STRICT;
 CREATE INDEX ledger_pool ON ledger(pool);
 
 CREATE TABLE ledger_agent (
   ledger INTEGER NOT NULL REFERENCES ledger(id),
   agent  INTEGER NOT NULL REFERENCES agent(id),
-  base   INTEGER NOT NULL DEFAULT 0,                                      -- starting load, and places of rows that are gone
-  held   INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),                    -- base + succeeded rows of the ledger's runs with this agent
+  base   INTEGER NOT NULL DEFAULT 0 CHECK (base >= 0),                    -- since the last reset: starting load, and places of rows that are gone
+  held   INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),                    -- base + rows of the ledger's runs that took a place with this agent since then
   PRIMARY KEY (ledger, agent)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_agent_agent ON ledger_agent(agent);                   -- for the foreign key, when a run's agents go with it
@@ -120,6 +121,7 @@ CREATE TABLE assignment (           -- narrow and hot
   class          INTEGER,                                                 -- of the last attempt; the cause of a failure
   agent          INTEGER,                                                 -- set while succeeded. No foreign key: all rows would be looked through for each
                                                                           -- agent that goes with its run. doctor looks
+  resets         INTEGER NOT NULL DEFAULT 0,                              -- ledger.resets when it took its place: it holds the place while they are the same
   UNIQUE (run, key),
   CHECK ((state = 1) = (lease IS NOT NULL))
 ) STRICT;
@@ -260,10 +262,11 @@ CREATE TABLE endpoint_gone (        -- of these sums, what calls came to whose r
   PRIMARY KEY (endpoint, kind)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE endpoint_day (         -- calls of a day (Pacific) that have ended, for a quota a day; a row an endpoint, begun anew each day
-  endpoint   TEXT PRIMARY KEY,
+CREATE TABLE endpoint_day (         -- calls sent on a day (Pacific) that have ended, for a quota a day; days of before stay for a while: a clock may be set back
+  endpoint   TEXT NOT NULL,
   ends_at_ms INTEGER NOT NULL,                                            -- the midnight at which the day ends
-  calls      INTEGER NOT NULL
+  calls      INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, ends_at_ms)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit (                -- what people did

@@ -238,7 +238,14 @@ static void test_places_stay(void **state)
     bed_end(&bed);
 }
 
-/* What a reset gave back is not given back again. */
+static void pool_reset(struct bed *bed, const struct store_pool *pool)
+{
+    struct store_pool_reset *reset = store_op_new(OP_POOL_RESET, NULL, NULL);
+    reset->pool = pool->id;
+    assert_int_equal(bed_do_free(bed, &reset->op), 0);
+}
+
+/* What a reset gave back is not given back again, and nothing of a run that came after it. */
 static void test_places_after_a_reset(void **state)
 {
     (void)state;
@@ -248,17 +255,54 @@ static void test_places_after_a_reset(void **state)
     bed_begin(&bed, bed_engine);
     bed_pool(&bed, &pool);
     int64_t run = bed_pool_run(&bed, 100, &pool);
-    struct store_pool_reset *reset = store_op_new(OP_POOL_RESET, NULL, NULL);
-    reset->pool = pool.id;
-    assert_int_equal(bed_do_free(&bed, &reset->op), 0);
-    bed_pool_run(&bed, 20, &pool);
+    pool_reset(&bed, &pool);
+    bed_check(&bed);
+    int64_t later = bed_pool_run(&bed, 20, &pool);
     assert_int_equal(bed_places(&bed, pool.id, &base), 10);
     assert_int_equal(bed_purge(&bed, run, true), 0);
     assert_int_equal(bed_upkeep_all(&bed), 100);
-    assert_int_equal(bed_places(&bed, pool.id, &base), 0); /* ten more were given back: whose they were, a ledger does not know */
+    assert_int_equal(bed_places(&bed, pool.id, &base), 10);
+    assert_int_equal(base, 0);
+    bed_check(&bed);
+    assert_int_equal(bed_purge(&bed, later, true), 0);
+    assert_int_equal(bed_upkeep_all(&bed), 20);
+    assert_int_equal(bed_places(&bed, pool.id, &base), 0);
     bed_check(&bed);
     store_pool_clear(&pool);
     bed_end(&bed);
+}
+
+/* A reset also gives back what rows that are gone had left taken; and rows that are still to go when it comes hold nothing. */
+static void test_reset_amid_purges(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct store_pool pool;
+    int64_t base;
+    clock_fake(5000000, WALL_MS);
+    bed_begin(&bed, bed_engine);
+    bed_pool(&bed, &pool);
+    for (int is_release = 0; is_release < 2; is_release++) {
+        struct store_upkeep *upkeep = bed_upkeep_op();
+        int64_t run = bed_pool_run(&bed, ROWS, &pool);
+        assert_int_equal(bed_purge(&bed, run, is_release), 0);
+        assert_true(bed_upkeep_once(&bed, upkeep, 0));
+        assert_true(upkeep->ret_row_count > 0 && upkeep->ret_row_count < ROWS);
+        store_op_free(&upkeep->op);
+        pool_reset(&bed, &pool);
+        bed_check(&bed);
+        run = bed_pool_run(&bed, 20, &pool);
+        bed_upkeep_all(&bed);
+        assert_int_equal(bed_places(&bed, pool.id, &base), 10);
+        assert_int_equal(base, 0);
+        bed_check(&bed);
+        assert_int_equal(bed_purge(&bed, run, true), 0);
+        bed_upkeep_all(&bed);
+        assert_int_equal(bed_places(&bed, pool.id, &base), 0);
+    }
+    store_pool_clear(&pool);
+    bed_end(&bed);
+    clock_real();
 }
 
 /* A run's own pool goes with it. */
@@ -292,6 +336,7 @@ int main(void)
         cmocka_unit_test(test_made_again),
         cmocka_unit_test(test_places_stay),
         cmocka_unit_test(test_places_after_a_reset),
+        cmocka_unit_test(test_reset_amid_purges),
         cmocka_unit_test(test_own_pool_goes),
     };
     return bed_run_suite(tests, ARRAY_COUNT(tests));

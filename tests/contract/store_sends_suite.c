@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "tests/contract/store_bed.h"
+#include "tests/contract/store_purge_bed.h"
 
 #include <string.h>
 
@@ -177,6 +177,44 @@ static void test_one_settle_of_two_days(void **state)
     store_op_free(&rows->op);
 }
 
+/* The wall's clock is set to another day and back, with a start each: what was counted of a day stays counted, also when calls of the other were. */
+static void test_a_clock_that_goes_away_and_back(void **state)
+{
+    struct bed *bed = *state;
+    int64_t run = bed_run(bed, 100, 1, -1, NULL);
+    struct store_claim *rows = claim(bed, run, 4);
+    for (size_t i = 0; i < 4; i++)
+        settle(bed, rows, i, OUTCOME_TRANSIENT, 0);
+    static const int days[] = {1, -3, 400};
+    for (size_t i = 0; i < ARRAY_COUNT(days); i++) {
+        next_life(bed, days[i] * 24 * HOUR_MS);
+        assert_true(sends_of(bed, "gemini") == NULL || sends_of(bed, "gemini")->day_calls == 0);
+        test_request(bed, "gemini", 0);
+        next_life(bed, -days[i] * 24 * HOUR_MS);
+        assert_int_equal(sends_of(bed, "gemini")->day_calls, 4);
+    }
+    store_op_free(&rows->op);
+}
+
+/* Days of before are not kept for ever: the newest are, and the present one wherever the clock stands. */
+static void test_days_are_pruned(void **state)
+{
+    enum { DAYS = 40, KEPT = 31 };
+    struct bed *bed = *state;
+    for (int day = 0; day < DAYS; day++) {
+        test_request(bed, "gemini", 0);
+        next_life(bed, 24 * HOUR_MS);
+    }
+    next_life(bed, -DAYS * 24 * HOUR_MS); /* to the oldest */
+    bed_upkeep_all(bed);
+    for (int day = 0; day < DAYS; day++) {
+        next_life(bed, 0);
+        const struct store_sends *sends = sends_of(bed, "gemini");
+        assert_int_equal(sends != NULL ? sends->day_calls : 0, day == 0 || day >= DAYS - KEPT);
+        next_life(bed, 24 * HOUR_MS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +222,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_long_ago_counts_for_the_day_alone, begin, end),
         cmocka_unit_test_setup_teardown(test_a_day_begins_at_midnight_pacific, begin, end),
         cmocka_unit_test_setup_teardown(test_one_settle_of_two_days, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_goes_away_and_back, begin, end),
+        cmocka_unit_test_setup_teardown(test_days_are_pruned, begin, end),
     };
     int failed = 0;
     for (size_t i = 0; i < ARRAY_COUNT(engines); i++) {

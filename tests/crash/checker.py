@@ -274,7 +274,8 @@ def check_books(db, verdict):
     there = table(db, f"SELECT run, state, count(*) FROM assignment WHERE {kept} GROUP BY run, state")
     calls = table(db, f"SELECT a.run, count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment WHERE c.state IN (1, 2) AND a.{kept} GROUP BY a.run")
     held = table(db, "SELECT l.ledger, l.agent, l.held - l.base FROM ledger_agent l WHERE l.held <> l.base")
-    taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2")
+    taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run JOIN ledger l ON l.id = r.ledger AND l.resets = a.resets "
+                     "WHERE a.agent IS NOT NULL GROUP BY 1, 2")
     for name, books, rows in (("state", table(db, f"SELECT run, kind, value FROM run_count WHERE kind < 5 AND value <> 0 AND {kept}"), there),
                               ("calls", table(db, f"SELECT run, value FROM run_count WHERE kind = 92 AND value <> 0 AND {kept}"), calls), ("held", held, taken)):
         for key in books.keys() | rows.keys():

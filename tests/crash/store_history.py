@@ -82,7 +82,8 @@ def check_books(db, history):
     ended = table(db, "SELECT a.run, count(*) FROM call c JOIN attempt t ON t.call = c.id JOIN assignment a ON a.id = t.assignment "
                       "WHERE c.state IN (1, 2) GROUP BY a.run")
     held = table(db, "SELECT ledger, agent, held - base FROM ledger_agent WHERE held <> base")
-    taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE a.agent IS NOT NULL GROUP BY 1, 2")
+    taken = table(db, "SELECT r.ledger, a.agent, count(*) FROM assignment a JOIN run r ON r.id = a.run JOIN ledger l ON l.id = r.ledger AND l.resets = a.resets "
+                     "WHERE a.agent IS NOT NULL GROUP BY 1, 2")
     outside = table(db, "SELECT run, value FROM run_count WHERE kind = 97 AND value <> 0")
     theirs = table(db, "SELECT a.run, count(*) FROM assignment a JOIN lease l ON l.number = a.lease WHERE a.state = 1 AND l.worker IS NOT NULL "
                        "AND l.ended_at_ms IS NULL GROUP BY a.run")

@@ -325,8 +325,9 @@ def test_refused_restores_touch_nothing(daemon, tmp_path):
     whole = copy.read_bytes()
     (tmp_path / "cut.db").write_bytes(whole[:len(whole) // 2])
     (tmp_path / "flipped.db").write_bytes(whole.replace(b"x" * 3600, b"x" * 3599 + b"y", 1))
+    (tmp_path / "longer.db").write_bytes(whole + b"x" * 8192)
     (tmp_path / "text.db").write_text("lan,city\n")
-    for name, words in (("cut.db", "cut off"), ("flipped.db", "digests: the input of 'G0"), ("text.db", "not a database"), ("none.db", "No such file"), (".", "not a file")):
+    for name, words in (("cut.db", "cut off"), ("longer.db", "more follows behind the database"), ("flipped.db", "digests: the input of 'G0"), ("text.db", "not a database"), ("none.db", "No such file"), (".", "not a file")):
         ran = restore(daemon, tmp_path / name)
         assert ran.returncode == 65 and words in ran.stderr and str(tmp_path / name) in ran.stderr and ran.stdout == "", (name, ran)
         assert digest_of(daemon.state_dir) == before, name

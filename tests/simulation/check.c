@@ -28,8 +28,8 @@ static const struct rule {
      "SELECT count(*) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 1 AND (t.n IS NULL OR t.class IS NOT NULL OR t.lease <> a.lease)"},
     {"agents hold more than their capacity", "SELECT count(*) FROM ledger_agent l JOIN agent g ON g.id = l.agent WHERE l.held > g.capacity"},
     {"agents hold what a recount does not find",
-     "SELECT count(*) FROM ledger_agent l WHERE l.held <> l.base + (SELECT count(*) FROM assignment a JOIN run r ON r.id = a.run WHERE r.ledger = l.ledger AND a.agent = l.agent "
-     "AND a.state = 2)"},
+     "SELECT count(*) FROM ledger_agent l WHERE l.held <> l.base + (SELECT count(*) FROM assignment a JOIN run r ON r.id = a.run JOIN ledger d ON d.id = r.ledger "
+     "AND d.resets = a.resets WHERE r.ledger = l.ledger AND a.agent = l.agent AND a.state = 2)"},
     {"counters of states are not what a recount finds",
      "SELECT count(*) FROM run r JOIN (VALUES (0), (1), (2), (3), (4)) s WHERE coalesce((SELECT value FROM run_count c WHERE c.run = r.id AND c.kind = s.column1), 0) <> "
      "(SELECT count(*) FROM assignment a WHERE a.run = r.id AND a.state = s.column1)"},

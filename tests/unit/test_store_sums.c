@@ -185,10 +185,11 @@ static void test_doctor(void **state)
         {"DELETE FROM endpoint_sum", "endpoint_sums"},
         {"INSERT INTO endpoint_sum(endpoint, calls) VALUES('elsewhere', 1)", "endpoint_sums"},
         {"UPDATE ledger_agent SET held = held + 1 WHERE held > 0", "ledgers"},
+        {"UPDATE assignment SET resets = 1; UPDATE ledger_agent SET base = held", "ledgers"}, /* after a reset that never was */
         {"INSERT INTO lease(number, run, node, worker) SELECT 900, max(id), 1, 'w' FROM run", "leases"},
         {"DELETE FROM payload WHERE assignment = (SELECT min(id) FROM assignment)", "orphans"},
         {"DELETE FROM result WHERE assignment = (SELECT min(id) FROM assignment)", "orphans"},
-        {"PRAGMA foreign_keys = OFF; UPDATE lease SET node = 77; INSERT INTO ledger VALUES(900, 901)", "foreign_keys"},
+        {"PRAGMA foreign_keys = OFF; UPDATE lease SET node = 77; INSERT INTO ledger(id, pool) VALUES(900, 901)", "foreign_keys"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct rig own = {0};

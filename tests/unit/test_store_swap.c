@@ -156,6 +156,12 @@ static void run_sql(const char *path, const char *sql)
 static void spoil_text(const char *backup) { file_write(backup, "lan,city\n", 9); }
 static void spoil_empty(const char *backup) { file_write(backup, "", 0); }
 static void spoil_cut(const char *backup) { assert_int_equal(truncate(backup, 40960), 0); }
+static void spoil_longer(const char *backup)
+{
+    FILE *file = fopen(backup, "ab");
+    assert_non_null(file);
+    assert_int_equal(fputs("x", file) >= 0 && fclose(file) == 0, true);
+}
 static void spoil_other(const char *backup) { patch(backup, 68, "\x12\x34\x56\x78", 4); }
 static void spoil_newer(const char *backup) { patch(backup, 60, "\x00\x00\x00\x63", 4); }
 static void spoil_schema(const char *backup) { run_sql(backup, "ALTER TABLE payload ADD COLUMN mine TEXT"); }
@@ -185,6 +191,7 @@ static void test_refused(void **state)
         {"a text", spoil_text, "not a database"},
         {"no bytes", spoil_empty, "it is empty"},
         {"cut off", spoil_cut, "cut off"},
+        {"a byte too many", spoil_longer, "more follows behind the database"},
         {"another program's", spoil_other, "another program"},
         {"newer", spoil_newer, "newer gallocd (schema 99"},
         {"a changed schema", spoil_schema, "schema is not the one"},
