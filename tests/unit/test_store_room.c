@@ -195,7 +195,7 @@ static void test_new_work_alone_is_refused(void **state)
     purge->run = run;
     assert_int_equal(room_do_free(&room, &purge->op), 0); /* the way out */
     assert_int_equal(room_do_free(&room, store_op_new(OP_UPKEEP, NULL, NULL)), 0);
-    leave(&room, reserve(&room) + 4 * MIB); /* not yet: it would be low again at once */
+    leave(&room, reserve(&room) - 4 * MIB); /* not yet: it would be low again at once, and what is told as reserve is what has to come back */
     assert_int_equal(room_do_free(&room, &make_run(1, -1, NULL, NULL)->op), -GALLOC_DISK_FULL);
     leave(&room, reserve(&room) + 16 * MIB);
     wait_health(&room, STORE_WELL); /* nobody has to come with work for it to be noticed */
