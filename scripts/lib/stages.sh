@@ -89,9 +89,9 @@ stage_pacing() {
 }
 
 stage_contract() { cmocka_folder contract tests/contract && pytest_folder contract tests/contract "$ASAN_BUILD" 2; }
-# Tests of running programs wait more than they compute.
+# Tests of running programs wait more than they compute, those that no harness loads most.
 WAITERS=$((2 * JOBS))
-stage_e2e() { pytest_folder e2e tests/e2e "$ASAN_BUILD" $WAITERS; }
+stage_e2e() { pytest_folder e2e tests/e2e "$ASAN_BUILD" $((3 * JOBS)); }
 stage_crash() { GALLOC_PLAIN_BUILD=$PLAIN_BUILD pytest_folder crash tests/crash "$ASAN_BUILD" $WAITERS; }
 stage_controls() { GALLOC_PLAIN_BUILD=$PLAIN_BUILD pytest_folder controls tests/controls "$PLAIN_BUILD" $WAITERS; }
 
