@@ -1,9 +1,8 @@
 /* See plan.h. The options are rows of one table: reading, writing, clearing and the list of known names walk it. The
  * plan's JSON has the shape of the request's body, so one reader serves both. */
-#include "core/plan.h"
+#include "core/plan_inside.h"
 
 #include "core/limits.h"
-#include "core/template.h"
 
 #include "base/json.h"
 #include "base/json_out.h"
@@ -21,41 +20,42 @@
 #define PLAN_DAY_MS INT64_C(86400000)
 #define PLAN_MAX_AGE_MS (3650 * PLAN_DAY_MS)
 
-enum option_kind { OPTION_INT, OPTION_TEXT, OPTION_LIST, OPTION_BOOL, OPTION_MATCH, OPTION_DUPLICATE };
+enum option_kind { OPTION_INT, OPTION_TEXT, OPTION_LIST, OPTION_BOOL, OPTION_MATCH, OPTION_CHOICE };
 
-/* The rows of `options`. `missing` is an int's value where nobody gave one; it is not written. */
+static const char *const duplicate_names[] = {"skip", "error", "replace", NULL};
+
+/* The rows of `options`. `missing` is an int's value where nobody gave one; it is not written, nor is a choice's first. */
 static const struct option_row {
     struct json_field field;
     enum option_kind kind;
     size_t at; /* offset in struct plan */
     int64_t missing;
     bool is_kept; /* stands in the plan's JSON */
+    const char *const *choices; /* NULL-ended names of the numbers 0, 1, … of a choice */
 } option_rows[] = {
 #define AT(member) offsetof(struct plan, member)
-    {{"send", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(send), 0, true},
-    {{"keep_back", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(keep_back), 0, true},
-    {{"match", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_MATCH, AT(match), 0, true},
-    {{"max_candidates", JSON_TYPE_I64, false, 1, LIMIT_PROMPT_AGENTS}, OPTION_INT, AT(max_candidates), 0, true},
-    {{"batch_size", JSON_TYPE_I64, false, 1, PLAN_BATCH_MAX}, OPTION_INT, AT(batch_size), -1, true},
-    {{"delay_ms", JSON_TYPE_I64, false, 0, PLAN_DAY_MS}, OPTION_INT, AT(delay_ms), -1, true},
-    {{"max_retries", JSON_TYPE_I64, false, 0, LIMIT_MAX_RETRIES}, OPTION_INT, AT(max_retries), -1, true},
-    {{"priority", JSON_TYPE_I64, false, -100, 100}, OPTION_INT, AT(priority), 0, true},
-    {{"max_age_ms", JSON_TYPE_I64, false, 1, PLAN_MAX_AGE_MS}, OPTION_INT, AT(max_age_ms), 0, true},
-    {{"on_duplicate", JSON_TYPE_STR, false, 0, 0}, OPTION_DUPLICATE, AT(on_duplicate), 0, true},
-    {{"order", JSON_TYPE_STR, false, 1, PLAN_COLUMN_BYTES}, OPTION_TEXT, AT(order), 0, true},
-    {{"key", JSON_TYPE_STR, false, 1, PLAN_COLUMN_BYTES}, OPTION_TEXT, AT(key_column), 0, true},
-    {{"first", JSON_TYPE_I64, false, 1, INT64_MAX}, OPTION_INT, AT(first), 0, true},
-    {{"from", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(from), 0, true},
-    {{"delimiter", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(delimiter), 0, true},
-    {{"encoding", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(encoding), 0, true},
-    {{"columns", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(columns), 0, false},
-    {{"again", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_again), 0, false},
-    {{"workers_too", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(workers_too), 0, true},
-    {{"open", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_open), 0, true},
+    {{"send", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(send), 0, true, NULL},
+    {{"keep_back", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(keep_back), 0, true, NULL},
+    {{"match", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_MATCH, AT(match), 0, true, NULL},
+    {{"max_candidates", JSON_TYPE_I64, false, 1, LIMIT_PROMPT_AGENTS}, OPTION_INT, AT(max_candidates), 0, true, NULL},
+    {{"batch_size", JSON_TYPE_I64, false, 1, PLAN_BATCH_MAX}, OPTION_INT, AT(batch_size), -1, true, NULL},
+    {{"delay_ms", JSON_TYPE_I64, false, 0, PLAN_DAY_MS}, OPTION_INT, AT(delay_ms), -1, true, NULL},
+    {{"max_retries", JSON_TYPE_I64, false, 0, LIMIT_MAX_RETRIES}, OPTION_INT, AT(max_retries), -1, true, NULL},
+    {{"priority", JSON_TYPE_I64, false, -100, 100}, OPTION_INT, AT(priority), 0, true, NULL},
+    {{"max_age_ms", JSON_TYPE_I64, false, 1, PLAN_MAX_AGE_MS}, OPTION_INT, AT(max_age_ms), 0, true, NULL},
+    {{"on_duplicate", JSON_TYPE_STR, false, 0, 0}, OPTION_CHOICE, AT(on_duplicate), 0, true, duplicate_names},
+    {{"order", JSON_TYPE_STR, false, 1, PLAN_COLUMN_BYTES}, OPTION_TEXT, AT(order), 0, true, NULL},
+    {{"key", JSON_TYPE_STR, false, 1, PLAN_COLUMN_BYTES}, OPTION_TEXT, AT(key_column), 0, true, NULL},
+    {{"first", JSON_TYPE_I64, false, 1, INT64_MAX}, OPTION_INT, AT(first), 0, true, NULL},
+    {{"from", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(from), 0, true, NULL},
+    {{"delimiter", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(delimiter), 0, true, NULL},
+    {{"encoding", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES}, OPTION_TEXT, AT(encoding), 0, true, NULL},
+    {{"columns", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(columns), 0, false, NULL},
+    {{"again", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_again), 0, false, NULL},
+    {{"workers_too", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(workers_too), 0, true, NULL},
+    {{"open", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_open), 0, true, NULL},
 #undef AT
 };
-
-static const char *const duplicate_names[] = {"skip", "error", "replace"};
 
 static const struct json_field body_fields[] = {
     {"name", JSON_TYPE_STR, false, 1, PLAN_NAME_BYTES},
@@ -185,16 +185,19 @@ static int read_match(struct json_object *array, struct plan *plan, struct gallo
     return 0;
 }
 
-static int read_duplicate(const char *text, struct plan *plan, struct galloc_error *error)
+static int read_choice(const struct option_row *row, const char *text, int *ret_choice, struct galloc_error *error)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(duplicate_names); i++) {
-        if (strcmp(duplicate_names[i], text) == 0) {
-            plan->on_duplicate = (int)i;
-            return 0;
-        }
+    struct buf known = BUF_EMPTY;
+    int choice = -1;
+    for (int i = 0; row->choices[i] != NULL; i++) {
+        choice = strcmp(text, row->choices[i]) == 0 ? i : choice;
+        buf_add_fmt(&known, "%s%s", i == 0 ? "" : row->choices[i + 1] != NULL ? ", " : " or ", row->choices[i]);
     }
-    return galloc_fail(error, GALLOC_INVALID_VALUE, "\"on_duplicate\" is \"%s\"; it has to be skip, error or replace",
-                       text);
+    if (choice >= 0)
+        *ret_choice = choice;
+    int rc = choice >= 0 ? 0 : galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is \"%s\"; it has to be %s", row->field.name, text, buf_text(&known));
+    buf_clear(&known);
+    return rc;
 }
 
 static int read_option(const struct option_row *row, struct json_object *options, struct plan *plan,
@@ -219,8 +222,8 @@ static int read_option(const struct option_row *row, struct json_object *options
         return read_list(value, name, member, error);
     case OPTION_MATCH:
         return read_match(value, plan, error);
-    case OPTION_DUPLICATE:
-        return read_duplicate(json_str(value, NULL), plan, error);
+    case OPTION_CHOICE:
+        return read_choice(row, json_str(value, NULL), member, error);
     }
     return 0;
 }
@@ -279,126 +282,13 @@ static int read_members(struct json_object *body, struct plan *plan, struct gall
     return 0;
 }
 
-/* ---- what goes together ---- */
-
-static int check_names(const struct plan *plan, struct galloc_error *error)
-{
-    const struct {
-        const char *what, *name;
-    } names[] = {{"name", plan->name}, {"pool", plan->pool}, {"endpoint", plan->endpoint}, {"profile", plan->profile}};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        const char *why = NULL;
-        if (names[i].name != NULL && !text_is_key(names[i].name, strlen(names[i].name), &why))
-            return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" holds a control character", names[i].what);
-    }
-    if (plan->name != NULL && (plan->name[0] == '@' || strncmp(plan->name, "r-", 2) == 0))
-        return galloc_fail(
-            error, GALLOC_INVALID_VALUE,
-            "\"name\" may not begin with \"@\" or \"r-\": these are kept for \"@last\" and for the ids of runs");
-    return 0;
-}
-
-static int check_profile(const struct plan *plan, const struct profile *profiles, size_t count,
-                         struct galloc_error *error)
-{
-    struct buf known = BUF_EMPTY;
-    const char **names = xcalloc(count, sizeof *names);
-    const struct profile *found = NULL;
-    for (size_t i = 0; i < count; i++) {
-        names[i] = profiles[i].name;
-        buf_add_fmt(&known, "%s%s", i ? ", " : "", profiles[i].name);
-        if (strcmp(profiles[i].name, plan->profile) == 0)
-            found = &profiles[i];
-    }
-    int rc = 0;
-    if (found == NULL) {
-        const char *nearest = text_nearest(plan->profile, names, count);
-        rc = galloc_fail(error, GALLOC_NOT_FOUND, "there is no profile \"%s\"%s%s%s (known are %s)", plan->profile,
-                         nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "",
-                         buf_text(&known));
-    } else if (found->mode != MODE_BATCH && (plan->batch_size >= 0 || plan->delay_ms >= 0)) {
-        rc = galloc_fail(error, GALLOC_USAGE,
-                         "the profile \"%s\" does not work in batches, so it takes no %s; leave it out, or choose a "
-                         "batch profile such as balanced",
-                         plan->profile, plan->batch_size >= 0 ? "batch_size" : "delay");
-    }
-    free(names);
-    buf_clear(&known);
-    return rc;
-}
-
-static int check_column(const struct plan *plan, const char *option, const char *name, struct galloc_error *error)
-{
-    if (column_is_in(plan->columns, name))
-        return 0;
-    if (plan->key_column != NULL && column_is(plan->key_column, name))
-        return galloc_fail(error, GALLOC_INVALID_INPUT,
-                           "%s: \"%s\" is the column of the keys; the key is always sent and is no field", option,
-                           name);
-    const char *nearest = column_nearest(plan->columns, name);
-    return galloc_fail(error, GALLOC_INVALID_INPUT, "%s: the input has no column \"%s\"%s%s%s", option, name,
-                       nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-}
-
-/* Columns that the plan names have to be columns of the input, where those are told. */
-static int check_columns(const struct plan *plan, struct galloc_error *error)
-{
-    int rc = 0;
-    for (char **at = plan->send; rc == 0 && at != NULL && *at != NULL; at++)
-        rc = check_column(plan, "send", *at, error);
-    for (char **at = plan->keep_back; rc == 0 && at != NULL && *at != NULL; at++)
-        rc = check_column(plan, "keep_back", *at, error);
-    for (size_t i = 0; rc == 0 && i < plan->match_count; i++)
-        rc = check_column(plan, "match", plan->match[i].field, error);
-    return rc;
-}
-
-static int check_template(const struct plan *plan, struct galloc_error *error)
-{
-    if (plan->template == NULL)
-        return 0;
-    struct template *template = NULL;
-    int rc = template_parse(plan->template, strlen(plan->template), &template, error);
-    if (rc == 0 && (plan->match_count > 0 || plan->max_candidates > 0) && !template_uses(template, TEMPLATE_LOADS))
-        rc = galloc_fail(error, GALLOC_INVALID_INPUT,
-                         "with match or max_candidates the template needs {{loads}}: it is there that the candidates "
-                         "of an assignment are named");
-    if (rc == 0 && plan->columns != NULL)
-        rc = template_check_columns(template, plan->columns, error);
-    template_free(template);
-    if (rc < 0)
-        return galloc_prefix(error, "template");
-    return plan_check_template(plan, NULL, error);
-}
-
-static int check_plan(const struct plan *plan, struct json_object *body, const struct profile *profiles, size_t count,
-                      struct galloc_error *error)
-{
-    bool has_agents = json_get(body, "agents") != NULL;
-    if (has_agents == (plan->pool != NULL))
-        return galloc_fail(
-            error, GALLOC_USAGE,
-            has_agents ? "\"pool\" and \"agents\" exclude each other: name a standing pool, or give agents"
-                       : "who can take the assignments is missing: name a standing pool (\"pool\") or give \"agents\"");
-    if (plan->send != NULL && plan->keep_back != NULL)
-        return galloc_fail(error, GALLOC_USAGE, "\"send\" and \"keep_back\" exclude each other");
-    if (plan->is_open && plan->max_age_ms > 0)
-        return galloc_fail(error, GALLOC_USAGE, "\"max_age_ms\" counts from the run's last part, and an open run has none; leave one of \"max_age_ms\" and \"open\" out");
-    int rc = check_names(plan, error);
-    if (rc == 0)
-        rc = check_profile(plan, profiles, count, error);
-    if (rc == 0 && plan->columns != NULL)
-        rc = check_columns(plan, error);
-    return rc < 0 ? rc : check_template(plan, error);
-}
-
 int plan_read(struct json_object *body, const struct profile *profiles, size_t profile_count, struct plan *ret_plan,
               struct galloc_error *error)
 {
     struct plan plan = {0};
     int rc = read_members(body, &plan, error);
     if (rc == 0)
-        rc = check_plan(&plan, body, profiles, profile_count, error);
+        rc = plan_check(&plan, json_get(body, "agents") != NULL, profiles, profile_count, error);
     if (rc < 0) {
         plan_clear(&plan);
         return rc;
@@ -443,8 +333,8 @@ static void write_option(struct json_out *out, const struct option_row *row, con
         write_list(out, row->field.name, *(char **const *)member);
     else if (row->kind == OPTION_MATCH && plan->match_count > 0)
         write_match(out, plan);
-    else if (row->kind == OPTION_DUPLICATE && plan->on_duplicate != 0)
-        json_out_member_str(out, row->field.name, duplicate_names[plan->on_duplicate]);
+    else if (row->kind == OPTION_CHOICE && *(const int *)member != 0)
+        json_out_member_str(out, row->field.name, row->choices[*(const int *)member]);
 }
 
 void plan_to_json(const struct plan *plan, struct buf *buf)
