@@ -75,7 +75,7 @@ static void look_prices(struct settings_seen *seen, const struct config *config)
     struct buf text = BUF_EMPTY;
     for (size_t i = 0; i < config->price_count; i++) {
         const struct price_config *price = &config->prices[i];
-        buf_add_fmt(&text, "%s %" PRId64 " %s %" PRId64 " %" PRId64 " %" PRId64 "\n", price->model, price->from_at_ms, price->price.currency,
+        buf_add_fmt(&text, "%s %s %" PRId64 " %s %" PRId64 " %" PRId64 " %" PRId64 "\n", price->model, price->tier, price->from_at_ms, price->price.currency,
                     price->price.in_micros, price->price.cached_in_micros, price->price.out_micros);
     }
     add(seen, xstrdup("price"), false, buf_text(&text));

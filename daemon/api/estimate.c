@@ -91,7 +91,7 @@ static struct range tokens_out(const struct estimate *estimate)
 /* Where the price comes from, and its amounts. */
 static void price_text(const struct endpoint *endpoint, const struct price *price, int64_t wall_ms, struct buf *out)
 {
-    const struct price_config *listed = endpoint_file_price(endpoint, wall_ms);
+    const struct price_config *listed = endpoint_file_price(endpoint, TIER_STANDARD, wall_ms);
     if (price == endpoint_set_price(endpoint, wall_ms))
         buf_add_fmt(out, "price of %s as set at run time: ", endpoint->config->name);
     else
@@ -139,7 +139,7 @@ static void cache_text(const struct estimate *estimate, struct buf *out)
 static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
 {
     int64_t wall_ms = clock_wall_ms();
-    const struct price *price = endpoint_price(estimate->endpoint, wall_ms);
+    const struct price *price = endpoint_price(estimate->endpoint, TIER_STANDARD, wall_ms);
     struct range cost = {-1, -1};
     struct buf text = BUF_EMPTY;
     if (price == NULL) {

@@ -44,7 +44,7 @@ static void settings_json(struct json_out *out, const struct endpoint *endpoint)
 {
     const struct endpoint_setting_row *rows = endpoint_setting_rows();
     int64_t wall_ms = clock_wall_ms();
-    const struct price_config *listed = endpoint_file_price(endpoint, wall_ms);
+    const struct price_config *listed = endpoint_file_price(endpoint, TIER_STANDARD, wall_ms);
     json_out_name(out, "settings");
     json_out_begin(out, '[');
     for (int i = 0; i < ENDPOINT_SETTING_COUNT; i++) {
@@ -53,7 +53,7 @@ static void settings_json(struct json_out *out, const struct endpoint *endpoint)
             continue;
         json_out_begin(out, '{');
         json_out_member_str(out, "name", rows[i].name);
-        setting_value(out, "value", &rows[i], endpoint->values[i], endpoint_price(endpoint, wall_ms));
+        setting_value(out, "value", &rows[i], endpoint->values[i], endpoint_price(endpoint, TIER_STANDARD, wall_ms));
         setting_value(out, "file_value", &rows[i], endpoint_file_value(endpoint->config, (enum endpoint_setting)i), listed != NULL ? &listed->price : NULL);
         if (override->is_set) {
             char who[64];

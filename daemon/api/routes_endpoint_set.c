@@ -128,7 +128,7 @@ static int add_setting(const char *name, struct json_object *value, void *arg)
 static int check_currency(const struct request *request, const struct endpoint *endpoint, const struct setting_changes *changes, struct galloc_error *error)
 {
     int64_t counted = endpoint->cost_micros + endpoint->sums_before[COUNT_COST_MICROS];
-    const struct price_config *listed = endpoint_file_price(endpoint, clock_wall_ms());
+    const struct price_config *listed = endpoint_file_price(endpoint, TIER_STANDARD, clock_wall_ms());
     for (const struct run_entry *run = engine_registry(request->api->config.engine)->runs; run != NULL; run = run->next)
         counted += run->endpoint == endpoint ? run->info.counts[COUNT_COST_MICROS] : 0;
     const char *currency = listed != NULL ? listed->price.currency : counted > 0 ? endpoint->currency : "";

@@ -43,8 +43,10 @@ void config_free(struct config *config)
         free(config->endpoints[i].name);
         settings_clear(SECTION_ENDPOINT, &config->endpoints[i]);
     }
-    for (size_t i = 0; i < config->price_count; i++)
+    for (size_t i = 0; i < config->price_count; i++) {
         free(config->prices[i].model);
+        settings_clear(SECTION_PRICE, &config->prices[i]);
+    }
     for (size_t i = 0; i < config->profile_count; i++)
         profile_clear(&config->profiles[i]);
     settings_clear(SECTION_DAEMON, config);
@@ -94,12 +96,12 @@ static bool price_is_better(const struct price_config *a, const struct price_con
     return len_a != len_b ? len_a > len_b : a->from_at_ms >= b->from_at_ms;
 }
 
-const struct price_config *config_price(const struct config *config, const char *model, int64_t wall_ms)
+const struct price_config *config_price(const struct config *config, const char *model, enum price_tier tier, int64_t wall_ms)
 {
     const struct price_config *best = NULL;
     for (size_t i = 0; i < config->price_count; i++) {
         const struct price_config *price = &config->prices[i];
-        if (price->from_at_ms <= wall_ms && price_is_for(price, model) &&
+        if (price->from_at_ms <= wall_ms && strcmp(price->tier, price_tier_name(tier)) == 0 && price_is_for(price, model) &&
             (best == NULL || price_is_better(price, best)))
             best = price;
     }

@@ -27,6 +27,7 @@ struct endpoint_config {
 /* A list price per million tokens; the row of a model with the latest `from_at_ms` that has begun holds. */
 struct price_config {
     char *model;        /* a name, or a prefix that ends in '*' */
+    char *tier;         /* "standard", "flex" */
     int64_t from_at_ms; /* wall */
     struct price price;
     bool is_shipped; /* from prices.conf; the file's own win */
@@ -59,8 +60,8 @@ const struct endpoint_config *config_endpoint(const struct config *config,
                                               const char *name); /* NULL when there is none */
 const struct profile *config_profile(const struct config *config, const char *name);
 
-/* The price that holds for a model at a moment, or NULL: unknown, never zero. */
-const struct price_config *config_price(const struct config *config, const char *model, int64_t wall_ms);
+/* The price that holds for a model and a tier at a moment, or NULL: unknown, never zero. A tier without a row of its own has no price: nothing is guessed. */
+const struct price_config *config_price(const struct config *config, const char *model, enum price_tier tier, int64_t wall_ms);
 
 /* Prints the settings table, a line each: [section.]name, type, default, range, help. For --print-settings. */
 void config_print_settings(struct buf *out);

@@ -89,6 +89,8 @@ const struct setting settings[] = {
      "rehearsals: 0.1 shrinks each minute of the pacer to 6 s"},
 
     {SECTION_PRICE, "from", SETTING_DATE, "1970-01-01", 0, 0, PRICE(from_at_ms), NULL, "the first day (midnight UTC)"},
+    {SECTION_PRICE, "tier", SETTING_CHOICE, "standard", 0, 0, PRICE(tier), "standard|flex",
+     "of calls that are asked for at this tier (enqueue --tier); each has prices of its own"},
     {SECTION_PRICE, "currency", SETTING_CURRENCY, "USD", 0, 0, PRICE(price.currency), NULL, "three letters"},
     {SECTION_PRICE, "in", SETTING_MONEY, NULL, 0, PRICE_AMOUNT_MAX_MICROS, PRICE(price.in_micros), NULL,
      "a million tokens in; has to be given"},

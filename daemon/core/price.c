@@ -7,6 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const tier_names[PRICE_TIER_COUNT] = {[TIER_STANDARD] = "standard", [TIER_FLEX] = "flex"};
+
+const char *price_tier_name(enum price_tier tier)
+{
+    return tier_names[tier];
+}
+
+int price_tier_by_name(const char *name)
+{
+    for (int tier = 0; tier < PRICE_TIER_COUNT; tier++)
+        if (strcmp(tier_names[tier], name) == 0)
+            return tier;
+    return -1;
+}
+
 int64_t price_of_tokens(const struct price *price, const int64_t tokens[5])
 {
     int64_t prompt = max_i64(tokens[0], 0), cached = clamp_i64(tokens[1], 0, prompt);

@@ -8,6 +8,11 @@
 
 #define PRICE_AMOUNT_MAX_MICROS INT64_C(1000000000000) /* a million of the currency */
 
+/* The tier at which a call is asked for: each has prices of its own. Flex is cheaper, slower, and refused first. */
+enum price_tier { TIER_STANDARD, TIER_FLEX, PRICE_TIER_COUNT };
+const char *price_tier_name(enum price_tier tier); /* "standard", "flex" */
+int price_tier_by_name(const char *name);          /* -1 when unknown */
+
 struct price {
     char currency[4]; /* three letters, ISO 4217; "": no price */
     int64_t in_micros, cached_in_micros, out_micros;

@@ -63,7 +63,7 @@ void call_charge(struct endpoint *endpoint, const struct net_response *response,
     *ret_charge = (struct call_charge){.currency = ""};
     for (int i = 0; i < TOKEN_COUNT; i++) /* a count of zero is left out of the usage: told as a whole or not at all */
         ret_charge->tokens[i] = verdict->tokens[TOKEN_IN] >= 0 ? max_i64(verdict->tokens[i], 0) : -1;
-    ret_charge->cost_micros = price_of_call(endpoint->dispatch->engine, endpoint, model, ret_charge->tokens, ret_charge->currency);
+    ret_charge->cost_micros = price_of_call(endpoint->dispatch->engine, endpoint, model, TIER_STANDARD, ret_charge->tokens, ret_charge->currency);
     for (int i = 0; i < TOKEN_COUNT; i++)
         endpoint->tokens[i] += max_i64(ret_charge->tokens[i], 0);
     if (ret_charge->cost_micros >= 0)

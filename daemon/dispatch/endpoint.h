@@ -50,11 +50,11 @@ struct endpoint {
 
 /* config_load(), and besides every endpoint has a known provider, which can make requests of it, and addresses that may be called. 0, or -GALLOC_D_CONFIG naming endpoint and setting. */
 int endpoint_load_config(const char *path, struct config **ret_config, struct galloc_error *error) MUST_CHECK;
-/* What a million tokens cost at a moment (wall): set at run time; by the configuration or the list for the endpoint's model; the one of these that holds. NULL: not
- * known. Borrowed until the loop's next turn. */
+/* What a million tokens cost at a moment (wall) and a tier: set at run time, which is the standard tier's; by the configuration or the list for the endpoint's model;
+ * the one of these that holds. NULL: not known. Borrowed until the loop's next turn. */
 const struct price *endpoint_set_price(const struct endpoint *endpoint, int64_t wall_ms);
-const struct price_config *endpoint_file_price(const struct endpoint *endpoint, int64_t wall_ms);
-const struct price *endpoint_price(const struct endpoint *endpoint, int64_t wall_ms);
+const struct price_config *endpoint_file_price(const struct endpoint *endpoint, enum price_tier tier, int64_t wall_ms);
+const struct price *endpoint_price(const struct endpoint *endpoint, enum price_tier tier, int64_t wall_ms);
 /* What its calls came to, by kind (those of struct store_endpoint_sums): ever, or since the daemon's start. */
 void endpoint_sums(const struct endpoint *endpoint, bool ever, int64_t ret_sums[COUNT_KIND_END]);
 struct provider_wire endpoint_config_wire(const struct endpoint_config *config);

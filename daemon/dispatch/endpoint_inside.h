@@ -25,6 +25,7 @@ void learned_keep(struct endpoint *endpoint); /* if it has changed */
 /* endpoint_price.c */
 void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms); /* the currency of its costs */
 /* What a call costs that `model` has answered now, in micros of ret_currency; -1: unknown, as no price or no count of tokens is known. */
-int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
+int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, enum price_tier tier, const int64_t tokens[TOKEN_COUNT],
+                      char ret_currency[4]);
 
 #endif

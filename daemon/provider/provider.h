@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/code.h"
 #include "core/outcome.h"
+#include "core/price.h"
 
 /* What of an endpoint shapes its wire. Borrowed from the registry. */
 /* What of a wire can be wrong. */
@@ -24,6 +25,7 @@ struct provider_ask {
     const char *choice_json; /* what add_choice() made of the candidates: mostly the same from call to call, and kept by who asks */
     size_t choice_json_len;  /* 0: what an answer may be is not told */
     int64_t max_output_tokens; /* this attempt's cap */
+    enum price_tier tier;      /* at which it is asked for; those who know of none take no notice */
 
     const char *id;                /* of this attempt among all of all daemons, so that a repeat is known as one; letters, digits, '-', '/' */
     const char *run, *key;

@@ -13,7 +13,7 @@ static void check_config(const struct config *config)
         if (endpoint->max_in_flight < 1 || endpoint->max_in_flight > LIMIT_IN_FLIGHT || endpoint->time_scale <= 0 ||
             strchr(endpoint->name, '/') != NULL)
             abort();
-        (void)config_price(config, endpoint->model, 1800000000000);
+        (void)config_price(config, endpoint->model, TIER_STANDARD, 1800000000000);
     }
     for (size_t i = 0; i < config->profile_count; i++)
         if (config->profiles[i].max_retries > LIMIT_MAX_RETRIES ||

@@ -215,6 +215,7 @@ static const struct {
     {"price \"m\" {\n in = 1\n}", 3, "a price needs both \"in\" and \"out\""},
     {"price \"m\" { in = -1 out = 1 }", 1, "in: \"-1\" is not an amount"},
     {"price \"m\" { in = 1 out = 1 currency = usd }", 1, "currency: \"usd\" is not a currency"},
+    {"price \"m\" { in = 1 out = 1 tier = \"cheap\" }", 1, "tier: \"cheap\""},
     {"price \"m\" { in = 1 out = 1 from = \"soon\" }", 1, "from: \"soon\" is not a date"},
     {"price \"a*b\" { in = 1 out = 1 }", 1, "with a * at most at its end"},
     {"profile \"x\" { batch_size = 3 }", 1, "profile \"x\": a new profile needs a mode"},
@@ -288,19 +289,22 @@ static void test_prices(void **state)
                            "price \"gemini-3.7-flash\" { in = 9 out = 9 }\n",
                            absolute);
     struct config *config = loaded(text);
-    const struct price_config *price = config_price(config, "gemini-3.8-flash", date("2026-12-31T23:59:59Z"));
+    const struct price_config *price = config_price(config, "gemini-3.8-flash", TIER_STANDARD, date("2026-12-31T23:59:59Z"));
     assert_int_equal(price->price.in_micros, 750000);
     assert_int_equal(price->price.cached_in_micros, 75000);
     assert_int_equal(price->price.out_micros, 3750000);
     assert_true(price->is_shipped);
-    assert_int_equal(config_price(config, "gemini-3.8-flash", date("2027-01-01"))->price.out_micros, 7500000);
-    assert_null(config_price(config, "gemini-3.8-flash", date("2026-08-31")));
-    assert_null(config_price(config, "gemini-9", date("2026-12-01")));
-    assert_int_equal(config_price(config, "gemini-3.7-flash", date("2026-12-01"))->price.in_micros,
+    assert_int_equal(config_price(config, "gemini-3.8-flash", TIER_STANDARD, date("2027-01-01"))->price.out_micros, 7500000);
+    assert_null(config_price(config, "gemini-3.8-flash", TIER_STANDARD, date("2026-08-31")));
+    assert_null(config_price(config, "gemini-9", TIER_STANDARD, date("2026-12-01")));
+    assert_int_equal(config_price(config, "gemini-3.7-flash", TIER_STANDARD, date("2026-12-01"))->price.in_micros,
                      9000000); /* the file's own wins */
-    assert_int_equal(config_price(config, "own-big", date("2026-10-31"))->price.in_micros, 1000000);
-    assert_int_equal(config_price(config, "own-big", date("2026-11-01"))->price.in_micros, 3000000);
-    assert_int_equal(config_price(config, "own", date("2026-11-01"))->price.in_micros, 1000000);
+    assert_int_equal(config_price(config, "own-big", TIER_STANDARD, date("2026-10-31"))->price.in_micros, 1000000);
+    assert_int_equal(config_price(config, "own-big", TIER_STANDARD, date("2026-11-01"))->price.in_micros, 3000000);
+    assert_int_equal(config_price(config, "own", TIER_STANDARD, date("2026-11-01"))->price.in_micros, 1000000);
+    assert_int_equal(config_price(config, "gemini-3.8-flash", TIER_FLEX, date("2026-12-31"))->price.out_micros, 1875000);
+    assert_int_equal(config_price(config, "gemini-3.8-flash", TIER_FLEX, date("2027-01-01"))->price.out_micros, 3750000);
+    assert_null(config_price(config, "own", TIER_FLEX, date("2026-12-01"))); /* nothing is derived from the standard tier's */
     config_free(config);
     free(text);
     free(absolute);

@@ -32,8 +32,8 @@ static int set_up(void **state)
     struct config *config = engine->config;
     config->price_count = 2;
     config->prices = xcalloc(2, sizeof *config->prices);
-    config->prices[0] = (struct price_config){xstrdup(config->endpoints[0].model), wall_of("2027-01-01"), {"USD", 1000000, 1000000, 2000000}, false};
-    config->prices[1] = (struct price_config){xstrdup("gemini-later"), 0, {"USD", 5000000, 5000000, 6000000}, false};
+    config->prices[0] = (struct price_config){xstrdup(config->endpoints[0].model), xstrdup("standard"), wall_of("2027-01-01"), {"USD", 1000000, 1000000, 2000000}, false};
+    config->prices[1] = (struct price_config){xstrdup("gemini-later"), xstrdup("standard"), 0, {"USD", 5000000, 5000000, 6000000}, false};
     clock_fake(1000000, wall_of("2026-12-31T23:59:59Z"));
     engine->registry.endpoints = endpoint_new(engine, &config->endpoints[0]);
     *state = engine;
@@ -52,7 +52,7 @@ static int tear_down(void **state)
 
 static int64_t cost(struct engine *engine, const char *model, char ret_currency[4])
 {
-    return price_of_call(engine, engine->registry.endpoints, model, tokens, ret_currency);
+    return price_of_call(engine, engine->registry.endpoints, model, TIER_STANDARD, tokens, ret_currency);
 }
 
 static void set_price(struct endpoint *endpoint, const char *text, int64_t until_at_ms)
@@ -101,7 +101,7 @@ static void test_a_price_set_for_a_while(void **state)
     assert_int_equal(cost(engine, endpoint->config->model, currency), 7000000);
     clock_fake_advance_ms(1); /* to the millisecond, not only with the next second's look */
     assert_int_equal(cost(engine, endpoint->config->model, currency), -1);
-    assert_null(endpoint_price(endpoint, clock_wall_ms()));
+    assert_null(endpoint_price(endpoint, TIER_STANDARD, clock_wall_ms()));
 }
 
 static void test_what_was_counted_keeps_its_currency(void **state)
@@ -122,7 +122,7 @@ static void test_tokens_that_were_not_told_cost_nothing_known(void **state)
     struct engine *engine = *state;
     char currency[4] = "";
     const int64_t untold[TOKEN_COUNT] = {[TOKEN_IN] = -1};
-    assert_int_equal(price_of_call(engine, engine->registry.endpoints, "gemini-later", untold, currency), -1);
+    assert_int_equal(price_of_call(engine, engine->registry.endpoints, "gemini-later", TIER_STANDARD, untold, currency), -1);
 }
 
 int main(void)
