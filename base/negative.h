@@ -29,7 +29,8 @@
     X(LEASES_STAND, "leases_stand", "a lease of a worker that is gone never runs out")                        \
     X(GOES_TOGETHER, "goes_together", "what a worker was lost with goes out with others again")               \
     X(PLACES_PROMISED, "places_promised", "places that attempts under way may need are given again")          \
-    X(DIES_OF_EMFILE, "dies_of_emfile", "a connection that finds no descriptor ends the daemon")
+    X(DIES_OF_EMFILE, "dies_of_emfile", "a connection that finds no descriptor ends the daemon")              \
+    X(OVERSPENDS, "overspends", "calls go as long as the known costs are below the budget: nothing is reserved for those under way")
 
 enum negative_control {
 #define X(symbol, name, text) NEGATIVE_##symbol,

@@ -31,6 +31,7 @@ enum store_count_kind { /* stored numbers of run_count.kind */
     COUNT_RETRIES = 96,    /* retries spent (confirmed transient failures) */
     COUNT_OUTSIDE = 97,    /* of the leased rows, those in outside workers' hands, now */
     COUNT_TEST_CALLS = 98, /* of an endpoint alone */
+    COUNT_COST_RESERVED = 99, /* micros that are spoken for: calls under way, and those whose end is unknown */
     COUNT_KIND_END = 100
 };
 

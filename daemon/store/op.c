@@ -57,6 +57,11 @@ static void hedge_clear(struct store_op *op)
     free(CONTAINER_OF(op, struct store_hedge, op)->endpoint);
 }
 
+static void reserve_clear(struct store_op *op)
+{
+    free(CONTAINER_OF(op, struct store_reserve, op)->items);
+}
+
 static void call_begin_clear(struct store_op *op)
 {
     free(CONTAINER_OF(op, struct store_call_begin, op)->endpoint);
@@ -237,6 +242,7 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_LEASE_END] = {"lease_end", STORE_SETTLE, sizeof(struct store_lease_end), nothing_clear, false},
     [OP_CLAIM] = {"claim", STORE_LEASE, sizeof(struct store_claim), claim_clear, true},
     [OP_HEDGE] = {"hedge", STORE_LEASE, sizeof(struct store_hedge), hedge_clear, true},
+    [OP_RESERVE] = {"reserve", STORE_LEASE, sizeof(struct store_reserve), reserve_clear, false},
     [OP_CALL_BEGIN] = {"call_begin", STORE_LEASE, sizeof(struct store_call_begin), call_begin_clear, false},
     [OP_LEASE_RENEW] = {"lease_renew", STORE_LEASE, sizeof(struct store_lease_renew), nothing_clear, false},
     [OP_LEASE_EXPIRE] = {"lease_expire", STORE_LEASE, sizeof(struct store_lease_expire), lease_expire_clear, false},

@@ -14,7 +14,7 @@ enum store_lane { STORE_SETTLE, STORE_LEASE, STORE_OPERATOR, STORE_IMPORT, STORE
 enum store_op_kind {
     OP_SETTLE, OP_JUDGE, OP_RELEASE, OP_CALL_END,
     OP_VERDICTS, OP_LEASE_END,
-    OP_CLAIM, OP_HEDGE, OP_CALL_BEGIN, OP_LEASE_RENEW, OP_LEASE_EXPIRE,
+    OP_CLAIM, OP_HEDGE, OP_RESERVE, OP_CALL_BEGIN, OP_LEASE_RENEW, OP_LEASE_EXPIRE,
     OP_RUN_CREATE, OP_RUN_COMMIT, OP_RUN_PAUSE, OP_RUN_CLOSE, OP_RUN_SET, OP_SWEEP, OP_POOL_PUT, OP_POOL_RESET, OP_AGENT_SET,
     OP_ENDPOINT_SET, OP_ENDPOINT_STATE, OP_PURGE, OP_AUDIT,
     OP_IMPORT,
@@ -75,6 +75,7 @@ struct settle_item {
     int64_t tokens[TOKEN_COUNT];    /* -1: not told */
     int64_t cost_micros;            /* -1: unknown */
     char currency[4];
+    int64_t kept_micros;            /* what stays reserved of the call, as nobody knows what it cost; 0: nothing */
     int64_t latency_ms;
     /* out */
     enum settle_verdict ret_verdict;

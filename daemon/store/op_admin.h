@@ -8,6 +8,7 @@
 struct store_call_begin {
     struct store_op op;
     char *endpoint; /* owned */
+    int64_t reserve_micros; /* what it may cost at most, until it has ended; 0: nothing is reserved */
     int64_t ret_call;
 };
 struct store_call_end {
@@ -19,6 +20,7 @@ struct store_call_end {
     int64_t tokens[TOKEN_COUNT];
     int64_t cost_micros; /* -1: unknown */
     char currency[4];
+    int64_t kept_micros; /* counted as spent this day, as nobody knows what it cost; 0: nothing */
     int64_t latency_ms;
 };
 

@@ -32,6 +32,7 @@ static const struct apply_row apply_rows[STORE_OP_KIND_COUNT] = {
     [OP_LEASE_END] = {sqlite_apply_lease_end, false},
     [OP_CLAIM] = {sqlite_apply_claim, false},
     [OP_HEDGE] = {sqlite_apply_hedge, false},
+    [OP_RESERVE] = {sqlite_apply_reserve, false},
     [OP_CALL_BEGIN] = {sqlite_apply_call_begin, false},
     [OP_LEASE_RENEW] = {sqlite_apply_lease_renew, false},
     [OP_LEASE_EXPIRE] = {sqlite_apply_lease_expire, false},

@@ -96,6 +96,7 @@ typedef int sqlite_apply(struct sqlite_store *store, struct store_op *op, bool *
 sqlite_apply sqlite_apply_settle, sqlite_apply_judge, sqlite_apply_release;                              /* sqlite_settle.c */
 sqlite_apply sqlite_apply_call_begin, sqlite_apply_call_end;                                             /* sqlite_call.c */
 sqlite_apply sqlite_apply_claim, sqlite_apply_hedge;                                                     /* sqlite_claim.c */
+sqlite_apply sqlite_apply_reserve;                                                                       /* sqlite_reserve.c */
 sqlite_apply sqlite_apply_verdicts;                                                                      /* sqlite_verdict.c */
 sqlite_apply sqlite_apply_lease_renew, sqlite_apply_lease_end, sqlite_apply_lease_expire;                /* sqlite_lease.c */
 sqlite_apply sqlite_apply_import;                                                                        /* sqlite_import.c */

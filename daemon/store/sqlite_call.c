@@ -17,7 +17,7 @@ int sqlite_apply_call_begin(struct sqlite_store *store, struct store_op *op, boo
     struct store_call_begin *begin = CONTAINER_OF(op, struct store_call_begin, op);
     int rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", begin->endpoint, (int64_t)1, store->node, store->wall_ms);
     begin->ret_call = sqlite3_last_insert_rowid(store->db);
-    return rc;
+    return rc < 0 ? rc : sqlite_reserve_set(store, NULL, 0, begin->ret_call, begin->reserve_micros);
 }
 
 /* When the day ends on which a call was sent that ends now. */
@@ -48,7 +48,9 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
     (void)ret_has_more;
     struct store_call_end *end = CONTAINER_OF(op, struct store_call_end, op);
     const int64_t *tokens = end->tokens;
-    int rc = sqlite_do(store, STMT_DAY_COUNT_TEST, "ii", end->call, day_of(store, end->latency_ms));
+    int rc = sqlite_do(store, STMT_DAY_COUNT_TEST, "iii", end->call, day_of(store, end->latency_ms), max_i64(end->cost_micros, 0) + end->kept_micros);
+    if (rc == 0)
+        rc = sqlite_reserve_set(store, NULL, 0, end->call, 0);
     if (rc < 0)
         return rc;
     rc = test_count(store, end);
@@ -62,7 +64,7 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
 
 int sqlite_day_count(struct sqlite_store *store, const struct store_settle *settle)
 {
-    int64_t today = day_of(store, 0), longest_ms = 0, count = 0;
+    int64_t today = day_of(store, 0), longest_ms = 0, count = 0, cost_micros = 0;
     int rc = 0;
     for (size_t i = 0; i < settle->count; i++)
         longest_ms = max_i64(longest_ms, settle->items[i].has_call_result ? settle->items[i].latency_ms : 0);
@@ -70,17 +72,22 @@ int sqlite_day_count(struct sqlite_store *store, const struct store_settle *sett
     for (size_t i = 0; i < settle->count && settle->endpoint != NULL && rc == 0; i++) {
         const struct settle_item *item = &settle->items[i];
         int64_t day = are_today ? today : day_of(store, item->latency_ms);
-        if (item->has_call_result && day == today)
+        int64_t micros = max_i64(item->cost_micros, 0) + item->kept_micros;
+        if (item->has_call_result && day == today) {
             count++;
-        else if (item->has_call_result)
-            rc = sqlite_do(store, STMT_DAY_COUNT, "tii", settle->endpoint, day, (int64_t)1);
+            cost_micros += micros;
+        } else if (item->has_call_result) {
+            rc = sqlite_do(store, STMT_DAY_COUNT, "tiii", settle->endpoint, day, (int64_t)1, micros);
+        }
     }
-    return count > 0 && rc == 0 ? sqlite_do(store, STMT_DAY_COUNT, "tii", settle->endpoint, today, count) : rc;
+    return count > 0 && rc == 0 ? sqlite_do(store, STMT_DAY_COUNT, "tiii", settle->endpoint, today, count, cost_micros) : rc;
 }
 
 int sqlite_day_count_lost(struct sqlite_store *store)
 {
-    return sqlite_do(store, STMT_DAY_COUNT_LOST, "i", clock_next_pacific_midnight_ms(store->wall_ms));
+    int64_t today = day_of(store, 0);
+    int rc = sqlite_do(store, STMT_DAY_COUNT_LOST, "i", today);
+    return rc < 0 ? rc : sqlite_reserves_lost(store, today);
 }
 
 /* ---- the image ---- */
@@ -118,8 +125,11 @@ int sqlite_sends_load(struct sqlite_store *store, struct store_image *image)
 {
     sqlite3_stmt *row = NULL;
     int rc = sqlite_find(store, STMT_IMAGE_DAYS, &row, "i", clock_next_pacific_midnight_ms(store->wall_ms));
-    for (; rc > 0; rc = sqlite_next(store, row))
-        sends_of(image, (const char *)sqlite3_column_text(row, 0))->day_calls = sqlite3_column_int64(row, 1);
+    for (; rc > 0; rc = sqlite_next(store, row)) {
+        struct store_sends *sends = sends_of(image, (const char *)sqlite3_column_text(row, 0));
+        sends->day_calls = sqlite3_column_int64(row, 1);
+        sends->day_cost_micros = sqlite3_column_int64(row, 2);
+    }
     if (rc == 0)
         rc = sqlite_find(store, STMT_IMAGE_SENDS, &row, "i", (int64_t)LIMIT_CALLS_READ_BACK);
     while (rc > 0 && send_read(store, row, image))

@@ -104,7 +104,9 @@ static int piece_delete(struct purging *p, int64_t most)
     sqlite_end(row);
     if (count == 0)
         return 0;
-    rc = p->ledger != 0 ? places_part(p, last) : 0;
+    rc = sqlite_do(p->store, STMT_PURGE_RESERVES, "i", p->run); /* before its calls: their ids may be given again */
+    if (rc == 0 && p->ledger != 0)
+        rc = places_part(p, last);
     if (rc == 0)
         rc = calls_part(p, last);
     for (size_t i = 0; rc == 0 && i < ARRAY_COUNT(tables); i++)

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 _Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10 && COUNT_OUTSIDE == 97 && COUNT_TOKEN == 80 && COUNT_COST_MICROS == 90 &&
-                   COUNT_COST_UNKNOWN == 91 && COUNT_CALLS == 92 && COUNT_TEST_CALLS == 98,
+                   COUNT_COST_UNKNOWN == 91 && COUNT_CALLS == 92 && COUNT_TEST_CALLS == 98 &&
+                   COUNT_COST_RESERVED == 99,
                "the numbers that stand in the SQL below");
 
 /* ?1 the run. Each row has kinds, each before its value. */
@@ -18,6 +19,7 @@ static const char *const run_recounts[] = {
     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.class IS NOT NULL GROUP BY t.class",
     "SELECT 92, count(*), " SQLITE_CALL_USAGE " FROM call c WHERE c.state IN (1, 2) AND c.id IN (SELECT t.call FROM assignment a INDEXED BY assignment_run "
     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.call IS NOT NULL)",
+    "SELECT 99, sum(micros) FROM reserve INDEXED BY reserve_run WHERE run = ?1",
 };
 
 /* Kinds with their words; one that has no row here is not recounted. */
@@ -38,6 +40,7 @@ static const struct kind_row {
     {COUNT_CALLS, 1, "calls"},
     {COUNT_OUTSIDE, 1, "assignments in outside workers' hands"},
     {COUNT_TEST_CALLS, 1, "test requests"},
+    {COUNT_COST_RESERVED, 1, "micros reserved"},
 };
 
 static void compare(struct check *check, const char *what, const char *name, const int64_t *kept, const int64_t *counted)

@@ -105,6 +105,9 @@ static int call_end(struct settling *s)
         rc = sqlite_do(store, STMT_CALL_CLOSE, "iiii", item->call, (int64_t)state, store->wall_ms, (int64_t)item->class);
     if (rc < 0 || sqlite3_changes(store->db) == 0)
         return rc;
+    rc = sqlite_reserve_end(store, s->entry, item->call, item->kept_micros);
+    if (rc < 0)
+        return rc;
     if (state != CALL_RELEASED)
         books_count(store, s->entry, COUNT_CALLS, 1);
     if (state != CALL_RELEASED)

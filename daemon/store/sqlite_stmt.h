@@ -8,7 +8,7 @@
 #include "store/sqlite_stmt_purge.h"
 
 /* clang-format off */
-#define ADD_TO_DAY "ON CONFLICT(endpoint, ends_at_ms) DO UPDATE SET calls = calls + excluded.calls"
+#define ADD_TO_DAY "ON CONFLICT(endpoint, ends_at_ms) DO UPDATE SET calls = calls + excluded.calls, cost_micros = cost_micros + excluded.cost_micros"
 #define ADD_TO_CLASS "ON CONFLICT(endpoint, class) DO UPDATE SET calls = calls + excluded.calls"
 #define OPEN_CALLS                                                                                                                              \
     "SELECT c.endpoint, 0 AS is_test FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 " \
@@ -80,11 +80,18 @@
       "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4, http_status = ?5, tokens_in = ?6, tokens_cached = ?7, tokens_out = ?8, "                  \
       "tokens_thought = ?9, tokens_tool = ?10, cost_micros = ?11, currency = ?12, latency_ms = ?13, local_port = ?14 WHERE id = ?1 AND state = 0")         \
     X(STMT_CALL_CLOSE, "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4 WHERE id = ?1 AND state = 0")                                             \
-    X(STMT_DAY_COUNT, "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) VALUES(?1, ?2, ?3) " ADD_TO_DAY)                                              \
+    X(STMT_DAY_COUNT, "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls, cost_micros) VALUES(?1, ?2, ?3, ?4) " ADD_TO_DAY)                             \
     X(STMT_DAY_COUNT_TEST,                                                                                                                                 \
-      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?2, 1 FROM call WHERE id = ?1 AND state = 0 " ADD_TO_DAY)                    \
+      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls, cost_micros) SELECT endpoint, ?2, 1, ?3 FROM call WHERE id = ?1 AND state = 0 " ADD_TO_DAY)   \
     X(STMT_DAY_COUNT_LOST,                                                                                                                             \
       "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls) SELECT endpoint, ?1, count(*) FROM (" OPEN_CALLS ") WHERE true GROUP BY endpoint " ADD_TO_DAY)\
+    X(STMT_DAY_COST_LOST,                                                                                                                              \
+      "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls, cost_micros) SELECT c.endpoint, ?1, 0, sum(r.micros) FROM reserve r JOIN call c "         \
+      "ON c.id = r.call WHERE c.state = 0 GROUP BY c.endpoint " ADD_TO_DAY)                                                                            \
+    X(STMT_RESERVE_GET, "SELECT micros FROM reserve WHERE call = ?1")                                                                                  \
+    X(STMT_RESERVE_PUT, "INSERT INTO reserve(call, run, micros) VALUES(?1, ?2, ?3) ON CONFLICT(call) DO UPDATE SET micros = excluded.micros")          \
+    X(STMT_RESERVE_DROP, "DELETE FROM reserve WHERE call = ?1")                                                                                        \
+    X(STMT_RESERVE_DROP_TESTS, "DELETE FROM reserve WHERE run = 0")                                                                                    \
     X(STMT_CALL_ENDPOINT, "SELECT endpoint FROM call WHERE id = ?1 AND state = 0")                                                                     \
     X(STMT_ENDPOINT_SUM_ADD,                                                                                                                           \
       "INSERT INTO endpoint_sum(endpoint, currency, calls, test_calls, tokens_in, tokens_cached, tokens_out, tokens_thought, tokens_tool, cost_micros, "\

@@ -77,7 +77,7 @@
     X(STMT_IMAGE_CLASSES, "SELECT endpoint, class, calls FROM endpoint_class ORDER BY 1, 2")                                                           \
     X(STMT_IMAGE_ENDPOINTS, "SELECT endpoint, coalesce(down_class, -1), down_text, coalesce(down_at_ms, 0), coalesce(quota_until_at_ms, 0), "     \
                             "learned FROM endpoint_state ORDER BY 1")                                                                             \
-    X(STMT_IMAGE_DAYS, "SELECT endpoint, calls FROM endpoint_day WHERE ends_at_ms = ?1 ORDER BY 1")                                               \
+    X(STMT_IMAGE_DAYS, "SELECT endpoint, calls, cost_micros FROM endpoint_day WHERE ends_at_ms = ?1 ORDER BY 1")                                               \
     X(STMT_IMAGE_SENDS, "SELECT endpoint, state, coalesce(class, -1), sent_at_ms, coalesce(ended_at_ms, 0), coalesce(latency_ms, 0), "            \
                         "coalesce(tokens_in, -1) FROM call ORDER BY id DESC LIMIT ?1")                                                            \
     /* a restore */                                                                                                                               \

@@ -44,6 +44,7 @@
     X(STMT_PURGE_PARTS, "DELETE FROM import_part WHERE run = ?1 AND part IN (SELECT part FROM import_part WHERE run = ?1 LIMIT ?2)")              \
     X(STMT_PURGE_LEASES, "DELETE FROM lease WHERE number IN (SELECT number FROM lease INDEXED BY lease_run WHERE run = ?1 LIMIT ?2)")             \
     X(STMT_PURGE_ROLLUPS, "DELETE FROM rollup WHERE run = ?1 AND minute IN (SELECT minute FROM rollup WHERE run = ?1 LIMIT ?2)")                  \
+    X(STMT_PURGE_RESERVES, "DELETE FROM reserve INDEXED BY reserve_run WHERE run = ?1")                                                           \
     X(STMT_PURGE_COUNTS, "DELETE FROM run_count WHERE run = ?1")                                                                                  \
     X(STMT_PURGE_UNTIE, "UPDATE run SET ledger = NULL WHERE id = ?1")                                                                             \
     X(STMT_PURGE_SEATS, "DELETE FROM ledger_agent WHERE ledger IN (SELECT id FROM ledger WHERE pool = ?1) AND agent IN "                          \

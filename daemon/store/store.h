@@ -11,6 +11,7 @@
 #include "store/op_admin.h"
 #include "store/op_backup.h"
 #include "store/op_hedge.h"
+#include "store/op_reserve.h"
 #include "store/op_lease.h"
 #include "store/op_purge.h"
 #include "store/op_run.h"
@@ -53,6 +54,7 @@ struct store_sends {
     struct former_send *items; /* owned; of the last STORE_SENDS_MS at least, newest rows first */
     size_t count;
     int64_t day_calls;       /* of the present day (Pacific time) */
+    int64_t day_cost_micros; /* of these, with what is reserved for those whose end is unknown */
 };
 #define STORE_SENDS_MS 600250 /* the longest window of a pacer: 60 s at the highest time_scale, and its guard */
 

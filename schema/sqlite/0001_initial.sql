@@ -180,6 +180,14 @@ CREATE TABLE call (                 -- one API request; a test request of the en
 CREATE INDEX call_loose     ON call(kind, sent_at_ms) WHERE kind > 0;
 CREATE INDEX call_open_test ON call(id) WHERE state = 0 AND kind = 1;   -- the others are found by attempt_open
 
+CREATE TABLE reserve (              -- money spoken for: what a call of a budgeted run or endpoint may cost at most, from before it is sent until its cost is
+                                    -- known; a call whose end is unknown keeps it. run_count has the sum of a run
+  call   INTEGER PRIMARY KEY,
+  run    INTEGER NOT NULL,
+  micros INTEGER NOT NULL CHECK (micros > 0)
+) STRICT;
+CREATE INDEX reserve_run ON reserve(run);
+
 CREATE TABLE attempt (              -- one try for one assignment
   assignment   INTEGER NOT NULL REFERENCES assignment(id),
   n            INTEGER NOT NULL CHECK (n > 0),
@@ -266,6 +274,7 @@ CREATE TABLE endpoint_day (         -- calls sent on a day (Pacific) that have e
   endpoint   TEXT NOT NULL,
   ends_at_ms INTEGER NOT NULL,                                            -- the midnight at which the day ends
   calls      INTEGER NOT NULL,
+  cost_micros INTEGER NOT NULL DEFAULT 0,                                 -- of these calls, with what stays reserved for those whose end is unknown
   PRIMARY KEY (endpoint, ends_at_ms)
 ) STRICT, WITHOUT ROWID;
 
