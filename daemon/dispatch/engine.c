@@ -49,12 +49,14 @@ static void on_turn(void *arg)
     events_tell(engine->events);
     if (engine->store == NULL)
         return;
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        settle_flush(endpoint); /* first: the writer is at it while prompts are made */
     if (engine->health == STORE_WELL || engine->health == STORE_DISK_LOW)
         release_idle(engine);
     pump(engine);
     outside_turn(engine);
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
-        settle_flush(endpoint);
+        settle_flush(endpoint); /* what could not be sent */
     check_drained(engine);
 }
 
@@ -80,7 +82,7 @@ static void keep_learned(struct engine *engine)
         learned_keep(endpoint);
 }
 
-/* Once a second: overrides that end, ages, dates of agents, the rate that the lease ahead goes by. */
+/* Once a second: overrides that end, ages, dates of agents. */
 static void on_second(void *arg)
 {
     struct engine *engine = arg;
@@ -105,7 +107,6 @@ static void on_second(void *arg)
             run_begin(engine, run); /* what it lacked could not be read */
         if (d == NULL || run->info.state != RUN_RUNNING)
             continue;
-        d->rate_s = eta_rate_per_second(&run->eta, clock_mono_ms());
         bool is_old = run->plan.max_age_ms > 0 && clock_mono_ms() - run->born_mono_ms > run->plan.max_age_ms;
         if (is_old && !d->has_sweep && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0 && engine->health == STORE_WELL)
             run_sweep(engine, run, SWEEP_EXPIRE);

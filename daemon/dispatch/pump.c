@@ -150,8 +150,10 @@ static void on_claimed(struct store_op *op)
         d->dry_until_us = now_us + 500000;
     else if (claim->ret_count == 0)
         d->dry_until_us = claim->ret_next_due_ms < 0 ? INT64_MAX : now_us + max_i64(claim->ret_next_due_ms, 1) * 1000;
-    if (op->code == 0 && claim->ret_count > 0)
+    if (op->code == 0 && claim->ret_count > 0) {
         d->has_batch = true;
+        ahead_claimed(&d->ahead, run->endpoint != NULL ? run->endpoint->values[SETTING_MAX_IN_FLIGHT] : 0);
+    }
     bool is_of_former = run->endpoint == NULL || strcmp(claim->endpoint, run->endpoint->config->name) != 0;
     store_op_free(op);
     if (is_of_former || !run_is_runnable(engine, run))
@@ -173,15 +175,10 @@ static void submit_claim(struct engine *engine, struct run_entry *run, int64_t c
     store_submit(engine->store, &claim->op);
 }
 
-/* How many rows a continuous run should have leased and unsent: what fits now, and what will fit while two commits last. */
-static int64_t wanted_ready(const struct engine *engine, const struct run_entry *run, int64_t room)
+/* How many rows a continuous run should have leased and unsent: what fits now, and what will fit until the next claim is back. */
+static int64_t wanted_ready(const struct run_entry *run, int64_t room)
 {
-    struct store_stats stats;
-    store_stats(engine->store, &stats);
-    double commit_s = (double)(stats.commit_us_last > 0 ? stats.commit_us_last : 5000) / 1e6;
-    int64_t cap = run->endpoint->values[SETTING_MAX_IN_FLIGHT];
-    int64_t ahead = run->dispatch->has_stalled ? 0 : min_i64(cap, (int64_t)(run->dispatch->rate_s * 2 * commit_s));
-    return max_i64(room, 0) + ahead;
+    return max_i64(room, 0) + (run->dispatch->has_stalled ? 0 : run->dispatch->ahead.count);
 }
 
 /* A ledger never has more attempts under way than it has free places. */
@@ -229,10 +226,11 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
 {
     struct run_dispatch *d = run->dispatch;
     int64_t count;
+    d->ahead.has_run_dry |= room > d->ready_count;
     if (!may_claim(run, now))
         return;
     if (run->profile.mode == MODE_CONTINUOUS) {
-        count = wanted_ready(engine, run, room) - d->ready_count;
+        count = wanted_ready(run, room) - d->ready_count;
     } else {
         if (d->ready_count > 0 || d->in_flight > 0 || room <= 0)
             return;
@@ -279,6 +277,7 @@ static void start_first(struct run_entry *run, bool is_probe)
         d->ready_end = &d->ready;
     d->ready_count--;
     d->has_stalled = false;
+    d->ahead.sent_count++;
     attempt->next = NULL;
     attempt->is_probe = is_probe;
     attempt_start(attempt);

@@ -2,6 +2,7 @@
 #ifndef GALLOC_DISPATCH_WORK_H
 #define GALLOC_DISPATCH_WORK_H
 
+#include "core/ahead.h"
 #include "core/alloc.h"
 #include "core/retry.h"
 #include "core/share.h"
@@ -45,7 +46,7 @@ struct attempt {
     int64_t chosen;             /* agent claimed until the settle has committed; 0 */
 };
 
-#define READY_MOST_US 2000000 /* unsent for longer, a row is given back: who looks shall see leased what is worked on; many times the two commits that lease ahead is for */
+#define READY_MOST_US 2000000 /* unsent for longer, a row is given back: who looks shall see leased what is worked on; many times the commits that leasing ahead is for */
 #define NO_PLACES_MS 500 /* how long is waited for a place that is being decided upon */
 
 /* A transient failure that is not yet judged. */
@@ -83,6 +84,7 @@ struct run_dispatch {
     struct engine *engine;      /* borrowed */
     bool has_claim;             /* a claim is with the store */
     int64_t claim_count;        /* for so many rows */
+    struct ahead ahead;
     int64_t dry_until_us;       /* nothing is due before; 0: ask the store; INT64_MAX: until something changes */
     int64_t batch_next_us;      /* of batch profiles: the next batch may start */
     bool has_batch;
@@ -105,7 +107,6 @@ struct run_dispatch {
     int64_t held_count;         /* failures of the run that are not judged, or whose judgement is with the store */
     int64_t hedged;             /* second attempts made */
     bool has_hedge;             /* one is with the store */
-    double rate_s;              /* completions a second, for the lease ahead */
     bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */
     int64_t outside_claims;     /* rows that claims of outside workers speak for, with the store */
     int64_t outside_settles;    /* operations with the store that end rows of outside leases */

@@ -152,7 +152,7 @@ static void test_system_text_is_quoted_once(void **state)
 {
     (void)state;
     static const char *const texts[] = {"one \"system\"", "one \"system\"", "two \"system\"", "", "one"};
-    struct run_dispatch d = {.rate_s = 0};
+    struct run_dispatch d = {.ready_count = 0};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         struct buf text = BUF_EMPTY, want = BUF_EMPTY;
         const char *before = d.system_json.len > 0 ? d.system_json.data : NULL;

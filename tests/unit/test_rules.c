@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/json_scan.h"
+#include "core/ahead.h"
 #include "core/alloc.h"
 #include "core/limits.h"
 #include "core/eta.h"
@@ -327,6 +328,32 @@ static void test_shares(void **state)
     assert_in_range(turns_of_second(&clock, runs, (const int64_t[]){100, 100}, 100), 50, 51);
 }
 
+/* So many claims, while so many rows can be sent between two of them, of those that are leased ahead. */
+static void go_on(struct ahead *ahead, int claims, int64_t could_send)
+{
+    for (int i = 0; i < claims; i++) {
+        ahead->sent_count += min_i64(could_send, ahead->count);
+        ahead->has_run_dry |= could_send > ahead->count;
+        ahead_claimed(ahead, 64);
+    }
+}
+
+static void test_ahead(void **state)
+{
+    (void)state;
+    struct ahead ahead = {0};
+    go_on(&ahead, 10, 0);
+    assert_int_equal(ahead.count, 0); /* slots never stand empty: nothing is leased early */
+    go_on(&ahead, 6, 20);
+    assert_in_range(ahead.count, 20, 40); /* found out within a few claims */
+    go_on(&ahead, 100, 20);
+    assert_in_range(ahead.count, 20, 40); /* and kept, with room for twice as many */
+    go_on(&ahead, 3, 1000);
+    assert_int_equal(ahead.count, 64); /* no more than the endpoint takes */
+    go_on(&ahead, 100, 1);
+    assert_in_range(ahead.count, 1, 2); /* the endpoint has turned slow */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_price_text),
         cmocka_unit_test(test_eta),
         cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_ahead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
