@@ -57,11 +57,12 @@ static void look_endpoint(struct settings_seen *seen, const struct endpoint_conf
     const struct {
         const char *name, *value;
     } texts[] = {{"provider", endpoint->provider}, {"base_url", endpoint->base_url}, {"api_version", endpoint->api_version}, {"model", endpoint->model}, {"test_path", endpoint->test_path},
-                 {"api_key_file", endpoint->api_key_file}, {"proxy", endpoint->proxy}, {"ca_file", endpoint->ca_file}, {"hedge", endpoint->hedge}};
+                 {"token_limit", endpoint->token_limit}, {"answer_format", endpoint->answer_format}, {"project", endpoint->project}, {"location", endpoint->location},
+                 {"api_key_file", endpoint->api_key_file}, {"token_file", endpoint->token_file}, {"proxy", endpoint->proxy}, {"ca_file", endpoint->ca_file}, {"hedge", endpoint->hedge}};
     const struct {
         const char *name;
         int64_t value;
-    } numbers[] = {{"allow_plain_http", endpoint->allow_plain_http}, {"max_output_tokens", endpoint->max_output_tokens}, {"request_timeout", endpoint->request_timeout_ms},
+    } numbers[] = {{"allow_plain_http", endpoint->allow_plain_http}, {"vertex", endpoint->is_vertex}, {"max_output_tokens", endpoint->max_output_tokens}, {"request_timeout", endpoint->request_timeout_ms},
                    {"max_in_flight", endpoint->max_in_flight}, {"rpm", endpoint->rpm}, {"tpm", endpoint->tpm}, {"rpd", endpoint->rpd},
                    {"time_scale", (int64_t)(endpoint->time_scale * 1e6)}};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)

@@ -13,9 +13,13 @@ struct endpoint_config {
     char *name, *provider, *base_url, *api_version;
     char *model;           /* "": none, as of a provider without models */
     char *test_path;       /* "": none */
-    int base_url_line, test_path_line; /* where the file has them; 0: it does not */
+    bool is_vertex;        /* Vertex AI's paths and hosts */
+    char *project, *location; /* of Vertex AI; "": none */
+    char *token_limit, *answer_format; /* of openai */
+    int base_url_line, test_path_line, project_line, location_line; /* where the file has them; 0: it does not */
     char *api_key_file;    /* "": key NAME of the service's credentials ($CREDENTIALS_DIRECTORY), else
                               SYSCONFDIR/galloc/keys/NAME */
+    char *token_file;      /* "": none; an access token in the key's place, read again when the file changes */
     char *proxy, *ca_file; /* "": none */
     char *hedge;           /* "off" or "tail": a run's last stragglers are asked a second time */
     bool allow_plain_http;
@@ -76,6 +80,13 @@ struct secret;
  * reload and `endpoint resume`. The caller frees with secret_free(). */
 int secret_read(const struct endpoint_config *endpoint, struct secret **ret_secret,
                 struct galloc_error *error) MUST_CHECK;
+/* How an endpoint's token_file lies there, to be compared with how it lay when it was read; all zero without a token_file, or when it is missing. Any thread. */
+struct secret_stamp {
+    int64_t changed_ns, bytes;
+    uint64_t inode;
+};
+void secret_stamp(const struct endpoint_config *endpoint, struct secret_stamp *ret_stamp);
+bool secret_stamp_is(const struct secret_stamp *a, const struct secret_stamp *b);
 void secret_free(struct secret *secret);
 const char *secret_text(const struct secret *secret); /* borrowed; for the one header it is made for */
 /* The first 16 hex digits of the key's SHA-256: tells one key from another without telling it. */

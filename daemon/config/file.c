@@ -156,21 +156,27 @@ static int section_end(cfg_t *cfg, cfg_opt_t *opt)
 
 /* ---- values ---- */
 
-/* Where a setting stands that is judged later. */
+/* Where a setting stands that is judged later: the line's place in what is read. */
+static const struct {
+    enum setting_section section;
+    size_t setting, line; /* of the report, or of an endpoint */
+} kept_lines[] = {
+    {SECTION_DAEMON, offsetof(struct config, default_endpoint), offsetof(struct file_report, default_endpoint_line)},
+    {SECTION_DAEMON, offsetof(struct config, prices_file), offsetof(struct file_report, prices_file_line)},
+    {SECTION_ENDPOINT, offsetof(struct endpoint_config, base_url), offsetof(struct endpoint_config, base_url_line)},
+    {SECTION_ENDPOINT, offsetof(struct endpoint_config, test_path), offsetof(struct endpoint_config, test_path_line)},
+    {SECTION_ENDPOINT, offsetof(struct endpoint_config, project), offsetof(struct endpoint_config, project_line)},
+    {SECTION_ENDPOINT, offsetof(struct endpoint_config, location), offsetof(struct endpoint_config, location_line)},
+};
+
 static void note_line(enum setting_section section, size_t index, int line)
 {
-    size_t at = settings[index].at;
-    struct endpoint_config *endpoint = &reading->draft.in.endpoint;
+    void *place = section == SECTION_DAEMON ? (void *)&reading->report : (void *)&reading->draft.in.endpoint;
     if (section != SECTION_DAEMON)
         reading->draft.lines[index] = line;
-    if (section == SECTION_DAEMON && at == offsetof(struct config, default_endpoint))
-        reading->report.default_endpoint_line = line;
-    if (section == SECTION_DAEMON && at == offsetof(struct config, prices_file))
-        reading->report.prices_file_line = line;
-    if (section == SECTION_ENDPOINT && at == offsetof(struct endpoint_config, base_url))
-        endpoint->base_url_line = line;
-    if (section == SECTION_ENDPOINT && at == offsetof(struct endpoint_config, test_path))
-        endpoint->test_path_line = line;
+    for (size_t i = 0; i < ARRAY_COUNT(kept_lines); i++)
+        if (kept_lines[i].section == section && kept_lines[i].setting == settings[index].at)
+            *(int *)((char *)place + kept_lines[i].line) = line;
 }
 
 static int take_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)

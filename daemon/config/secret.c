@@ -35,12 +35,18 @@ static bool exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
+/* The file that the configuration names for it; "": none. */
+static const char *own_file(const struct endpoint_config *endpoint)
+{
+    return endpoint->token_file[0] != '\0' ? endpoint->token_file : endpoint->api_key_file;
+}
+
 /* LoadCredential=key:FOLDER gives the folder's file NAME as key_NAME. */
 static struct key_place place_of(const struct endpoint_config *endpoint)
 {
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-    if (endpoint->api_key_file[0] != '\0')
-        return (struct key_place){xstrdup(endpoint->api_key_file), 0077, false};
+    if (own_file(endpoint)[0] != '\0')
+        return (struct key_place){xstrdup(own_file(endpoint)), 0077, false};
     static const char *const prefixes[] = {"key_", ""};
     for (size_t i = 0; credentials != NULL && credentials[0] == '/' && i < ARRAY_COUNT(prefixes); i++) {
         char *path = xasprintf("%s/%s%s", credentials, prefixes[i], endpoint->name);
@@ -54,16 +60,18 @@ static struct key_place place_of(const struct endpoint_config *endpoint)
 static int fail_missing(const struct endpoint_config *endpoint, const char *path, int problem,
                         struct galloc_error *error)
 {
-    const char *next = getenv("CREDENTIALS_DIRECTORY") != NULL && endpoint->api_key_file[0] == '\0'
+    const char *next = getenv("CREDENTIALS_DIRECTORY") != NULL && own_file(endpoint)[0] == '\0'
                            ? "systemctl restart gallocd"
                            : NULL;
-    if (next == NULL && endpoint->api_key_file[0] == '\0' && geteuid() != 0 && (problem == ENOENT || problem == EACCES))
+    if (next == NULL && own_file(endpoint)[0] == '\0' && geteuid() != 0 && (problem == ENOENT || problem == EACCES))
         return galloc_fail(error, GALLOC_NOT_FOUND,
                            "there is no key for the endpoint \"%s\": put it into a file of your own (mode 0600), name that in "
                            "the configuration (endpoint \"%s\" { api_key_file = \"…\" }), then: gallocctl reload",
                            endpoint->name, endpoint->name);
     if (problem == EACCES && next != NULL) /* the folder is root's; systemd hands its files over at the start */
         problem = ENOENT;
+    if ((problem == ENOENT || problem == ENOTDIR) && endpoint->token_file[0] != '\0')
+        return galloc_fail(error, GALLOC_NOT_FOUND, "there is no access token for the endpoint \"%s\": let what renews it write it to %s (mode 0600)", endpoint->name, path);
     if (problem == ENOENT || problem == ENOTDIR)
         return galloc_fail(
             error, GALLOC_NOT_FOUND, "there is no key for the endpoint \"%s\": put it into %s (mode 0600), then: %s%s",
@@ -133,6 +141,19 @@ static int read_key(int fd, const char *path, struct secret *secret, struct gall
                                "hold the key alone, on one line",
                                path);
     return 0;
+}
+
+void secret_stamp(const struct endpoint_config *endpoint, struct secret_stamp *ret_stamp)
+{
+    struct stat st;
+    *ret_stamp = (struct secret_stamp){0};
+    if (endpoint->token_file[0] != '\0' && stat(endpoint->token_file, &st) == 0)
+        *ret_stamp = (struct secret_stamp){(int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec, (int64_t)st.st_size, (uint64_t)st.st_ino};
+}
+
+bool secret_stamp_is(const struct secret_stamp *a, const struct secret_stamp *b)
+{
+    return a->changed_ns == b->changed_ns && a->bytes == b->bytes && a->inode == b->inode;
 }
 
 int secret_read(const struct endpoint_config *endpoint, struct secret **ret_secret, struct galloc_error *error)

@@ -32,23 +32,79 @@ static bool is_plain_name(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
 }
 
-/* What is given has to mean something to the provider, and what Gemini has a default for another has to be told. */
+/* Why a setting that was given, the row `index`, means nothing; owned by the draft. */
+static const char *fail_row(struct draft *draft, size_t index, char *problem)
+{
+    draft->problem_line = draft->lines[index];
+    draft->problem = problem;
+    return problem;
+}
+
+static size_t index_of(const char *name)
+{
+    size_t index = 0;
+    while (settings[index].section != SECTION_ENDPOINT || strcmp(settings[index].name, name) != 0)
+        index++;
+    return index;
+}
+
+/* What is given has to mean something to the provider. */
+static const char *check_given(struct draft *draft)
+{
+    const struct endpoint_config *endpoint = &draft->in.endpoint;
+    for (size_t i = 0; i < setting_count; i++) {
+        const char *provider = settings[i].section == SECTION_ENDPOINT ? setting_provider(&settings[i]) : NULL;
+        if (provider != NULL && (draft->given >> i & 1) && strcmp(provider, endpoint->provider) != 0)
+            return fail_row(draft, i, xasprintf("%s means nothing to provider \"%s\" (it is for \"%s\"): leave it out", settings[i].name, endpoint->provider, provider));
+    }
+    if (strcmp(endpoint->provider, "http") == 0 && is_given(draft, "max_output_tokens", SECTION_ENDPOINT))
+        return fail_row(draft, index_of("max_output_tokens"), xstrdup("max_output_tokens means nothing to provider \"http\", which takes no prompt: leave it out"));
+    if (is_given(draft, "token_file", SECTION_ENDPOINT) && is_given(draft, "api_key_file", SECTION_ENDPOINT))
+        return fail_row(draft, index_of("token_file"), xstrdup("token_file stands in the place of api_key_file: leave one of them out"));
+    if (strcmp(endpoint->api_version, "v1beta1") == 0 && !endpoint->is_vertex)
+        return fail_row(draft, index_of("api_version"), xstrdup("api_version v1beta1 is Vertex AI's: set vertex = yes, or use v1beta or v1"));
+    return NULL;
+}
+
+static void put_text(char **place, char *text)
+{
+    free(*place);
+    *place = text;
+}
+
+/* Where Vertex AI is (cloud.google.com/vertex-ai/docs/general/locations): a location has a host of its own, the multi-regions another kind, all else is the global one's. */
+static void default_vertex(struct draft *draft)
+{
+    struct endpoint_config *endpoint = &draft->in.endpoint;
+    const char *location = endpoint->location;
+    bool is_multi = strcmp(location, "us") == 0 || strcmp(location, "eu") == 0;
+    if (!is_given(draft, "api_version", SECTION_ENDPOINT))
+        put_text(&endpoint->api_version, xstrdup("v1"));
+    if (is_given(draft, "base_url", SECTION_ENDPOINT))
+        return;
+    if (location[0] == '\0' || strcmp(location, "global") == 0)
+        put_text(&endpoint->base_url, xstrdup("https://aiplatform.googleapis.com"));
+    else
+        put_text(&endpoint->base_url, xasprintf(is_multi ? "https://aiplatform.%s.rep.googleapis.com" : "https://%s-aiplatform.googleapis.com", location));
+}
+
+/* What Gemini has a default for, another has to be told. */
 static const char *check_provider(struct draft *draft)
 {
     struct endpoint_config *endpoint = &draft->in.endpoint;
-    for (size_t i = 0; i < setting_count; i++) {
-        const char *provider = settings[i].section == SECTION_ENDPOINT ? setting_provider(&settings[i]) : NULL;
-        if (provider == NULL || !(draft->given >> i & 1) || strcmp(provider, endpoint->provider) == 0)
-            continue;
-        draft->problem_line = draft->lines[i];
-        draft->problem = xasprintf("%s means nothing to provider \"%s\" (it is for \"%s\"): leave it out", settings[i].name,
-                                   endpoint->provider, provider);
-        return draft->problem;
-    }
-    if (strcmp(endpoint->provider, "gemini") == 0)
+    bool is_openai = strcmp(endpoint->provider, "openai") == 0;
+    const char *problem = check_given(draft);
+    if (problem != NULL)
+        return problem;
+    if (strcmp(endpoint->provider, "gemini") == 0) {
+        if (endpoint->is_vertex)
+            default_vertex(draft);
         return NULL;
+    }
     if (!is_given(draft, "base_url", SECTION_ENDPOINT))
-        return "base_url has to be given: the whole URL of the service";
+        return is_openai ? "base_url has to be given: like https://api.openai.com/v1 or http://127.0.0.1:8000/v1" : "base_url has to be given: the whole URL of the service";
+    if (is_openai && !is_given(draft, "model", SECTION_ENDPOINT))
+        return "model has to be given: its name as the server knows it";
     if (!is_given(draft, "model", SECTION_ENDPOINT))
         endpoint->model[0] = '\0'; /* or it would be priced as the default one */
     return NULL;

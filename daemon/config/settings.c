@@ -52,19 +52,31 @@ const struct setting settings[] = {
     {SECTION_DAEMON, "prices_file", SETTING_PATH, GALLOC_DATADIR "/prices.conf", 0, 4096, DAEMON(prices_file), NULL,
      "list prices; those of the configuration win"},
 
-    {SECTION_ENDPOINT, "provider", SETTING_CHOICE, "gemini", 0, 0, ENDPOINT(provider), "gemini|http",
-     "the wire that it speaks: Gemini's, or plain JSON to a service of one's own"},
+    {SECTION_ENDPOINT, "provider", SETTING_CHOICE, "gemini", 0, 0, ENDPOINT(provider), "gemini|openai|http",
+     "the wire that it speaks: Gemini's, OpenAI's chat completions as many servers do, or plain JSON to a service of one's own"},
     {SECTION_ENDPOINT, "base_url", SETTING_TEXT, "https://generativelanguage.googleapis.com", 1, 2048,
-     ENDPOINT(base_url), NULL, "where it is; of http the whole URL, which has to be given"},
-    {SECTION_ENDPOINT, "api_version", SETTING_CHOICE, "v1beta", 0, 0, ENDPOINT(api_version), "v1beta|v1",
-     "the version of the API"},
+     ENDPOINT(base_url), NULL, "where it is; of openai, with or without its /v1, and of http, the whole URL, it has to be given"},
+    {SECTION_ENDPOINT, "api_version", SETTING_CHOICE, "v1beta", 0, 0, ENDPOINT(api_version), "v1beta|v1|v1beta1",
+     "gemini: the version of the API; v1 where vertex is set and nothing else is"},
+    {SECTION_ENDPOINT, "vertex", SETTING_YES_NO, "no", 0, 0, ENDPOINT(is_vertex), NULL,
+     "gemini: Vertex AI; with project and location by an access token, without them (express mode) by an API key"},
+    {SECTION_ENDPOINT, "project", SETTING_TEXT, "", 0, LIMIT_NAME_BYTES, ENDPOINT(project), NULL,
+     "vertex: the project that is billed"},
+    {SECTION_ENDPOINT, "location", SETTING_TEXT, "", 0, 63, ENDPOINT(location), NULL,
+     "vertex: us-central1, europe-west4, …, us, eu, or global; base_url follows from it"},
     {SECTION_ENDPOINT, "model", SETTING_TEXT, "gemini-3.8-flash", 1, 256, ENDPOINT(model), NULL,
-     "the model's name; http needs none"},
+     "the model's name; of openai it has to be given; http needs none"},
+    {SECTION_ENDPOINT, "token_limit", SETTING_CHOICE, "max_completion_tokens", 0, 0, ENDPOINT(token_limit),
+     "max_completion_tokens|max_tokens|none", "openai: the name by which the server knows the cap on an answer; none: it is sent none"},
+    {SECTION_ENDPOINT, "answer_format", SETTING_CHOICE, "json_schema", 0, 0, ENDPOINT(answer_format), "json_schema|json_object|text",
+     "openai: how the answer's form is asked for, as the server can; it is checked here whatever comes"},
     {SECTION_ENDPOINT, "test_path", SETTING_TEXT, "", 0, 1024, ENDPOINT(test_path), NULL,
      "http: a path on the same host where GET tells whether the service is well; none: waiting assignments are tried"},
     {SECTION_ENDPOINT, "api_key_file", SETTING_PATH, "", 0, 4096, ENDPOINT(api_key_file), NULL,
      "the file with the key (0600), of which http needs none; else the service's credential of the endpoint's name, else " GALLOC_SYSCONFDIR
      "/galloc/keys/NAME"},
+    {SECTION_ENDPOINT, "token_file", SETTING_PATH, "", 0, 4096, ENDPOINT(token_file), NULL,
+     "in the key's place: a file (0600) with an access token that another program renews; it is read again when it changes"},
     {SECTION_ENDPOINT, "proxy", SETTING_TEXT, "", 0, 2048, ENDPOINT(proxy), NULL,
      "a proxy; the environment's are not used"},
     {SECTION_ENDPOINT, "ca_file", SETTING_PATH, "", 0, 4096, ENDPOINT(ca_file), NULL,
@@ -115,7 +127,8 @@ const size_t setting_count = ARRAY_COUNT(settings);
 /* Of an endpoint's settings, those that mean something to one provider alone. */
 static const struct {
     const char *setting, *provider;
-} of_one_provider[] = {{"api_version", "gemini"}, {"max_output_tokens", "gemini"}, {"test_path", "http"}};
+} of_one_provider[] = {{"api_version", "gemini"}, {"vertex", "gemini"}, {"project", "gemini"}, {"location", "gemini"}, {"token_limit", "openai"}, {"answer_format", "openai"},
+                       {"test_path", "http"}};
 
 const char *setting_provider(const struct setting *row)
 {

@@ -53,7 +53,7 @@ void call_classify(const struct endpoint *endpoint, const struct net_response *r
         [NET_ANSWERED] = PROVIDER_ANSWERED, [NET_NOT_SENT] = PROVIDER_NOT_SENT, [NET_CONFIG] = PROVIDER_CONFIG,       [NET_BROKEN] = PROVIDER_BROKEN,
         [NET_TIMED_OUT] = PROVIDER_TIMED_OUT, [NET_REUSE_DIED] = PROVIDER_LOST, [NET_TOO_LARGE] = PROVIDER_TOO_LARGE, [NET_CANCELLED] = PROVIDER_LOST};
     struct provider_response answer = {.end = ends[response->end], .status = response->status, .body = response->body, .body_len = response->body_len,
-                                       .retry_after_ms = response->retry_after_ms, .message = response->message, .is_rest = is_rest};
+                                       .retry_after_ms = response->retry_after_ms, .should_retry = response->should_retry, .message = response->message, .is_rest = is_rest};
     endpoint->provider->classify(&answer, ret_verdict);
 }
 

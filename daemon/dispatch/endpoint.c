@@ -36,7 +36,15 @@ const struct endpoint_setting_row *endpoint_setting_rows(void)
 /* Where the file has it; 0: that is not kept, or the file does not have it. */
 static int line_of(const struct endpoint_config *endpoint, enum provider_setting setting)
 {
-    return setting == PROVIDER_BASE_URL ? endpoint->base_url_line : setting == PROVIDER_TEST_PATH ? endpoint->test_path_line : 0;
+    switch (setting) {
+    case PROVIDER_BASE_URL: return endpoint->base_url_line;
+    case PROVIDER_TEST_PATH: return endpoint->test_path_line;
+    case PROVIDER_PROJECT: return endpoint->project_line;
+    case PROVIDER_LOCATION: return endpoint->location_line;
+    case PROVIDER_API_VERSION:
+    case PROVIDER_MODEL:
+    default: return 0;
+    }
 }
 
 /* The line of the setting that is wrong, 0 where none is known, comes back too. */
@@ -90,6 +98,11 @@ struct provider_wire endpoint_config_wire(const struct endpoint_config *config)
                                   .api_version = config->api_version,
                                   .model = config->model,
                                   .test_path = config->test_path,
+                                  .token_limit = config->token_limit,
+                                  .answer_format = config->answer_format,
+                                  .is_vertex = config->is_vertex,
+                                  .project = config->project,
+                                  .location = config->location,
                                   .request_timeout_ms = config->request_timeout_ms};
 }
 
@@ -249,7 +262,7 @@ int endpoint_find_key(const struct endpoint_config *config, struct secret **ret_
 {
     const struct provider_ops *provider = provider_by_name(config->provider);
     int rc = secret_read(config, ret_secret, error);
-    if (rc != -GALLOC_NOT_FOUND || config->api_key_file[0] != '\0' || provider == NULL || provider->needs_key)
+    if (rc != -GALLOC_NOT_FOUND || config->api_key_file[0] != '\0' || config->token_file[0] != '\0' || provider == NULL || provider->needs_key)
         return rc;
     *ret_secret = NULL; /* none was put anywhere, and none is needed */
     return 0;
@@ -259,6 +272,7 @@ void endpoint_read_key(struct engine *engine, struct endpoint *endpoint)
 {
     struct galloc_error error;
     struct secret *secret = NULL;
+    secret_stamp(endpoint->config, &endpoint->dispatch->token_stamp); /* before it is read: what changes meanwhile is read again */
     free(endpoint->key_problem);
     endpoint->key_problem = NULL;
     if (endpoint_find_key(endpoint->config, &secret, &error) < 0) {
@@ -274,8 +288,21 @@ void endpoint_read_key(struct engine *engine, struct endpoint *endpoint)
         secret_fingerprint(secret, after);
     secret_free(endpoint->secret);
     endpoint->secret = secret;
-    if (strcmp(before, after) != 0 && endpoint->state.down_class == OUTCOME_CREDENTIALS)
+    if (strcmp(before, after) == 0)
+        return;
+    endpoint->dispatch->up_us = engine_now().mono_us; /* a refusal that is still under way was of the former key */
+    if (endpoint->state.down_class == OUTCOME_CREDENTIALS)
         endpoint_come_up(engine, endpoint, "the key has changed"); /* tried at once; refused again, it goes down again */
+}
+
+void endpoint_look_at_token(struct engine *engine, struct endpoint *endpoint)
+{
+    struct secret_stamp stamp;
+    if (endpoint->config->token_file[0] == '\0')
+        return;
+    secret_stamp(endpoint->config, &stamp);
+    if (!secret_stamp_is(&stamp, &endpoint->dispatch->token_stamp))
+        endpoint_read_key(engine, endpoint);
 }
 
 /* ---- the state into the store: the newest, one at a time, until it is there ---- */

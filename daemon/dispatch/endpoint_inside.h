@@ -12,6 +12,7 @@ void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms); /* overrides ov
 void endpoint_set_override(struct endpoint *endpoint, const struct store_setting *setting, bool is_set);
 void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sends); /* of former lives, once the limits are in force */
 void endpoint_read_key(struct engine *engine, struct endpoint *endpoint);
+void endpoint_look_at_token(struct engine *engine, struct endpoint *endpoint); /* its token_file is read again if it has changed */
 void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum outcome_class class, const char *text);
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);
 

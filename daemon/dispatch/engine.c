@@ -93,6 +93,7 @@ static void on_second(void *arg)
     outside_second(engine);
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
         endpoint_apply(endpoint, wall_ms);
+        endpoint_look_at_token(engine, endpoint);
         endpoint_tell_mind(engine, endpoint);
     }
     if (clock_mono_ms() >= engine->learned_mono_ms)

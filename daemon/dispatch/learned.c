@@ -15,10 +15,11 @@ static void identity(const struct endpoint *endpoint, char ret_hex[DIGEST_HEX])
 {
     char key[17] = "";
     unsigned char digest[DIGEST_BYTES];
-    if (endpoint->secret != NULL)
+    const struct endpoint_config *config = endpoint->config;
+    if (endpoint->secret != NULL && config->token_file[0] == '\0') /* a token is another each hour, and stands for the same project */
         secret_fingerprint(endpoint->secret, key);
-    char *text = xasprintf("%s\n%s\n%s\n%s\n%s\n%g", endpoint->config->provider, endpoint->config->base_url, endpoint->config->api_version, endpoint->config->model, key,
-                           endpoint->config->time_scale);
+    char *text = xasprintf("%s\n%s\n%s\n%s\n%s\n%g%s%s%s", config->provider, config->base_url, config->api_version, config->model, key, config->time_scale,
+                           config->project[0] != '\0' ? "\n" : "", config->project, config->location);
     digest_of(text, strlen(text), digest);
     digest_hex(digest, ret_hex);
     free(text);

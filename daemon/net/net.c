@@ -112,6 +112,7 @@ static void deliver(struct net *net, struct net_call *call)
         .body_len = call->answer.len,
         .content_type = call->content_type,
         .retry_after_ms = net_transfer_retry_after_ms(call),
+        .should_retry = call->should_retry,
         .latency_us = now_us - call->began_us,
         .sent_us = call->sent_us != 0 ? call->sent_us - call->began_us : -1,
         .local_port = call->local_port,

@@ -28,6 +28,7 @@ struct net_response {
     size_t body_len;
     const char *content_type;    /* borrowed; "" when missing */
     int64_t retry_after_ms;      /* -1: none. From retry-after-ms, or Retry-After in seconds or as a date (RFC 9110 10.2.3) */
+    int should_retry;            /* x-should-retry: 1 true, -1 false, 0: not told */
     int64_t latency_us;          /* from the start to the end */
     int64_t sent_us;             /* from the start until the request went out; -1: it did not */
     int32_t local_port;          /* 0: never connected. Failures of one connection count once */

@@ -48,6 +48,7 @@ struct net_call {
     int64_t retry_after_ms, retry_after_at_ms; /* -1: not there; the last one wall */
     char date[64];             /* the server's own; "": not there */
     bool has_retry_after_ms;   /* the finer header was there, and holds */
+    int should_retry;
     enum net_end end;
     char message[256];
     char curl_error[CURL_ERROR_SIZE];

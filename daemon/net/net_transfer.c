@@ -95,6 +95,12 @@ static void read_retry_after_ms(struct net_call *call, const char *value)
     call->has_retry_after_ms = true;
 }
 
+/* As some servers tell clients whose rules they know (OpenAI's libraries heed it before all statuses). */
+static void read_should_retry(struct net_call *call, const char *value)
+{
+    call->should_retry = strcasecmp(value, "true") == 0 ? 1 : strcasecmp(value, "false") == 0 ? -1 : 0;
+}
+
 static const struct {
     const char *name;
     void (*read)(struct net_call *call, const char *value);
@@ -103,6 +109,7 @@ static const struct {
     {"date", read_date},
     {"retry-after", read_retry_after},
     {"retry-after-ms", read_retry_after_ms},
+    {"x-should-retry", read_should_retry},
 };
 
 /* One header line, without its end. Lines over the room here hold nothing that is wanted. */
@@ -135,6 +142,7 @@ static void forget_headers(struct net_call *call)
     call->retry_after_ms = call->retry_after_at_ms = -1;
     call->date[0] = '\0';
     call->has_retry_after_ms = false;
+    call->should_retry = 0;
 }
 
 static size_t on_header(char *from, size_t size, size_t count, void *arg)

@@ -1,35 +1,12 @@
 /* The Gemini API's generateContent: what is asked. Only fields that are needed are sent, since an unknown one is refused and newer models give up old
- * ones (no temperature, no thinking settings). The key travels in a header of its own, never in the URL. Pure; any thread.
- * Source: ai.google.dev/api/generate-content. */
+ * ones (no temperature, no thinking settings). The key travels in a header of its own, never in the URL. Vertex AI takes the same body under paths of its own, with
+ * an access token. Pure; any thread. Sources: ai.google.dev/api/generate-content; cloud.google.com/vertex-ai/generative-ai/docs/reference/rest. */
 #include "base/json_out.h"
 #include "core/limits.h"
 #include "provider/provider_internal.h"
 
-#include <ctype.h>
-
 #define TEST_JSON "\"Answer with the single word OK.\""
 #define TEST_OUTPUT_TOKENS 16 /* a thinking model may spend them all: a cut answer shows as well that key, model and service work */
-
-static bool has_only(const char *text, const char *marks)
-{
-    for (; *text != '\0'; text++)
-        if (!isalnum((unsigned char)*text) && strchr(marks, *text) == NULL)
-            return false;
-    return true;
-}
-
-/* A base URL is scheme, host and maybe a path. Whether http may be used there is net's to say. */
-static int check_base(const char *base, struct galloc_error *error)
-{
-    size_t scheme = base == NULL ? 0 : strncmp(base, "https://", 8) == 0 ? 8 : strncmp(base, "http://", 7) == 0 ? 7 : 0;
-
-    if (scheme == 0 || base[scheme] == '\0' || base[scheme] == '/')
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url must be like https://generativelanguage.googleapis.com");
-    for (const char *at = base + scheme; *at != '\0'; at++)
-        if ((unsigned char)*at <= ' ' || (unsigned char)*at >= 0x7f || strchr("?#@\\\"<>", *at) != NULL)
-            return galloc_fail(error, GALLOC_INVALID_VALUE, "base_url holds a character that cannot stand there (no query, no user, no space)");
-    return 0;
-}
 
 static int check_names(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
 {
@@ -38,25 +15,57 @@ static int check_names(const struct provider_wire *wire, enum provider_setting *
     *ret_setting = PROVIDER_MODEL;
     if (model[0] == '\0')
         return galloc_fail(error, GALLOC_INVALID_VALUE, "model is not set: give its name, for example gemini-3.8-flash");
-    if (strlen(model) > LIMIT_NAME_BYTES || !has_only(model, "-._@/") || strstr(model, "..") != NULL || model[0] == '/')
+    if (strlen(model) > LIMIT_NAME_BYTES || !wire_has_only(model, "-._@/") || strstr(model, "..") != NULL || model[0] == '/')
         return galloc_fail(error, GALLOC_INVALID_VALUE, "model must be a name of letters, digits, '-', '_' and '.'");
     *ret_setting = PROVIDER_API_VERSION;
-    if (strlen(version) > LIMIT_NAME_BYTES || !has_only(version, "-._/") || strstr(version, "..") != NULL)
+    if (strlen(version) > LIMIT_NAME_BYTES || !wire_has_only(version, "-._/") || strstr(version, "..") != NULL)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "api_version must be like v1 or v1beta");
     return 0;
+}
+
+static bool is_given(const char *text)
+{
+    return text != NULL && text[0] != '\0';
+}
+
+/* A project and its location stand in the path and, for most locations, in the host's name. Both or none: without them it is Vertex AI's express mode. */
+static int check_vertex(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
+{
+    bool has_project = is_given(wire->project), has_location = is_given(wire->location);
+
+    *ret_setting = has_project && !has_location ? PROVIDER_PROJECT : PROVIDER_LOCATION;
+    if (!wire->is_vertex && (has_project || has_location)) {
+        *ret_setting = has_project ? PROVIDER_PROJECT : PROVIDER_LOCATION;
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "%s is for Vertex AI: set vertex = yes, or leave it out", has_project ? "project" : "location");
+    }
+    if (has_project != has_location)
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "project and location go together: %s is missing; without both it is the express mode, which takes an API key",
+                           has_project ? "location" : "project");
+    if (has_project && (strlen(wire->project) > LIMIT_NAME_BYTES || !wire_has_only(wire->project, "-.:"))) {
+        *ret_setting = PROVIDER_PROJECT;
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "project must be a project's id, like my-project-1");
+    }
+    if (has_location && (strlen(wire->location) > 63 || !wire_has_only(wire->location, "-")))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "location must be like us-central1, europe-west4, us, eu or global");
+    return 0;
+}
+
+/* BASE/VERSION/projects/PROJECT/locations/LOCATION/publishers/google/models/MODEL, and in the express mode the same without the first four. */
+static void add_vertex_path(const struct provider_wire *wire, struct buf *url)
+{
+    if (is_given(wire->project))
+        buf_add_fmt(url, "/projects/%s/locations/%s", wire->project, wire->location);
+    buf_add_str(url, "/publishers/google");
 }
 
 /* BASE/VERSION/models/MODEL:generateContent. A model may be written with its "models/"; a tuned one has a collection of its own. */
 static void make_url(const struct provider_wire *wire, struct buf *url)
 {
     const char *model = wire->model, *version = wire->api_version != NULL ? wire->api_version : "";
-    size_t base_len = strlen(wire->base_url);
 
-    while (base_len > 0 && wire->base_url[base_len - 1] == '/')
-        base_len--;
     while (*version == '/')
         version++;
-    buf_add(url, wire->base_url, base_len);
+    wire_add_base(url, wire->base_url);
     if (*version != '\0') {
         buf_add_char(url, '/');
         buf_add_str(url, version);
@@ -65,6 +74,8 @@ static void make_url(const struct provider_wire *wire, struct buf *url)
     }
     if (strncmp(model, "models/", 7) == 0)
         model += 7;
+    if (wire->is_vertex)
+        add_vertex_path(wire, url);
     buf_add_str(url, strncmp(model, "tunedModels/", 12) == 0 ? "/" : "/models/");
     buf_add_str(url, model);
     buf_add_str(url, ":generateContent");
@@ -73,9 +84,11 @@ static void make_url(const struct provider_wire *wire, struct buf *url)
 static int check(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
 {
     enum provider_setting setting = PROVIDER_BASE_URL;
-    int rc = check_base(wire->base_url, error);
+    int rc = wire_check_base(wire->base_url, "https://generativelanguage.googleapis.com", error);
     if (rc == 0)
         rc = check_names(wire, &setting, error);
+    if (rc == 0)
+        rc = check_vertex(wire, &setting, error);
     if (rc < 0 && ret_setting != NULL)
         *ret_setting = setting;
     return rc;
@@ -86,7 +99,8 @@ static int begin(const struct provider_wire *wire, struct provider_request *requ
     int rc = check(wire, NULL, error);
     if (rc != 0)
         return rc;
-    *request = (struct provider_request){.method = "POST", .secret_header = provider_gemini.secret_header};
+    bool has_token = wire->is_vertex && is_given(wire->project); /* one credential alone: with a key beside it the request is refused */
+    *request = (struct provider_request){.method = "POST", .secret_header = has_token ? "Authorization: Bearer " : provider_gemini.secret_header};
     make_url(wire, &request->url);
     size_t count = 0;
     request->headers[count++] = "Content-Type: application/json";
@@ -199,6 +213,8 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
     if (ask->max_output_tokens > 0)
         json_out_member_int(&out, "maxOutputTokens", ask->max_output_tokens);
     json_out_end(&out, '}');
+    if (ask->tier != TIER_STANDARD)
+        json_out_member_str(&out, "serviceTier", price_tier_name(ask->tier));
     json_out_end(&out, '}');
     return 0;
 }
@@ -243,6 +259,7 @@ const struct provider_ops provider_gemini = {
     .name = "gemini",
     .secret_header = "x-goog-api-key: ",
     .takes_prompt = true,
+    .takes_tiers = true,
     .needs_key = true,
     .check = check,
     .add_choice = add_choice,

@@ -34,10 +34,8 @@ static void read_tokens(struct json_span usage, struct provider_verdict *verdict
     _Static_assert(ARRAY_COUNT(want) == sizeof((struct provider_verdict *)0)->tokens / sizeof(int64_t), "a name for every count");
 
     span_members(usage, want, ARRAY_COUNT(want));
-    for (size_t i = 0; i < ARRAY_COUNT(want); i++) {
-        int64_t count = span_i64(want[i].value, -1);
-        verdict->tokens[i] = count < 0 || count > INT64_C(1000000000) ? -1 : count;
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(want); i++)
+        verdict->tokens[i] = wire_token_count(want[i].value);
 }
 
 /* The texts of the parts in their order, without the model's thoughts. */
@@ -132,10 +130,7 @@ static void read_answer(struct json_span object, bool is_rest, struct provider_v
     span_members(object, want, ARRAY_COUNT(want));
     verdict->class = OUTCOME_INVALID_ANSWER;
     read_tokens(want[1].value, verdict);
-    char *version = span_text(want[2].value);
-    if (version != NULL && strlen(version) <= LIMIT_NAME_BYTES)
-        verdict->model_version = message_clean(version, strlen(version));
-    free(version);
+    wire_take_model(want[2].value, verdict);
     struct json_span candidate = span_first(want[0].value);
     if (span_is(candidate, JSON_OBJECT)) {
         read_candidate(candidate, is_rest, verdict);

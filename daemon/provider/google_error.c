@@ -6,8 +6,6 @@
 
 #include <strings.h>
 
-#define RETRY_LONGEST_MS INT64_C(172800000) /* two days; what is longer is a mistake */
-
 /* ---- read ---- */
 
 static const struct {
@@ -110,43 +108,13 @@ static void read_details(struct json_span list, struct google_error *error)
     }
 }
 
-/* "51.386s", "900ms", "18h28m3.2s" at the beginning of `text`, in ms rounded up; -1 when there is none. */
-static int64_t spelled_ms(const char *text)
-{
-    static const struct {
-        const char *unit; /* the longer of two that begin alike first */
-        double ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    double total = -1;
-
-    while (*text >= '0' && *text <= '9') {
-        double value = 0, scale = 1;
-        for (; *text >= '0' && *text <= '9'; text++)
-            value = value * 10 + (*text - '0');
-        if (*text == '.')
-            for (text++; *text >= '0' && *text <= '9'; text++)
-                value += (*text - '0') * (scale /= 10);
-        size_t i = 0;
-        while (i < ARRAY_COUNT(units) && strncmp(text, units[i].unit, strlen(units[i].unit)) != 0)
-            i++;
-        if (i == ARRAY_COUNT(units))
-            break;
-        total = (total < 0 ? 0 : total) + value * units[i].ms;
-        text += strlen(units[i].unit);
-    }
-    if (total < 0)
-        return -1;
-    int64_t ms = total < (double)RETRY_LONGEST_MS ? (int64_t)total : RETRY_LONGEST_MS;
-    return (double)ms < total && ms < RETRY_LONGEST_MS ? ms + 1 : ms;
-}
-
 static void read_message(struct google_error *error)
 {
     static const char retry[] = "retry in ", limit[] = "limit: 0";
     const char *at = strcasestr(error->message, retry);
 
     if (at != NULL)
-        error->retry_ms = max_i64(error->retry_ms, spelled_ms(at + strlen(retry)));
+        error->retry_ms = max_i64(error->retry_ms, wire_spelled_ms(at + strlen(retry)));
     for (at = error->message; (at = strcasestr(at, limit)) != NULL;) {
         at += strlen(limit);
         if (strchr("0123456789.", *at) == NULL || (at[0] == '.' && (at[1] < '0' || at[1] > '9')) || *at == '\0')
@@ -178,7 +146,7 @@ bool google_error_read(struct json_span object, struct google_error *ret_error)
         ret_error->message = xstrdup("");
     read_details(want[3].value, ret_error);
     read_message(ret_error);
-    ret_error->retry_ms = min_i64(ret_error->retry_ms, RETRY_LONGEST_MS);
+    ret_error->retry_ms = min_i64(ret_error->retry_ms, WIRE_RETRY_LONGEST_MS);
     return true;
 }
 
@@ -298,7 +266,7 @@ void google_error_judge(int status, const struct google_error *error, struct pro
     verdict_judge_status(verdict, status);
     judge_words(status, error, verdict);
     judge_quota(error, verdict);
-    verdict->retry_after_ms = min_i64(max_i64(verdict->retry_after_ms, error->retry_ms), RETRY_LONGEST_MS);
+    verdict->retry_after_ms = min_i64(max_i64(verdict->retry_after_ms, error->retry_ms), WIRE_RETRY_LONGEST_MS);
     const char *name = error->reason != NULL ? error->reason : error->status;
     const char *message = error->message[0] != '\0' ? error->message : "no message";
     if (name != NULL && strstr(message, name) == NULL)

@@ -4,8 +4,6 @@
 #include "core/limits.h"
 #include "provider/provider_internal.h"
 
-#define TOKENS_MOST INT64_C(1000000000) /* of one call; what is more is a mistake */
-
 /* The service's own words. */
 struct http_error {
     char *code, *message;      /* owned; NULL: not told */
@@ -76,19 +74,8 @@ static void read_tokens(struct json_span usage, struct provider_verdict *verdict
     static const int places[] = {TOKENS_IN, TOKENS_OUT};
 
     span_members(usage, want, ARRAY_COUNT(want));
-    for (size_t i = 0; i < ARRAY_COUNT(want); i++) {
-        int64_t count = span_i64(want[i].value, -1);
-        verdict->tokens[places[i]] = count < 0 || count > TOKENS_MOST ? -1 : count;
-    }
-}
-
-static void read_model(struct json_span value, struct provider_verdict *verdict)
-{
-    char *model = span_text(value);
-
-    if (model != NULL && model[0] != '\0' && strlen(model) <= LIMIT_NAME_BYTES)
-        verdict->model_version = message_clean(model, strlen(model));
-    free(model);
+    for (size_t i = 0; i < ARRAY_COUNT(want); i++)
+        verdict->tokens[places[i]] = wire_token_count(want[i].value);
 }
 
 static void read_object(struct json_span object, int status, struct provider_verdict *verdict)
@@ -98,7 +85,7 @@ static void read_object(struct json_span object, int status, struct provider_ver
 
     span_members(object, want, ARRAY_COUNT(want));
     read_tokens(want[2].value, verdict);
-    read_model(want[3].value, verdict);
+    wire_take_model(want[3].value, verdict);
     bool has_error = read_error(want[0].value, &error);
     if (has_error && status == 200 && want[1].value.at != NULL) {
         verdict->class = OUTCOME_INVALID_ANSWER;

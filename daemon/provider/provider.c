@@ -1,7 +1,7 @@
 /* The table of providers, and what is the same for all of them: freeing, and the ends below HTTP. */
 #include "provider/provider_internal.h"
 
-static const struct provider_ops *const providers[] = {&provider_gemini, &provider_http};
+static const struct provider_ops *const providers[] = {&provider_gemini, &provider_openai, &provider_http};
 
 const struct provider_ops *provider_by_name(const char *name)
 {
@@ -19,6 +19,12 @@ size_t provider_count(void)
 const struct provider_ops *provider_at(size_t index)
 {
     return index < ARRAY_COUNT(providers) ? providers[index] : NULL;
+}
+
+/* Vertex AI has tiers of its own, which are asked for in another way. */
+bool provider_takes_tier(const struct provider_ops *ops, const struct provider_wire *wire, enum price_tier tier)
+{
+    return tier == TIER_STANDARD || (ops->takes_tiers && !wire->is_vertex);
 }
 
 bool provider_has_test(const struct provider_ops *ops, const struct provider_wire *wire)

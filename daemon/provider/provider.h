@@ -8,13 +8,17 @@
 #include "core/outcome.h"
 #include "core/price.h"
 
-/* What of an endpoint shapes its wire. Borrowed from the registry. */
 /* What of a wire can be wrong. */
-enum provider_setting { PROVIDER_BASE_URL, PROVIDER_API_VERSION, PROVIDER_MODEL, PROVIDER_TEST_PATH };
+enum provider_setting { PROVIDER_BASE_URL, PROVIDER_API_VERSION, PROVIDER_MODEL, PROVIDER_TEST_PATH, PROVIDER_PROJECT, PROVIDER_LOCATION };
 
+/* What of an endpoint shapes its wire. Borrowed from the registry. */
 struct provider_wire {
     const char *base_url, *api_version, *model;
     const char *test_path; /* where a test request goes, for those whose `test_needs_path`; "": nowhere */
+    const char *token_limit;   /* openai: the member that caps an answer, "max_completion_tokens" or "max_tokens"; "none": none is sent */
+    bool is_vertex;            /* gemini: Vertex AI instead of the Gemini API */
+    const char *project, *location; /* of Vertex AI, which is then asked with an access token; "" both: its express mode, with a key */
+    const char *answer_format; /* openai: "json_schema", "json_object" or "text": how the answer's form is asked for */
     int64_t request_timeout_ms;
 };
 
@@ -55,6 +59,7 @@ struct provider_response {
     const char *body;
     size_t body_len;
     int64_t retry_after_ms; /* header; -1: none */
+    int should_retry;       /* header: 1 "try again", -1 "do not", which override what the status says; 0: not told */
     const char *message;    /* of the transport */
     bool is_rest;           /* to a request of build_rest(): nothing may be left to say */
 };
@@ -83,6 +88,7 @@ struct provider_ops {
     const char *name;          /* "gemini" */
     const char *secret_header;
     bool takes_prompt;         /* else the fields and candidates themselves */
+    bool takes_tiers;          /* a call may be asked for at another tier than the standard one; see provider_takes_tier() */
     bool needs_key;            /* else none is no fault */
     bool test_needs_path;      /* build_test() needs a test_path; see provider_has_test() */
     /* Can requests be made of this wire? Asked when a configuration is read. 0, or -GALLOC_INVALID_VALUE beginning with the name of the setting that is wrong, and
@@ -107,7 +113,8 @@ struct provider_ops {
 const struct provider_ops *provider_by_name(const char *name); /* NULL when unknown */
 size_t provider_count(void);
 const struct provider_ops *provider_at(size_t index); /* of provider_count() */
+bool provider_takes_tier(const struct provider_ops *ops, const struct provider_wire *wire, enum price_tier tier);
 bool provider_has_test(const struct provider_ops *ops, const struct provider_wire *wire); /* may build_test() be called? */
-extern const struct provider_ops provider_gemini, provider_http;
+extern const struct provider_ops provider_gemini, provider_openai, provider_http;
 
 #endif

@@ -54,7 +54,8 @@ static void try_body(const struct provider_ops *ops, const char *what, const cha
     for (size_t i = 0; i < ARRAY_COUNT(statuses); i++)
         for (int end = PROVIDER_ANSWERED; end <= PROVIDER_TOO_LARGE; end++) {
             struct provider_response response = {
-                .end = (enum provider_end)end, .status = statuses[i], .body = body, .body_len = len, .retry_after_ms = i % 2 ? 1234 : -1, .message = ""};
+                .end = (enum provider_end)end, .status = statuses[i], .body = body, .body_len = len, .retry_after_ms = i % 2 ? 1234 : -1,
+                .should_retry = (int)(i % 3) - 1, .message = ""};
             struct provider_verdict verdict;
             ops->classify(&response, &verdict);
             check_verdict(what, statuses[i], &verdict);
@@ -68,7 +69,7 @@ static void try_body(const struct provider_ops *ops, const char *what, const cha
 static void test_every_body_under_every_status(void **state)
 {
     (void)state;
-    static const char *const folders[] = {"gemini", "http"};
+    static const char *const folders[] = {"gemini", "openai", "http"};
     for (size_t p = 0; p < provider_count(); p++)
         for (size_t f = 0; f < ARRAY_COUNT(folders); f++) {
             char path[512];
@@ -96,6 +97,8 @@ static void test_odd_bodies(void **state)
                                          "{\"error\":{\"code\":\"x\",\"message\":7,\"details\":[1,null,{\"@type\":\"\"},{\"@type\":\".\"}]}}", "{\"candidates\":[]}",
                                          "{\"candidates\":[null]}", "{\"candidates\":[{\"content\":[],\"finishReason\":7}]}",
                                          "{\"candidates\":[{\"finishReason\":\"STOP\",\"content\":{\"parts\":[{\"text\":7},null,[]]}}]}",
+                                         "{\"choices\":[null]}", "{\"choices\":[{\"message\":[],\"finish_reason\":7}]}", "{\"object\":\"error\"}",
+                                         "{\"choices\":[{\"message\":{\"content\":[7,null,{\"text\":[]}]}}]}", "{\"error\":{\"status\":\"\"}}",
                                          "{\"usageMetadata\":{\"promptTokenCount\":-5}}", "\xff\xfe", "<", "<style>", "</", ">>>>", " "};
     for (size_t p = 0; p < provider_count(); p++) {
         try_body(provider_at(p), "no body", NULL, 0);

@@ -400,7 +400,7 @@ BAD = [('provider = "http"', 'base_url has to be given', 2),
        ('base_url = "https://a.example/"\n test_path = "/health"\n\n', 'test_path means nothing to provider "gemini"', 3),
        ('max_output_tokens = 99\n provider = "http"\n base_url = "https://a.example/"', 'max_output_tokens means nothing to provider "http"', 2),
        ('provider = "http"\n api_version = "v1"\n base_url = "https://a.example/"', 'api_version means nothing to provider "http"', 3),
-       ('provider = "https"', "one of gemini|http", 2)]
+       ('provider = "https"', "one of gemini|openai|http", 2)]
 
 
 @pytest.mark.parametrize("text, words, line", BAD)

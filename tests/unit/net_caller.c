@@ -62,6 +62,7 @@ static void on_done(const struct net_response *response, void *arg)
     snprintf(came->content_type, sizeof came->content_type, "%s", response->content_type);
     snprintf(came->message, sizeof came->message, "%s", response->message);
     came->retry_after_ms = response->retry_after_ms;
+    came->should_retry = response->should_retry;
     came->latency_us = response->latency_us;
     came->sent_us = response->sent_us;
     came->local_port = response->local_port;

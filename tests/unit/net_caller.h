@@ -27,6 +27,7 @@ struct came {
     size_t body_len, request_body_len;
     char content_type[128], message[256];
     int64_t retry_after_ms, latency_us, sent_us;
+    int should_retry;
     int32_t local_port;
     struct net_call *call; /* valid until done */
 };

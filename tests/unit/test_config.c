@@ -158,6 +158,30 @@ static void test_all_settings(void **state)
     config_free(config);
 }
 
+/* Where Vertex AI is follows from the location, unless the file says otherwise. */
+static void test_vertex_hosts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *base, *version;
+    } rows[] = {{"", "https://generativelanguage.googleapis.com", "v1beta"},
+                {"vertex = yes", "https://aiplatform.googleapis.com", "v1"},
+                {"vertex = yes project = p location = global", "https://aiplatform.googleapis.com", "v1"},
+                {"vertex = yes project = p location = us", "https://aiplatform.us.rep.googleapis.com", "v1"},
+                {"vertex = yes project = p location = eu api_version = v1beta1", "https://aiplatform.eu.rep.googleapis.com", "v1beta1"},
+                {"vertex = yes project = p location = us-central1", "https://us-central1-aiplatform.googleapis.com", "v1"},
+                {"vertex = yes project = p location = us-central1 base_url = \"http://127.0.0.1:1\"", "http://127.0.0.1:1", "v1"}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        char *text = xasprintf("endpoint \"v\" { %s }", rows[i].text);
+        struct config *config = loaded(text);
+        const struct endpoint_config *endpoint = config_endpoint(config, "v");
+        assert_string_equal(endpoint->base_url, rows[i].base);
+        assert_string_equal(endpoint->api_version, rows[i].version);
+        config_free(config);
+        free(text);
+    }
+}
+
 static void test_ages(void **state)
 {
     (void)state;
@@ -194,13 +218,20 @@ static const struct {
     {"requests_per_uid = 0", 1, "requests_per_uid: \"0\" is not a whole number from 1 to 256"},
     {"\nendpoint \"x\" { max_in_flight = 1025 }", 2, "max_in_flight: \"1025\" is not a whole number from 1 to 1024"},
     {"endpoint \"x\" { allow_plain_http = maybe }", 1, "allow_plain_http: \"maybe\" is not yes or no"},
-    {"endpoint \"x\" { provider = openai }", 1, "provider: \"openai\" is not known; one of gemini|http"},
+    {"endpoint \"x\" { provider = claude }", 1, "provider: \"claude\" is not known; one of gemini|openai|http"},
+    {"endpoint \"x\" {\n provider = openai }", 2, "base_url has to be given: like https://api.openai.com/v1"},
+    {"endpoint \"x\" {\n provider = openai base_url = \"http://h\" }", 2, "model has to be given"},
+    {"endpoint \"x\" {\n token_limit = max_tokens }", 2, "token_limit means nothing to provider \"gemini\" (it is for \"openai\")"},
+    {"endpoint \"x\" { provider = openai base_url = \"http://h\" model = m\n answer_format = yaml }", 2, "one of json_schema|json_object|text"},
+    {"endpoint \"x\" { provider = openai base_url = \"http://h\" model = m\n vertex = yes }", 2, "vertex means nothing to provider \"openai\""},
+    {"endpoint \"x\" { api_key_file = \"/k\"\n token_file = \"/t\" }", 2, "token_file stands in the place of api_key_file"},
+    {"endpoint \"x\" {\n api_version = v1beta1 }", 2, "v1beta1 is Vertex AI's"},
     {"endpoint \"x\" {\n provider = http\n}", 3, "endpoint \"x\": base_url has to be given"},
     {"endpoint \"x\" {\n test_path = \"/x\"\n\n}", 2, "test_path means nothing to provider \"gemini\" (it is for \"http\")"},
     {"endpoint \"x\" {\n api_version = v1\n provider = http\n}", 2, "api_version means nothing to provider \"http\""},
     {"endpoint \"x\" { provider = http\n base_url = \"http://h/\"\n max_output_tokens = 99\n}", 3, "max_output_tokens means nothing to provider \"http\""},
     {"endpoint \"x\" { provider = http base_url = \"http://h/\" test_path = /a test_path = /b }", 1, "test_path: is given twice"},
-    {"endpoint \"x\" { api_version = v2 }", 1, "api_version: \"v2\" is not known; one of v1beta|v1"},
+    {"endpoint \"x\" { api_version = v2 }", 1, "api_version: \"v2\" is not known; one of v1beta|v1|v1beta1"},
     {"endpoint \"x\" { time_scale = 0 }", 1, "time_scale: \"0\" is out of range: 0.001 to 10"},
     {"endpoint \"x\" { time_scale = fast }", 1, "time_scale: \"fast\" is out of range"},
     {"endpoint \"x\" { model = \"\" }", 1, "model: \"\" is out of range"},
@@ -369,7 +400,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),    cmocka_unit_test(test_a_service_of_ones_own),
-        cmocka_unit_test(test_all_settings), cmocka_unit_test(test_ages),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_all_settings), cmocka_unit_test(test_vertex_hosts), cmocka_unit_test(test_ages),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bad_files),   cmocka_unit_test(test_prices),       cmocka_unit_test(test_places),
         cmocka_unit_test(test_print),
     };

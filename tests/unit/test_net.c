@@ -278,21 +278,25 @@ static void test_retry_after(void **state)
     static const struct {
         const char *headers;
         int64_t ms;
+        int should_retry;
     } rows[] = {
-        {"Retry-After: 7\r\n", 7000},
-        {"retry-after: 0\r\n", 0},
-        {"RETRY-AFTER:  1.5 \r\n", 1500},
-        {"Retry-After: 7\r\nRetry-After-Ms: 250\r\n", 250},
-        {"retry-after-ms: 250\r\nRetry-After: 7\r\n", 250},
-        {"retry-after-ms: soon\r\nRetry-After: 7\r\n", 7000},
-        {"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 10:01:30 GMT\r\n", 90000},
-        {"Retry-After: Mon, 23 Nov 2026 10:00:00 GMT\r\nDate: Mon, 23 Nov 2026 10:01:30 GMT\r\n", 0},
-        {"Retry-After: Mon, 23 Nov 1998 10:00:00 GMT\r\n", 0},
-        {"Retry-After: soon\r\n", -1},
-        {"Retry-After: -5\r\n", -1},
-        {"Retry-After:\r\n", -1},
-        {"Retry-After: 99999999999999999999\r\n", -1},
-        {"X-Retry-After: 7\r\n", -1},
+        {"Retry-After: 7\r\n", 7000, 0},
+        {"retry-after: 0\r\n", 0, 0},
+        {"RETRY-AFTER:  1.5 \r\n", 1500, 0},
+        {"Retry-After: 7\r\nRetry-After-Ms: 250\r\n", 250, 0},
+        {"retry-after-ms: 250\r\nRetry-After: 7\r\n", 250, 0},
+        {"retry-after-ms: soon\r\nRetry-After: 7\r\n", 7000, 0},
+        {"Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 23 Nov 2026 10:01:30 GMT\r\n", 90000, 0},
+        {"Retry-After: Mon, 23 Nov 2026 10:00:00 GMT\r\nDate: Mon, 23 Nov 2026 10:01:30 GMT\r\n", 0, 0},
+        {"Retry-After: Mon, 23 Nov 1998 10:00:00 GMT\r\n", 0, 0},
+        {"Retry-After: soon\r\n", -1, 0},
+        {"Retry-After: -5\r\n", -1, 0},
+        {"Retry-After:\r\n", -1, 0},
+        {"Retry-After: 99999999999999999999\r\n", -1, 0},
+        {"X-Retry-After: 7\r\n", -1, 0},
+        {"X-Should-Retry: true\r\nRetry-After: 1\r\n", 1000, 1},
+        {"x-should-retry: false\r\n", -1, -1},
+        {"x-should-retry: maybe\r\n", -1, 0},
     };
     char url[128];
     struct caller caller;
@@ -302,8 +306,8 @@ static void test_retry_after(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct net_request request = caller_request(bad_server_port(server), rows[i].headers, url);
         caller_call(&caller, &request, &came);
-        if (came.end != NET_ANSWERED || came.retry_after_ms != rows[i].ms)
-            fail_msg("%s: %lld ms", rows[i].headers, (long long)came.retry_after_ms);
+        if (came.end != NET_ANSWERED || came.retry_after_ms != rows[i].ms || came.should_retry != rows[i].should_retry)
+            fail_msg("%s: %lld ms, try again %d", rows[i].headers, (long long)came.retry_after_ms, came.should_retry);
     }
     came_clear(&came);
     caller_clear(&caller);

@@ -174,6 +174,72 @@ static void test_hostile_text(void **state)
     provider_request_clear(&request);
 }
 
+/* Vertex AI: a project's path and an access token, or the express mode's and a key; never both. */
+static void test_vertex(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_vertex;
+        const char *project, *location, *url, *header; /* url NULL: refused, and `header` is what is said */
+        enum provider_setting setting;
+    } cases[] = {
+        {true, "p1", "us-central1", "https://h/v1/projects/p1/locations/us-central1/publishers/google/models/m:generateContent", "Authorization: Bearer ", PROVIDER_MODEL},
+        {true, "example.com:p-1", "global", "https://h/v1/projects/example.com:p-1/locations/global/publishers/google/models/m:generateContent", "Authorization: Bearer ",
+         PROVIDER_MODEL},
+        {true, "", "", "https://h/v1/publishers/google/models/m:generateContent", "x-goog-api-key: ", PROVIDER_MODEL},
+        {false, "", "", "https://h/v1/models/m:generateContent", "x-goog-api-key: ", PROVIDER_MODEL},
+        {false, "p1", "us", NULL, "project is for Vertex AI", PROVIDER_PROJECT},
+        {false, "", "us", NULL, "location is for Vertex AI", PROVIDER_LOCATION},
+        {true, "p1", "", NULL, "location is missing", PROVIDER_PROJECT},
+        {true, "", "us", NULL, "project is missing", PROVIDER_LOCATION},
+        {true, "p/1", "us", NULL, "a project's id", PROVIDER_PROJECT},
+        {true, "p1", "us/..", NULL, "location must be like", PROVIDER_LOCATION},
+        {true, "p1", "us.evil.example", NULL, "location must be like", PROVIDER_LOCATION},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        const struct provider_wire vertex = {.base_url = "https://h", .api_version = "v1", .model = "m", .is_vertex = cases[i].is_vertex, .project = cases[i].project,
+                                             .location = cases[i].location};
+        struct provider_request request = {0};
+        struct galloc_error error = {0};
+        enum provider_setting setting = PROVIDER_MODEL;
+        int rc = provider_gemini.check(&vertex, &setting, &error);
+        assert_int_equal(rc, cases[i].url != NULL ? 0 : -GALLOC_INVALID_VALUE);
+        assert_int_equal(setting, cases[i].setting);
+        if (cases[i].url == NULL) {
+            if (strstr(error.message, cases[i].header) == NULL)
+                fail_msg("%zu says: %s", i, error.message);
+            continue;
+        }
+        assert_int_equal(provider_gemini.build_test(&vertex, &request, NULL), 0);
+        assert_string_equal(buf_text(&request.url), cases[i].url);
+        assert_string_equal(request.secret_header, cases[i].header);
+        provider_request_clear(&request);
+    }
+}
+
+static void test_tiers(void **state)
+{
+    (void)state;
+    struct provider_wire vertex = wire;
+    struct provider_ask ask = ask_of("", "x", NULL, 0);
+    struct provider_request request;
+    ask.tier = TIER_FLEX;
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_non_null(strstr(buf_text(&request.body), "},\"serviceTier\":\"flex\"}")); /* at the top level */
+    provider_request_clear(&request);
+    ask.tier = TIER_STANDARD;
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_null(strstr(buf_text(&request.body), "serviceTier"));
+    provider_request_clear(&request);
+    vertex.is_vertex = true;
+    assert_true(provider_takes_tier(&provider_gemini, &wire, TIER_FLEX));
+    assert_true(provider_takes_tier(&provider_openai, &wire, TIER_FLEX));
+    assert_false(provider_takes_tier(&provider_gemini, &vertex, TIER_FLEX));
+    assert_true(provider_takes_tier(&provider_gemini, &vertex, TIER_STANDARD));
+    assert_false(provider_takes_tier(&provider_http, &wire, TIER_FLEX));
+    assert_true(provider_takes_tier(&provider_http, &wire, TIER_STANDARD));
+}
+
 static void test_test_request(void **state)
 {
     (void)state;
@@ -191,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_body),         cmocka_unit_test(test_address_and_headers), cmocka_unit_test(test_urls), cmocka_unit_test(test_long_lists_are_not_named),
         cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_test_request),        cmocka_unit_test(test_rest),
+        cmocka_unit_test(test_vertex),       cmocka_unit_test(test_tiers),
     };
     return cmocka_run_group_tests_name("provider: gemini's requests", tests, NULL, NULL);
 }

@@ -12,8 +12,8 @@
 
 static int read_secret(const char *key_file, struct secret **secret, struct galloc_error *error)
 {
-    char name[] = "gemini", *file = xstrdup(key_file);
-    struct endpoint_config endpoint = {.name = name, .api_key_file = file};
+    char name[] = "gemini", none[] = "", *file = xstrdup(key_file);
+    struct endpoint_config endpoint = {.name = name, .api_key_file = file, .token_file = none};
     *error = (struct galloc_error){0};
     int rc = secret_read(&endpoint, secret, error);
     free(file);
