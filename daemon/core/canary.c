@@ -25,6 +25,7 @@
 #define LONG_BLOCK_S        130.0   /* s       no minute's quota: by a part of the block alone                 > 130 s */
 #define LONG_BLOCK_SHARE    0.25    /*                                                                         25 % of the block */
 #define GRID_S              15.0    /* s       of the block, at its multiples                                  multiples of 15 s */
+#define GRID_SMALL_S        30.0    /* s       where it met fewer than PACE_SMALL_CALLS                         ours: docs/pacing.md */
 #define GRID_LATER          6       /* canaries before that in VERIFY and WINDOW                               V, W after 6 */
 #define CLOCK_LAG_S         0.15    /* s       after the wall clock's minute                                   minute + .15 */
 
@@ -67,21 +68,31 @@ static int64_t next_edge_us(const struct pace *pace, struct pace_now now, double
         int64_t since_us = now.us + in_us(LEAST_S) - pace->reset.seen_us;
         consider(&earliest, pace->reset.seen_us + (since_us + WINDOW_US - 1) / WINDOW_US * WINDOW_US);
     }
+    bool is_small = block->accepted >= PACE_WINDOW_CALLS && block->accepted < PACE_SMALL_CALLS;
+    double grid_s = is_small ? GRID_SMALL_S : GRID_S;
     if (!knows_window || block->refused >= GRID_LATER)
-        consider(&earliest, block->began_us + in_us(GRID_S * (1 + floor(blocked_s / GRID_S + 1e-9))));
+        consider(&earliest, block->began_us + in_us(grid_s * (1 + floor(blocked_s / grid_s + 1e-9))));
     return earliest.at_us < INT64_MAX ? earliest.at_us : now.us + in_us(GRID_S);
+}
+
+/* Canaries that go before the moments at which quotas begin anew, as a bucket would take them. At the start, when enough was let in to be a minute's budget, one is asked: a bucket
+ * takes it. */
+static int first_waits(const struct pace *pace)
+{
+    bool may_be_window = pace->mode == PACE_STARTUP && pace->block.accepted >= PACE_WINDOW_CALLS;
+    return may_be_window ? 1 : pace->mode == PACE_STARTUP || pace->mode == PACE_GROWTH ? (int)ARRAY_COUNT(first_waits_s) : 0;
 }
 
 static int64_t unhinted_us(const struct pace *pace, struct pace_now now, double blocked_s)
 {
     const struct pace_block *block = &pace->block;
     int k = block->refused;
-    bool is_new = pace->mode == PACE_STARTUP || pace->mode == PACE_GROWTH;
+    bool knows_window = pace->mode == PACE_VERIFY || pace->mode == PACE_WINDOW;
     if (pace->mode == PACE_RATE && k < RATE_WAITS)
         return now.us + in_us(fmin(RATE_WAIT_CALLS / pace->rate.measured_per_s * pow(RATE_WAIT_GROWTH, k), RATE_WAIT_MOST_S));
-    if (is_new && k < (int)ARRAY_COUNT(first_waits_s))
+    if (k < first_waits(pace))
         return max_i64(now.us + in_us(LEAST_S), block->began_us + in_us(first_waits_s[k]));
-    if (!is_new && pace->mode != PACE_RATE && k == 0)
+    if (knows_window && k == 0)
         return now.us + in_us(WINDOW_WAIT_S);
     if (blocked_s > LONG_BLOCK_S)
         return now.us + in_us(fmin(LONG_BLOCK_SHARE * blocked_s, again_most_s(blocked_s)));

@@ -6,7 +6,6 @@
 
 /*      constant            value     unit    meaning                                                          source: the design's section 5, "Canary accepted", if not told */
 #define LONG_BLOCK_S        2.6     /* s       a window's, not a bucket's                                       long = g >= 2.6 s */
-#define LONG_CANARIES       3       /* refused, for it to count as long without a hint in STARTUP to RATE       k >= 3 */
 #define LONG_RATE_CALLS     6.0     /* calls   of the measured rate: within them it is a rate's                 from R and g < 6/rm */
 #define SCARCE_S            130.0   /* s       a block of no minute's quota                                     Hedge: no block > 130 s */
 #define SHORTS              3       /* short blocks, each within a minute: no window                            2. */
@@ -14,7 +13,6 @@
 #define NEAR_BUDGET         0.6     /* times   N: it is the budget that was met                                 4., soft event */
 #define NEAR_VERIFIED       0.75    /* times   N, in VERIFY: a soft event                                       soft event: .75-1.25 N */
 #define PAST_TOKENS         1.4     /* times   T, in VERIFY: sizes differ                                       limitsim: soft */
-#define WINDOW_CALLS        8.0     /* calls   in a minute, at least, to speak of a window                      5. */
 #define NEAR_PRINTED        0.9     /* times   the printed limit were counted: it is the limit                  lim(A) */
 #define SLACK_MIN           4.0     /* calls                                                                    reset suspected: max(4, .1 A) */
 #define SLACK_SHARE         0.1     /*                                                                          */
@@ -38,6 +36,9 @@
 #define ALIGNED_S           2.0     /* s       after the wall clock's minute: aligned to it                     Persist: aligned */
 #define ALIGNED_MAX         3       /*                                                                          limitsim: reset_proved */
 #define ALIGNED_MIN         (-2)    /*                                                                          */
+
+/* Canaries that were refused before a block without a hint counts as long: those that a bucket may still refuse. */
+static const int long_after[] = {[PACE_STARTUP] = 1, [PACE_GROWTH] = 3, [PACE_RATE] = 3, [PACE_VERIFY] = 0, [PACE_WINDOW] = 0};
 
 /* What was counted when a block began, in calls of the unit that binds. */
 struct lesson {
@@ -166,9 +167,8 @@ static struct lesson read_lesson(struct pace *pace)
         pace->rate.measured_per_s = 0;
     }
     double rm = pace->rate.measured_per_s;
-    bool knows_window = lesson.from == PACE_VERIFY || lesson.from == PACE_WINDOW;
     bool is_rates_own = lesson.from == PACE_RATE && rm > 0 && lesson.gap_s < LONG_RATE_CALLS / rm;
-    lesson.is_long = lesson.gap_s >= LONG_BLOCK_S && (block->refused >= LONG_CANARIES || block->is_hinted || knows_window) && !is_rates_own;
+    lesson.is_long = lesson.gap_s >= LONG_BLOCK_S && (block->refused >= long_after[lesson.from] || block->is_hinted) && !is_rates_own;
     lesson.met = met_until(pace, block->refused_us, true);
     lesson.met_all = met_until(pace, block->refused_us, false);
     lesson.budget = pace_budget_calls(pace);
@@ -299,7 +299,7 @@ static void apply(struct pace *pace, const struct lesson *lesson)
     } else if (knows_window && lesson->met_all >= NEAR_BUDGET * lesson->budget) { /* the reset that was believed in was none */
         window_set_floor(&pace->window, WINDOW_NONE);
         learn_budget(pace, lesson, fmin(lesson->budget, lesson->met_all));
-    } else if (lesson->is_long && lesson->met >= WINDOW_CALLS) {
+    } else if (lesson->is_long && lesson->met >= PACE_WINDOW_CALLS) {
         learn_window(pace, lesson);
     } else {
         learn_short(pace, lesson);

@@ -16,7 +16,7 @@
 #define ACCEPT_MAX_S            4.0    /* s       2 was too short where refusals take up to 3 s (.75 of the oracle instead of .97) */
 #define PROBE_FIRST             1.0    /* calls   of the probes' credit at first                              Probe: starts 1 */
 #define PROBE_EARNED            0.006  /* calls   by a success; half where the limit is printed               Probe: .006 */
-#define PROBE_MOST              3.0    /* calls                                                               Probe: <= 3 */
+#define PROBE_MOST              3.0    /* calls   and so much before the first where a minute takes fewer than PACE_SMALL_CALLS: the start was dear there     Probe: <= 3 */
 #define PROBE_GROWTH            (1 / 32.0) /*     of the budget at once, at most                              Probe: N/32 */
 #define PROBE_LATEST_S          0.5    /* s       before the oldest entry leaves, no later                    Probe */
 #define PROBE_WORTH_S           0.2    /* s       a wait shorter than this is waited out                      Probe: oldest < 59.8 s */
@@ -128,11 +128,13 @@ static bool minute_began(struct pace *pace, struct pace_now now)
 static int64_t probe_wait_us(struct pace *pace, int64_t now_us, int64_t oldest_us, int64_t leaves_us)
 {
     struct pace_probe *probe = &pace->probe;
-    if (pace->mode != PACE_WINDOW || probe->credit < 1 || oldest_us == WINDOW_NONE || oldest_us <= now_us - WINDOW_US + in_us(PROBE_WORTH_S))
+    bool is_first = probe->good == 0;
+    double price = is_first && pace_budget_calls(pace) < PACE_SMALL_CALLS ? PROBE_MOST : 1;
+    if (pace->mode != PACE_WINDOW || probe->credit < price || oldest_us == WINDOW_NONE || oldest_us <= now_us - WINDOW_US + in_us(PROBE_WORTH_S))
         return leaves_us - now_us;
     if (probe->sent_us != WINDOW_NONE)
         return min_i64(leaves_us, probe->sent_us + pace->accept_us) - now_us;
-    if (probe->good == 0 && probe->for_us != oldest_us) { /* at a random moment of the wait: a quota's edges must not hide from it */
+    if (is_first && probe->for_us != oldest_us) { /* at a random moment of the wait: a quota's edges must not hide from it */
         probe->for_us = oldest_us;
         probe->at_us = now_us + (int64_t)(rng_unit(&pace->rng) * (double)max_i64(leaves_us - now_us - in_us(PROBE_LATEST_S), 0));
     }

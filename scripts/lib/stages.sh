@@ -83,7 +83,7 @@ stage_pacing() {
     echo "$lines"
     count pacing "$(grep -c '  met: ' <<<"$lines")" "$(grep -c '  MISSED: ' <<<"$lines")" 0
     while read -r name; do
-        failure pacing "pacing $name" "$ASAN_BUILD/tests/sim/pacing --seeds 3 --scenario $name"
+        failure pacing "pacing $name" "$ASAN_BUILD/tests/sim/pacing --short --scenario $name"
     done < <(awk '/  MISSED: / { print $1 }' <<<"$lines")
     grep -q '  met: ' <<<"$lines" && ! grep -q '  MISSED: ' <<<"$lines"
 }

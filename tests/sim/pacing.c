@@ -17,7 +17,7 @@ static const char usage[] =
     "  --policy    galloc (default), oracle, seed, pool5, pool64, aimd, aws; bars are held against galloc alone\n"
     "  --n         so many assignments instead of the scenario's\n"
     "  --hints     what refusals tell, instead of the scenario's\n"
-    "  --short     the scenarios whose bars are met today, by 3 seeds unless told otherwise\n"
+    "  --short     the scenarios whose bars are met today, by 3 seeds unless told otherwise, those of a median by 11\n"
     "  --seed      the first seed (default: 1); with --trace the one\n"
     "  --trace     one run: what the pacer made of it, and accepted/refused in steps of 10 s\n"
     "  --markdown  as a table\n"
@@ -51,10 +51,10 @@ static bool is_named(const char *name, const char *names)
 static bool is_wanted(const struct scenario *scenario, const struct options *options)
 {
     const struct bar *bar = &scenario->bar;
-    if (options->is_short)
-        return scenario->is_met;
+    if (options->is_short && !scenario->is_met)
+        return false;
     if (options->names == NULL)
-        return bar->ratio > 0 || bar->refused >= 0 || bar->check != CHECK_NOTHING;
+        return options->is_short || bar->ratio > 0 || bar->refused >= 0 || bar->check != CHECK_NOTHING;
     return strcmp(options->names, "all") == 0 || is_named(scenario->name, options->names);
 }
 
@@ -189,8 +189,6 @@ static int read_options(int argc, char **argv, struct options *options)
             return rc;
         i++;
     }
-    if (options->how.seeds == 0)
-        options->how.seeds = options->is_short ? 3 : 20;
     return 0;
 }
 
@@ -200,6 +198,15 @@ static void export_line(const struct scenario *scenario, double scale, uint64_t 
     export_scenario(scenario, scale, seed, &line);
     puts(buf_text(&line));
     buf_clear(&line);
+}
+
+/* What was asked for; else 20, or in the short form so many that a median is one. */
+static int seeds_of(const struct options *options, const struct bar *bar)
+{
+    enum { ALL = 20, SHORT = 3, SHORT_MEDIAN = 11 };
+    if (options->how.seeds > 0)
+        return options->how.seeds;
+    return !options->is_short ? ALL : bar->is_median ? SHORT_MEDIAN : SHORT;
 }
 
 /* All wanted scenarios by one policy. */
@@ -213,6 +220,7 @@ static bool run_policy(const struct options *options, const struct policy *polic
         if (!is_wanted(&scenarios[i], options))
             continue;
         (*runs)++;
+        how.seeds = seeds_of(options, &scenarios[i].bar);
         if (options->is_list)
             printf("%-15s %6" PRId64 "  %s\n", scenarios[i].name, scenarios[i].items, scenarios[i].text);
         else if (options->export_percent > 0)

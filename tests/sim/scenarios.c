@@ -62,7 +62,7 @@ const struct scenario scenarios[] = {
 
     {"q1_bucket300", "five minutes of a bucket 300", {QUOTAS(BUCKET(300, 300))}, 1500, NO_HINTS, ANY_PHASE, PLAIN, MET},
     {"q2_bucket600", "five minutes of a bucket 600, burst 60", {QUOTAS(BUCKET(600, 60))}, 3000, NO_HINTS, ANY_PHASE, PLAIN, MET},
-    {"q3_fixed60", "five minutes of a window of 60", {QUOTAS(FIXED(60))}, 300, NO_HINTS, ANY_PHASE, PLAIN, OPEN},
+    {"q3_fixed60", "five minutes of a window of 60", {QUOTAS(FIXED(60))}, 300, NO_HINTS, ANY_PHASE, PLAIN, MET},
     {"q4_fixed300", "five minutes of a window of 300", {QUOTAS(FIXED(300))}, 1500, NO_HINTS, ANY_PHASE, PLAIN, MET},
     {"q5_fixed1000", "five minutes of a window of 1000", {QUOTAS(FIXED(1000))}, 5000, NO_HINTS, ANY_PHASE, PLAIN, MET},
     {"q6_slide300", "five minutes of a sliding 300", {QUOTAS(SLIDING(300, 60))}, 1500, NO_HINTS, ANY_PHASE, PLAIN, MET},
