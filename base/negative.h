@@ -17,6 +17,7 @@
     X(FORGET_PURGE, "forget_purge", "a purge is answered, and its mark is not written")                       \
     X(LEAVE_POOL, "leave_pool", "a purge leaves the pool of its run, with what it holds")                     \
     X(CAPACITY, "capacity", "a decision stands although its agent is full")                                   \
+    X(ASSIGN_OVER, "assign_over", "a person's assignment takes a place that a full agent does not have")     \
     X(WALL_CLOCK_LEASES, "wall_clock_leases", "the store's clock is the wall clock")                          \
     X(KEY_IN_LOG, "key_in_log", "a call's key is written to the log")                                         \
     X(NO_DIGEST, "no_digest", "content is served without a look at its digest")                               \

@@ -1,4 +1,4 @@
-/* gallocctl pause, resume, close, cancel, retry and set: changing a run. */
+/* gallocctl pause, resume, close, cancel, retry, redo, discard and set: changing a run. */
 #include "base/json_out.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -125,45 +125,75 @@ static int change(struct cli *cli, const char *run, const char *verb, const char
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;
 }
 
-/* Asks with the run's id, and gives it: @last or a name may be another run's by the time of the answer. -CANCELLED: no. */
-static int confirm_cancel(struct cli *cli, const char *run, char **ret_id, struct galloc_error *error)
+/* Asks with the run's id, and gives it: @last or a name may be another run's by the time of the answer. `question` has a %s for the id. -CANCELLED: no. */
+static int confirm(struct cli *cli, const char *run, const char *question, char **ret_id, struct galloc_error *error)
 {
     struct response response = RESPONSE_EMPTY;
     char *segment = client_segment(run);
     int rc = client_get(cli->client, &response, error, "/v1/runs/%s", segment);
     if (rc == 0) {
         char *id = xstrdup(json_get_str(response.json, "id", run));
-        char *question = xasprintf("Cancel everything of run %s that has not ended?", id);
-        if (ask_yes(cli, question))
+        struct buf asked = BUF_EMPTY;
+        const char *hole = strstr(question, "%s");
+        buf_add(&asked, question, (size_t)(hole - question));
+        buf_add_str(&asked, id);
+        buf_add_str(&asked, hole + 2);
+        if (ask_yes(cli, buf_text(&asked)))
             *ret_id = id;
         else
-            rc = galloc_fail(error, GALLOC_CANCELLED, "nothing was cancelled");
+            rc = galloc_fail(error, GALLOC_CANCELLED, "nothing was changed");
         if (rc < 0)
             free(id);
-        free(question);
+        buf_clear(&asked);
     }
     free(segment);
     response_clear(&response);
     return rc;
 }
 
-int command_cancel(struct cli *cli, int count, char **words)
+/* A change that --all makes of the whole run, which people at a terminal are asked about. */
+static int change_asked(struct cli *cli, const char *run, const char *verb, const char *told, const char *question)
 {
-    (void)count;
     struct galloc_error error;
     char *id = NULL;
     bool asks = args_has(&cli->args, "all") && !cli->is_yes && cli->is_stderr_terminal && !cli->is_no_input;
-    if (asks && confirm_cancel(cli, words[0], &id, &error) < 0)
+    if (asks && confirm(cli, run, question, &id, &error) < 0)
         return say_error(cli, &error);
-    int status = change(cli, id != NULL ? id : words[0], "cancel", "cancelled");
+    int status = change(cli, id != NULL ? id : run, verb, told);
     free(id);
     return status;
+}
+
+int command_cancel(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return change_asked(cli, words[0], "cancel", "cancelled", "Cancel everything of run %s that has not ended?");
 }
 
 int command_retry(struct cli *cli, int count, char **words)
 {
     (void)count;
     return change(cli, words[0], "retry", "pending again");
+}
+
+/* Decisions are taken back for a reason, which the audit log keeps. */
+static int undo(struct cli *cli, const char *run, const char *verb, const char *told, const char *question)
+{
+    if (!args_has(&cli->args, "reason"))
+        return say_failure(cli, GALLOC_USAGE, "why? Decisions are taken back with --reason TEXT");
+    return change_asked(cli, run, verb, told, question);
+}
+
+int command_redo(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return undo(cli, words[0], "redo", "pending again, places given back", "Have everything of run %s that is allocated decided again, and pay for it again?");
+}
+
+int command_discard(struct cli *cli, int count, char **words)
+{
+    (void)count;
+    return undo(cli, words[0], "discard", "discarded, places given back", "Take back every allocation of run %s?");
 }
 
 const struct setting_row run_settings[] = {

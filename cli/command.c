@@ -70,6 +70,14 @@ static const struct option_row all_options[] = {
     {"all", 0, OPTION_FLAG, NULL, "everything; it is never meant by leaving out", NULL, 0, 0},
     {0},
 };
+static const struct option_row reason_options[] = {
+    {"reason", 0, OPTION_TEXT, "TEXT", "why; the audit log keeps it", NULL, 0, 0},
+    {0},
+};
+static const struct option_row assign_options[] = {
+    {"over-capacity", 0, OPTION_FLAG, NULL, "also to an agent who is full or away", NULL, 0, 0},
+    {0},
+};
 static const struct option_row purge_options[] = {
     {"older-than", 0, OPTION_DURATION, "DUR", "every run that ended so long ago (90d)", NULL, 0, 0},
     {"release", 0, OPTION_FLAG, NULL, "give their places in standing pools back; else they stay taken", NULL, 0, 0},
@@ -200,10 +208,18 @@ const struct command commands[] = {
      "gallocctl resume @last", NULL},
     {"close", "Change", "RUN", "no more comes: an open run ends when all is decided", {0}, NULL, 1, 1, command_close, "run",
      "gallocctl close @last", NULL},
-    {"cancel", "Change", "RUN SELECTOR|--all", "cancel assignments, or the whole run", {selector_options, all_options}, NULL, 1, 1, command_cancel, "run",
+    {"cancel", "Change", "RUN SELECTOR|--all", "cancel assignments, or the whole run", {selector_options, all_options, reason_options}, NULL, 1, 1, command_cancel, "run",
      "gallocctl cancel @last --where region=north", NULL},
-    {"retry", "Change", "RUN SELECTOR|--all", "try failed and cancelled assignments again", {selector_options, all_options}, NULL, 1, 1, command_retry, "run",
+    {"retry", "Change", "RUN SELECTOR|--all", "try failed and cancelled assignments again", {selector_options, all_options, reason_options}, NULL, 1, 1, command_retry, "run",
      "gallocctl retry @last --error no_capacity", NULL},
+    {"redo", "Change", "RUN SELECTOR|--all", "have allocated assignments decided again; their places are free", {selector_options, all_options, reason_options}, NULL, 1, 1,
+     command_redo, "run", "gallocctl redo @last --agent FO-07 --reason \"on leave until May\"", NULL},
+    {"discard", "Change", "RUN SELECTOR|--all", "take allocations back for good; their places are free", {selector_options, all_options, reason_options}, NULL, 1, 1,
+     command_discard, "run", "gallocctl discard @last --where region=north --reason \"the branch was sold\"", NULL},
+    {"assign", "Change", "RUN KEY AGENT", "give one assignment to an agent yourself, whatever was decided", {reason_options, assign_options}, NULL, 3, 3, command_assign, "run",
+     "gallocctl assign @last LAN01756492 FO-07 --reason \"knows the family\"", NULL},
+    {"unassign", "Change", "RUN KEY", "take one allocation back; its place is free", {reason_options}, NULL, 2, 2, command_unassign, "run",
+     "gallocctl unassign @last LAN01756492 --reason \"paid in full\"", NULL},
     {"purge", "Change", "RUN|--older-than DUR", "delete runs that ended, with all that is stored of them", {purge_options}, NULL, 0, 1, command_purge, "run",
      "gallocctl purge --older-than 90d", NULL},
     {"set", "Change", "RUN NAME=VALUE...", "change a run", {0}, NULL, 2, -1, command_set, "run",

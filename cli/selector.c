@@ -68,6 +68,8 @@ int selector_body(const struct args *args, struct buf *ret_body, struct galloc_e
         return galloc_fail(error, GALLOC_USAGE, "which assignments? Give --state, --error, --agent, --key or --where, or --all");
     if (!has_any)
         json_out_member_bool(&out, "all", true);
+    if (args_has(args, "reason"))
+        json_out_member_str(&out, "reason", args_text(args, "reason"));
     json_out_end(&out, '}');
     return 0;
 }

@@ -7,7 +7,7 @@
 /* Adds "?state=…&…" to a path without a query. */
 void selector_query(const struct args *args, struct buf *path);
 
-/* Writes the body of cancel and retry: a selector, or {"all":true} with --all. Neither, or both, is -GALLOC_USAGE: leaving out is never all. */
+/* Writes the body of cancel, retry, redo and discard: a selector, or {"all":true} with --all, and --reason. Neither, or both, is -GALLOC_USAGE: leaving out is never all. */
 int selector_body(const struct args *args, struct buf *ret_body, struct galloc_error *error) MUST_CHECK;
 
 /* After a selector that meant nothing of the run (its segment of a path): 0, or -GALLOC_INVALID_VALUE where no assignment of the run has a --where's

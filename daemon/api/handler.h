@@ -24,6 +24,7 @@ typedef void handler_then(struct request *request, struct run_entry *run);
 void handler_with_run(struct request *request, const char *reference, handler_then *then);
 void handler_with_plan(struct request *request, handler_then *then); /* of params[0]; info.plan is there too */
 /* The answer of most changes: the run object, as it is after the commit. */
+void handler_reply_assignment(struct request *request, int64_t run); /* that of params[1], as it is now */
 void handler_reply_run(struct request *request, const char *run_id, int status);
 
 void run_json(struct json_out *out, const struct run_entry *run);

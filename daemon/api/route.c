@@ -17,6 +17,7 @@ static const char *const query_attempts[] = {"raw", NULL};
 static const char *const query_results[] = {"format", "state", "excel_safe", NULL};
 static const char *const query_events[] = {"since", "run", "assignments", "follow", NULL};
 static const char *const query_backup[] = {"verify", NULL};
+static const char *const query_unassign[] = {"reason", NULL};
 static const char *const query_purge[] = {"release", NULL};
 static const char *const query_audit[] = {"run", "since", "limit", "cursor", NULL};
 
@@ -27,9 +28,16 @@ static const struct json_field run_set_fields[] = {
     {"profile", JSON_TYPE_STR, false, 1, 128},
     {"name", JSON_TYPE_STR, false, 1, 100},
 };
-static const struct json_field selector_fields[] = {
-    {"all", JSON_TYPE_BOOL, false, 0, 0},    {"states", JSON_TYPE_ARRAY, false, 0, 0}, {"codes", JSON_TYPE_ARRAY, false, 0, 0},
-    {"agents", JSON_TYPE_ARRAY, false, 0, 0}, {"keys", JSON_TYPE_ARRAY, false, 0, 0},   {"where", JSON_TYPE_ARRAY, false, 0, 0},
+#define SELECTOR_FIELDS(needs_reason)                                                                                                                      \
+    {"all", JSON_TYPE_BOOL, false, 0, 0}, {"states", JSON_TYPE_ARRAY, false, 0, 0}, {"codes", JSON_TYPE_ARRAY, false, 0, 0},                               \
+        {"agents", JSON_TYPE_ARRAY, false, 0, 0}, {"keys", JSON_TYPE_ARRAY, false, 0, 0}, {"where", JSON_TYPE_ARRAY, false, 0, 0},                         \
+        {"reason", JSON_TYPE_STR, needs_reason, 1, LIMIT_WHY_BYTES}
+static const struct json_field selector_fields[] = {SELECTOR_FIELDS(false)};
+static const struct json_field undo_fields[] = {SELECTOR_FIELDS(true)};
+static const struct json_field assign_fields[] = {
+    {"agent_id", JSON_TYPE_STR, true, 1, LIMIT_NAME_BYTES},
+    {"reason", JSON_TYPE_STR, true, 1, LIMIT_WHY_BYTES},
+    {"over_capacity", JSON_TYPE_BOOL, false, 0, 0},
 };
 static const struct json_field pool_fields[] = {{"agents", JSON_TYPE_ARRAY, true, 0, 0}};
 static const struct json_field agent_fields[] = {
@@ -88,10 +96,14 @@ static const struct route routes[] = {
     {HTTP_POST, "/v1/runs/{run}/close", ROLE_OPERATOR, .handle = handle_run_close, .summary = "no more is to come"},
     {HTTP_POST, "/v1/runs/{run}/cancel", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_cancel, FIELDS(selector_fields), .summary = "cancels assignments, or the run"},
     {HTTP_POST, "/v1/runs/{run}/retry", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_retry, FIELDS(selector_fields), .summary = "makes failed and cancelled ones pending"},
+    {HTTP_POST, "/v1/runs/{run}/redo", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_redo, FIELDS(undo_fields), .summary = "has decided ones decided again"},
+    {HTTP_POST, "/v1/runs/{run}/discard", ROLE_OPERATOR, BODY_JSON, .handle = handle_run_discard, FIELDS(undo_fields), .summary = "takes decisions back for good"},
     {HTTP_GET, "/v1/runs/{run}/assignments", LOOK, .handle = handle_assignment_list, .query = query_assignments, .summary = "assignments in order"},
     {HTTP_POST, "/v1/runs/{run}/assignments", ROLE_OPERATOR, BODY_ROWS, .handle = handle_append, .summary = "adds assignments to a run that runs, or ran"},
     {HTTP_GET, "/v1/runs/{run}/assignments/{key}", LOOK, .handle = handle_assignment_show, .query = query_assignment, .summary = "one assignment"},
     {HTTP_GET, "/v1/runs/{run}/assignments/{key}/attempts", LOOK, .handle = handle_attempt_list, .query = query_attempts, .summary = "every try"},
+    {HTTP_PUT, "/v1/runs/{run}/assignments/{key}/agent", ROLE_OPERATOR, BODY_JSON, .handle = handle_assign, FIELDS(assign_fields), .summary = "a person decides it"},
+    {HTTP_DELETE, "/v1/runs/{run}/assignments/{key}/agent", ROLE_OPERATOR, .handle = handle_unassign, .query = query_unassign, .summary = "takes its decision back"},
     {HTTP_GET, "/v1/runs/{run}/failures", LOOK, .handle = handle_failures, .summary = "failed assignments by cause"},
     {HTTP_GET, "/v1/runs/{run}/load", LOOK, .handle = handle_run_load, .summary = "places taken and left per agent"},
     {HTTP_GET, "/v1/runs/{run}/results", LOOK, .kind = REQUEST_STREAM, .handle = handle_results, .query = query_results, .summary = "the decisions, streamed"},

@@ -2,6 +2,7 @@
 #include "api/handler.h"
 
 #include "core/limits.h"
+#include "core/result_body.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -140,20 +141,24 @@ static void on_assignment(struct store_op *op)
     store_op_free(op);
 }
 
-static void read_assignment(struct request *request, struct run_entry *run)
+void handler_reply_assignment(struct request *request, int64_t run)
 {
-    struct page *page = request->state;
-    page->run = run->info.id;
+    struct page *page = page_new(request, QUERY_ASSIGNMENT);
+    page->key = xstrdup(request->params[1]);
+    page->run = run;
+    page->with_fields = true;
+    page->limit = 1;
     handler_submit(request, &page_read(request, page, on_assignment)->op);
+}
+
+static void show_assignment(struct request *request, struct run_entry *run)
+{
+    handler_reply_assignment(request, run->info.id);
 }
 
 void handle_assignment_show(struct request *request)
 {
-    struct page *page = page_new(request, QUERY_ASSIGNMENT);
-    page->key = xstrdup(request->params[1]);
-    page->with_fields = true;
-    page->limit = 1;
-    handler_with_run(request, NULL, read_assignment);
+    handler_with_run(request, NULL, show_assignment);
 }
 
 /* ---- attempts ---- */
@@ -173,6 +178,19 @@ static void attempt_tokens(struct json_out *out, const struct store_read *read, 
     for (size_t i = 0; i < ARRAY_COUNT(members); i++)
         json_out_member_int(out, members[i].name, read_int(read, row, members[i].column, 0));
     json_out_end(out, '}');
+}
+
+/* Who made it: a worker, the built-in one, or a person; and what was decided, where a person changed that since. */
+static void attempt_decider(struct json_out *out, const struct store_read *read, size_t row)
+{
+    const char *worker = read_text(read, row, ATTEMPT_WORKER);
+    int64_t uid = read_int(read, row, ATTEMPT_UID, -1);
+    char name[64] = "";
+    if (uid >= 0)
+        account_name((uint32_t)uid, name, sizeof name);
+    json_out_member_str(out, "worker", uid >= 0 ? DECIDED_BY_PERSON : worker ? worker : "builtin");
+    json_out_member_str(out, "person", uid >= 0 ? name : NULL);
+    cell_member(out, "decision", read, row, ATTEMPT_DECISION);
 }
 
 static bool attempt_row(struct request *request, struct json_out *out, const struct store_read *read, size_t row)
@@ -205,8 +223,7 @@ static bool attempt_row(struct request *request, struct json_out *out, const str
     struct endpoint *entry = endpoint ? registry_endpoint(engine_registry(request->api->config.engine), endpoint) : NULL;
     json_out_member_str(out, "model", entry ? entry->config->model : NULL);
     attempt_tokens(out, read, row);
-    const char *worker = read_text(read, row, ATTEMPT_WORKER);
-    json_out_member_str(out, "worker", worker ? worker : "builtin");
+    attempt_decider(out, read, row);
     char lease[24];
     snprintf(lease, sizeof lease, "%" PRId64, read_int(read, row, ATTEMPT_LEASE, 0));
     json_out_member_str(out, "lease", lease);

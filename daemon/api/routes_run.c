@@ -201,60 +201,6 @@ void handle_run_close(struct request *request)
     handler_with_run(request, NULL, close_run);
 }
 
-/* ---- cancel and retry ---- */
-
-static void on_swept(struct store_op *op)
-{
-    struct request *request = op->arg;
-    if (op->code < 0) {
-        request_fail_op(request, op);
-    } else {
-        struct json_out out = JSON_OUT(&request->out);
-        json_out_begin(&out, '{');
-        json_out_member_int(&out, "changed", ((struct store_sweep *)op)->ret_changed);
-        json_out_end(&out, '}');
-        request_reply(request, 200);
-    }
-    store_op_free(op);
-}
-
-static void sweep(struct request *request, const struct run_entry *run, enum store_sweep_verb verb)
-{
-    struct galloc_error error;
-    struct store_selector selector;
-    if (selector_from_json(request->json, &selector, &error) < 0) {
-        request_fail(request, &error);
-        return;
-    }
-    struct store_sweep *op = handler_op(request, OP_SWEEP, on_swept);
-    op->peer = request->peer;
-    op->is_by_person = true;
-    op->run = run->info.id;
-    op->verb = verb;
-    op->selector = selector;
-    handler_submit(request, &op->op);
-}
-
-static void cancel_run(struct request *request, struct run_entry *run)
-{
-    sweep(request, run, SWEEP_CANCEL);
-}
-
-static void retry_run(struct request *request, struct run_entry *run)
-{
-    sweep(request, run, SWEEP_RETRY);
-}
-
-void handle_run_cancel(struct request *request)
-{
-    handler_with_run(request, NULL, cancel_run);
-}
-
-void handle_run_retry(struct request *request)
-{
-    handler_with_run(request, NULL, retry_run);
-}
-
 /* ---- set ---- */
 
 /* The plan with what is live in it changed, as JSON; NULL: it stays as it is. Owned. */

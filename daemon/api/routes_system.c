@@ -431,8 +431,11 @@ static bool audit_row(struct request *request, struct json_out *out, const struc
     cell_member(out, "uid", read, row, AUDIT_UID);
     cell_member(out, "pid", read, row, AUDIT_PID);
     cell_member(out, "action", read, row, AUDIT_VERB);
-    json_out_member_str(out, "run", is_run ? target : NULL);
-    json_out_member_str(out, "object", is_run ? NULL : target);
+    const char *within = is_run ? strchr(target, '/') : NULL; /* an assignment, or an agent of its own pool */
+    char *run = is_run ? xstrndup(target, strcspn(target, "/")) : NULL;
+    json_out_member_str(out, "run", run);
+    json_out_member_str(out, "object", is_run ? within ? within + 1 : NULL : target);
+    free(run);
     detail_member(out, "reason", detail);
     detail_member(out, "before", detail);
     detail_member(out, "after", detail);

@@ -35,6 +35,7 @@
 #define LIMIT_RESERVE_BYTES (32 << 20)        /* of the store's file system, beside what each result that is owed takes: below it nothing new is begun and a backup is given up */
 #define LIMIT_SWEEP_ROWS 5000                 /* rows a transaction of cancel, retry, purge */
 #define LIMIT_PAGE_ROWS 1000                  /* of a list */
+#define LIMIT_WHY_BYTES 500                   /* of the reason that a person gives: in an audit row, and with each assignment that it changed */
 #define LIMIT_MAX_RETRIES 20
 #define LIMIT_CALLS_READ_BACK 131072          /* the newest calls, looked at when the store opens: twice what a pacer's log holds, and read in a moment */
 

@@ -40,7 +40,8 @@ enum outcome_rule {
     X(CORRUPT,        "corrupt",         RULE_FINAL,      false, "the stored input does not match its digest")              \
     X(POISON,         "poison",          RULE_FINAL,      false, "three workers were lost on it")                            \
     X(WORKER,         "worker",          RULE_FINAL,      false, "the worker gave it up")                                  \
-    X(UNFINISHED,     "unfinished",      RULE_REASK,      false, "the model had not come to the end of its answer")
+    X(UNFINISHED,     "unfinished",      RULE_REASK,      false, "the model had not come to the end of its answer") \
+    X(PERSON,         "person",          RULE_SETTLE,     false, "a person decided")
 
 enum outcome_class {
 #define X(symbol, name, rule, is_down, text) OUTCOME_##symbol,

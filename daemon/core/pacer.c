@@ -309,6 +309,7 @@ void pacer_outcome(struct pacer *pacer, struct pacer_now now, const struct pacer
     case OUTCOME_CORRUPT:
     case OUTCOME_POISON:
     case OUTCOME_WORKER:
+    case OUTCOME_PERSON:
     case OUTCOME_CLASS_COUNT:
     default:
         told_nothing(pacer, now, outcome);

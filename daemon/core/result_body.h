@@ -8,6 +8,7 @@
 
 #define DECIDED_BY_MODEL "model"
 #define DECIDED_BY_WORKER "worker"
+#define DECIDED_BY_PERSON "person"
 
 /* The call that it came of. All zero but for latency_ms -1: none. */
 struct result_call {

@@ -1,8 +1,9 @@
 /* States of assignments and runs, and who may move them. Every change of a state in the store asks this table. Pure; any thread.
  *
  *   assignment:  pending -> leased -> succeeded | failed | pending;  pending, leased -> cancelled
- *                by a person: failed, cancelled -> pending (retry)
- *   run:         importing -> running -> done | cancelled;  importing -> cancelled;  done -> running (retry, append);  cancelled -> running (retry)
+ *                by a person: failed, cancelled -> pending (retry); succeeded -> pending (redo) | cancelled (unassign, discard);
+ *                             pending, leased, succeeded, failed, cancelled -> succeeded (assign)
+ *   run:         importing -> running -> done | cancelled;  importing -> cancelled;  done -> running (retry, redo, append);  cancelled -> running (retry, redo)
  */
 #ifndef GALLOC_CORE_STATE_H
 #define GALLOC_CORE_STATE_H

@@ -71,7 +71,7 @@ void run_take_summary(struct engine *engine, struct run_entry *run, const struct
     unsigned pauses = run->info.pauses;
     bool has_more = summary->counts[COUNT_STATE + ASSIGNMENT_PENDING] > run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING];
     int64_t completed = at_rest(summary->counts) - at_rest(run->info.counts);
-    bool first_success = run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] == 0 && summary->counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0;
+    bool first_success = run->info.counts[COUNT_CLASS + OUTCOME_SUCCEEDED] == 0 && summary->counts[COUNT_CLASS + OUTCOME_SUCCEEDED] > 0;
     take_outside(run, summary->counts[COUNT_OUTSIDE] - run->info.counts[COUNT_OUTSIDE]);
     memcpy(run->info.counts, summary->counts, sizeof run->info.counts);
     run->info.state = summary->state;
@@ -109,6 +109,7 @@ void engine_on_commit(const struct store_commit *commit, void *arg)
     events_tell(engine->events); /* of the commit before: all of its operations have come back */
     engine->registry.seq = max_i64(engine->registry.seq, commit->seq);
     events_set_seq(engine->events, commit->seq);
+    places_take(engine, commit);
     for (size_t i = 0; i < commit->run_count; i++) {
         struct run_entry *run = registry_run_by_id(&engine->registry, commit->runs[i].id);
         if (run != NULL && commit->runs[i].is_purged)
@@ -135,6 +136,14 @@ void engine_on_health(enum store_health health, const char *text, void *arg)
 
 /* ---- operations of operators: what memory takes over before the sender hears ---- */
 
+/* A pool as it stood at the event `seq` of the last commit. */
+static struct pool_entry *took_pool(struct engine *engine, struct store_pool *pool, int64_t seq)
+{
+    struct pool_entry *entry = registry_put_pool(&engine->registry, pool);
+    places_take_late(engine, entry, seq);
+    return entry;
+}
+
 static void took_run_create(struct engine *engine, struct store_op *op)
 {
     struct store_run_create *create = (struct store_run_create *)op;
@@ -143,7 +152,7 @@ static void took_run_create(struct engine *engine, struct store_op *op)
     int64_t id = create->ret_run.id;
     char run_id[RUN_ID_BYTES];
     memcpy(run_id, create->ret_run.run_id, sizeof run_id);
-    struct pool_entry *pool = registry_put_pool(&engine->registry, &create->ret_pool);
+    struct pool_entry *pool = took_pool(engine, &create->ret_pool, op->seq_first);
     struct run_entry *run = registry_add_run(&engine->registry, &create->ret_run);
     create->ret_run.id = id; /* the content is the registry's now; the ids stay readable */
     memcpy(create->ret_run.run_id, run_id, sizeof run_id);
@@ -194,26 +203,19 @@ static void took_run_pause(struct engine *engine, struct store_op *op)
     run->info.pause_text = pause->set != 0 ? xstrdup(pause->text) : NULL;
 }
 
-static void took_pool(struct engine *engine, struct store_pool *pool)
-{
-    int64_t id = pool->id;
-    registry_put_pool(&engine->registry, pool);
-    pool->id = id;
-}
-
 static void took_pool_put(struct engine *engine, struct store_op *op)
 {
-    took_pool(engine, &((struct store_pool_put *)op)->ret_pool);
+    took_pool(engine, &((struct store_pool_put *)op)->ret_pool, op->seq_first);
 }
 
 static void took_pool_reset(struct engine *engine, struct store_op *op)
 {
-    took_pool(engine, &((struct store_pool_reset *)op)->ret_pool);
+    took_pool(engine, &((struct store_pool_reset *)op)->ret_pool, op->seq_first);
 }
 
 static void took_agent_set(struct engine *engine, struct store_op *op)
 {
-    took_pool(engine, &((struct store_agent_set *)op)->ret_pool);
+    took_pool(engine, &((struct store_agent_set *)op)->ret_pool, op->seq_first);
 }
 
 static void took_endpoint_set(struct engine *engine, struct store_op *op)
@@ -229,13 +231,29 @@ static void took_endpoint_set(struct engine *engine, struct store_op *op)
             eta_restart(&run->eta, clock_mono_ms());
 }
 
-static void took_sweep(struct engine *engine, struct store_op *op)
+static void look_anew(struct run_entry *run)
 {
-    struct run_entry *run = registry_run_by_id(&engine->registry, ((struct store_sweep *)op)->run);
     if (run == NULL || run->dispatch == NULL)
         return;
     run->dispatch->dry_until_us = 0;
     run->dispatch->away_changes = -1; /* rows that wait for an agent may be gone: they are looked at anew, so that nobody waits for them */
+}
+
+static void took_sweep(struct engine *engine, struct store_op *op)
+{
+    look_anew(registry_run_by_id(&engine->registry, ((struct store_sweep *)op)->run));
+}
+
+static void took_assign(struct engine *engine, struct store_op *op)
+{
+    const struct store_assign *assign = (struct store_assign *)op;
+    struct run_entry *run = registry_run_by_id(&engine->registry, assign->run);
+    if (run == NULL)
+        return;
+    look_anew(run);
+    const struct assignment_notice notice = {.run = run, .key = assign->key, .seq = op->seq_first, .agent = assign->ret_agent, .agent_id = assign->agent_id, .is_by_person = true,
+                                             .state = assign->ret_agent != 0 ? ASSIGNMENT_SUCCEEDED : ASSIGNMENT_CANCELLED};
+    notice_assignment(engine, &notice);
 }
 
 static void took_purge(struct engine *engine, struct store_op *op)
@@ -246,7 +264,7 @@ static void took_purge(struct engine *engine, struct store_op *op)
 
 static void (*const takers[STORE_OP_KIND_COUNT])(struct engine *engine, struct store_op *op) = {
     [OP_RUN_CREATE] = took_run_create, [OP_RUN_SET] = took_run_set,     [OP_RUN_PAUSE] = took_run_pause,       [OP_POOL_PUT] = took_pool_put,
-    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep,         [OP_PURGE] = took_purge,
+    [OP_POOL_RESET] = took_pool_reset, [OP_AGENT_SET] = took_agent_set, [OP_ENDPOINT_SET] = took_endpoint_set, [OP_SWEEP] = took_sweep, [OP_ASSIGN] = took_assign, [OP_PURGE] = took_purge,
     [OP_LEASE_RENEW] = outside_took_renew, [OP_LEASE_END] = outside_took_end};
 
 /* What the sender gave, kept while the operation is ours. */

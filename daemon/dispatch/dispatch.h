@@ -8,6 +8,7 @@
  *   hedge.c     a run's last stragglers, asked a second time
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
+ *   places.c    places that persons' decisions and purges gave and took, in memory
  *   away.c      rows that wait for an agent who is away until a date
  *   owed.c      operations that are submitted until the store has done them
  *   probe.c     the endpoint's own test request
@@ -60,6 +61,8 @@ struct engine {
     int64_t log_reads_ended;    /* of store_stats, as told */
     int64_t settles_pending;    /* settle operations with the store, and claims of outside workers */
     struct outside outside;
+    struct store_place *places; /* owned; that the last commit told */
+    size_t place_count;
     int64_t ticks;
     int64_t learned_mono_ms;      /* when what the pacers learned is written next */
     int64_t imports_mono_ms;      /* when left imports are looked for next */
@@ -86,6 +89,11 @@ void attempt_free(struct attempt *attempt);
 int64_t attempt_estimate(const struct attempt *attempt);
 void attempt_take_slot(struct attempt *attempt);
 void attempt_give_slot(struct attempt *attempt);
+
+/* places.c */
+void places_take(struct engine *engine, const struct store_commit *commit); /* that a commit told */
+void places_take_late(struct engine *engine, struct pool_entry *pool, int64_t seq); /* after a pool came as it stood at event `seq` of the last commit: what moved since */
+void places_move(struct engine *engine, const struct store_place *place);
 
 /* owed.c */
 void owed_submit(struct engine *engine, struct store_op *op); /* until it is done */

@@ -147,6 +147,7 @@ void engine_free(struct engine *engine)
     upkeep_clear(engine);
     loop_timer_clear(&engine->drain_timer);
     config_free(engine->config);
+    free(engine->places);
     free(engine);
 }
 

@@ -23,7 +23,8 @@ static struct run_entry *take(struct engine *engine, struct store_read *read)
     struct registry *registry = &engine->registry;
     struct store_run *loaded = &read->ret_runs[0];
     struct run_entry *run = registry_run_by_id(registry, loaded->id);
-    if (read->ret_pool != NULL && registry_pool_by_id(registry, read->ret_pool->id) == NULL)
+    bool is_stale = run != NULL && run->info.seq > loaded->seq; /* places may have moved since: the pool is read again where it is needed */
+    if (read->ret_pool != NULL && !is_stale && registry_pool_by_id(registry, read->ret_pool->id) == NULL)
         registry_put_pool(registry, read->ret_pool);
     if (run == NULL) {
         run = registry_add_run(registry, loaded);

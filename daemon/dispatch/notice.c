@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json_out.h"
+#include "core/result_body.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -68,7 +69,9 @@ void notice_assignment(struct engine *engine, const struct assignment_notice *no
     json_out_member_str(&out, "key", notice->key);
     json_out_member_str(&out, "state", assignment_state_name(notice->state));
     json_out_member_str(&out, "code", notice->state == ASSIGNMENT_FAILED ? outcome_row(notice->class)->name : NULL);
-    json_out_member_str(&out, "agent_id", agent != NULL ? agent->info.agent_id : NULL);
+    json_out_member_str(&out, "agent_id", agent != NULL ? agent->info.agent_id : notice->agent_id);
+    if (notice->is_by_person)
+        json_out_member_str(&out, "decided_by", DECIDED_BY_PERSON);
     json_out_end(&out, '}');
     events_add(engine->events, EVENT_ASSIGNMENT, "assignment", run->info.id, run->info.run_id, notice->seq, buf_take(&buf));
 }

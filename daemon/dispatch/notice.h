@@ -25,6 +25,8 @@ struct assignment_notice {
     enum assignment_state state;
     enum outcome_class class; /* of one that failed */
     int64_t agent;            /* of one that succeeded */
+    const char *agent_id;     /* borrowed; his name, where memory may not have the pool; NULL: it has */
+    bool is_by_person;
 };
 
 /* A worker's lease that ran out. */

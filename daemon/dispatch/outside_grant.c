@@ -45,7 +45,7 @@ static void told_back(struct flight *flight, const struct settle_item *item, con
     if (item->class != OUTCOME_RELEASED)
         notice_attempt(engine, &attempt);
     if (is_done && item->move == MOVE_FAIL)
-        notice_assignment(engine, &(struct assignment_notice){run, key, item->ret_seq, ASSIGNMENT_FAILED, item->class, 0});
+        notice_assignment(engine, &(struct assignment_notice){.run = run, .key = key, .seq = item->ret_seq, .state = ASSIGNMENT_FAILED, .class = item->class});
     if (is_done && item->move == MOVE_HOLD)
         away_add(run, (struct away_row){item->assignment, item->n}, flight->away_changes, flight->away_until_at_ms);
 }

@@ -115,7 +115,8 @@ static void tell(struct engine *engine, struct run_entry *run, const char *worke
     if (!item->ret_is_final)
         return;
     bool has_succeeded = item->ret_verdict == VERDICT_OF_SUCCEEDED;
-    const struct assignment_notice assignment = {run, item->key, item->ret_seq, has_succeeded ? ASSIGNMENT_SUCCEEDED : ASSIGNMENT_FAILED, item->ret_class, item->agent};
+    const struct assignment_notice assignment = {.run = run, .key = item->key, .seq = item->ret_seq, .class = item->ret_class, .agent = item->agent,
+                                                 .state = has_succeeded ? ASSIGNMENT_SUCCEEDED : ASSIGNMENT_FAILED};
     notice_assignment(engine, &assignment);
 }
 

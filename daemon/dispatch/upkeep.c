@@ -9,18 +9,6 @@
 
 enum { EVERY_MS = 60000, SOON_MS = 1000, AGAIN_MS = 10000, BUSY_MS = 25 };
 
-/* Places of standing pools that the rows of a released run held. */
-static void take_freed(struct engine *engine, const struct freed_places *freed)
-{
-    for (struct pool_entry *pool = engine->registry.pools; pool != NULL; pool = pool->next) {
-        struct agent_entry *agent = pool->ledger == freed->ledger ? pool_agent(pool, freed->agent) : NULL;
-        if (agent == NULL)
-            continue;
-        agent->info.held = max_i64(agent->info.held - freed->count, 0);
-        pool_give_places(pool, 0);
-    }
-}
-
 static int64_t pause_ms(const struct engine *engine, const struct store_upkeep *upkeep)
 {
     if (upkeep->op.code < 0)
@@ -34,8 +22,10 @@ static void on_done(struct store_op *op)
 {
     struct engine *engine = op->arg;
     const struct store_upkeep *upkeep = (const struct store_upkeep *)op;
-    for (size_t i = 0; i < upkeep->ret_freed_count && op->code == 0; i++)
-        take_freed(engine, &upkeep->ret_freed[i]);
+    for (size_t i = 0; i < upkeep->ret_freed_count && op->code == 0; i++) {
+        const struct freed_places *freed = &upkeep->ret_freed[i];
+        places_move(engine, &(struct store_place){.ledger = freed->ledger, .agent = freed->agent, .change = -freed->count});
+    }
     if (op->code == 0 && upkeep->ret_gone[0] != '\0')
         log_event(LOG_LEVEL_NOTICE, "purge_done", "run=%s text=\"its last row is deleted\"", upkeep->ret_gone);
     if (op->code == 0 && upkeep->ret_freed_count > 0)

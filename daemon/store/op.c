@@ -108,7 +108,17 @@ static void run_set_clear(struct store_op *op)
 
 static void sweep_clear(struct store_op *op)
 {
-    selector_clear(&CONTAINER_OF(op, struct store_sweep, op)->selector);
+    struct store_sweep *sweep = CONTAINER_OF(op, struct store_sweep, op);
+    selector_clear(&sweep->selector);
+    free(sweep->reason);
+}
+
+static void assign_clear(struct store_op *op)
+{
+    struct store_assign *assign = CONTAINER_OF(op, struct store_assign, op);
+    free(assign->key);
+    free(assign->agent_id);
+    free(assign->reason);
 }
 
 static void pool_put_clear(struct store_op *op)
@@ -252,6 +262,7 @@ static const struct op_row op_rows[STORE_OP_KIND_COUNT] = {
     [OP_RUN_CLOSE] = {"run_close", STORE_OPERATOR, sizeof(struct store_run_close), nothing_clear, false},
     [OP_RUN_SET] = {"run_set", STORE_OPERATOR, sizeof(struct store_run_set), run_set_clear, false},
     [OP_SWEEP] = {"sweep", STORE_OPERATOR, sizeof(struct store_sweep), sweep_clear, false},
+    [OP_ASSIGN] = {"assign", STORE_OPERATOR, sizeof(struct store_assign), assign_clear, false},
     [OP_POOL_PUT] = {"pool_put", STORE_OPERATOR, sizeof(struct store_pool_put), pool_put_clear, true},
     [OP_POOL_RESET] = {"pool_reset", STORE_OPERATOR, sizeof(struct store_pool_reset), pool_reset_clear, false},
     [OP_AGENT_SET] = {"agent_set", STORE_OPERATOR, sizeof(struct store_agent_set), agent_set_clear, false},

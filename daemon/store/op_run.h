@@ -89,9 +89,10 @@ struct store_run_set {
 
 /* SWEEP: many rows of a run, in steps of LIMIT_SWEEP_ROWS a transaction; done is called once, at the end. A restart goes on with it.
  * SWEEP_FAIL_HELD fails the rows held as rejected (first success, or nothing else left); SWEEP_EXPIRE fails what is pending. SWEEP_ABANDON cancels the run if it
- * is importing and no part came for IMPORT_LEFT_MS, else -WRONG_STATE. */
+ * is importing and no part came for IMPORT_LEFT_MS, else -WRONG_STATE. SWEEP_REDO and SWEEP_DISCARD take decisions back: their places are free again, and what was
+ * decided stays with its attempt. */
 #define IMPORT_LEFT_MS INT64_C(86400000)
-enum store_sweep_verb { SWEEP_CANCEL, SWEEP_RETRY, SWEEP_EXPIRE, SWEEP_FAIL_HELD, SWEEP_ABANDON };
+enum store_sweep_verb { SWEEP_CANCEL, SWEEP_RETRY, SWEEP_EXPIRE, SWEEP_FAIL_HELD, SWEEP_ABANDON, SWEEP_REDO, SWEEP_DISCARD };
 struct store_selector {
     bool is_all;
     unsigned states;  /* a bit a state; 0: any */
@@ -105,9 +106,23 @@ struct store_sweep {
     int64_t run;
     enum store_sweep_verb verb;
     struct store_selector selector;
+    char *reason; /* owned; why, in the asker's words; NULL: none given. At most LIMIT_WHY_BYTES */
     int64_t ret_changed;
     int64_t sweep_id, after_id; /* the store's */
     enum sweep_phase { SWEEP_WAITS, SWEEP_STEPPED, SWEEP_BEGUN } phase; /* the writer's: BEGUN when its first step is durable */
+};
+
+/* ASSIGN: a person decides one assignment, whatever its state: `agent_id` takes a place with it, or with NULL the decision that it has is taken back and it is
+ * cancelled (unassign). An answer that is on its way for it comes too late: its lease is over. The decision of before stays with its attempt; who decided and why
+ * stands in the audit log. -NOT_FOUND: no such key or agent; -CONFLICT: the agent is full, or away, and is_over_capacity is not set; -WRONG_STATE: the
+ * run is importing or has no agents, or nothing is there to be taken back. */
+struct store_assign {
+    struct store_op op;
+    struct store_peer peer;
+    int64_t run;
+    char *key, *agent_id, *reason; /* owned */
+    bool is_over_capacity;         /* also where the agent is full or away */
+    int64_t ret_agent;             /* 0: unassigned */
 };
 
 #endif

@@ -42,6 +42,7 @@ static const struct apply_row apply_rows[STORE_OP_KIND_COUNT] = {
     [OP_RUN_CLOSE] = {sqlite_apply_run_close, false},
     [OP_RUN_SET] = {sqlite_apply_run_set, false},
     [OP_SWEEP] = {sqlite_apply_sweep, false},
+    [OP_ASSIGN] = {sqlite_apply_assign, false},
     [OP_POOL_PUT] = {sqlite_apply_pool_put, true},
     [OP_POOL_RESET] = {sqlite_apply_pool_reset, true},
     [OP_AGENT_SET] = {sqlite_apply_agent_set, true},

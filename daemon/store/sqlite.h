@@ -103,6 +103,7 @@ sqlite_apply sqlite_apply_import;                                               
 sqlite_apply sqlite_apply_run_create, sqlite_apply_run_commit, sqlite_apply_run_pause, sqlite_apply_run_close, sqlite_apply_run_set; /* sqlite_run.c */
 sqlite_apply sqlite_apply_purge;                                                                         /* sqlite_purge.c */
 sqlite_apply sqlite_apply_upkeep;                                                                        /* sqlite_upkeep.c */
+sqlite_apply sqlite_apply_assign;                                                                        /* sqlite_decide.c */
 sqlite_apply sqlite_apply_sweep;                                                                         /* sqlite_sweep.c */
 sqlite_apply sqlite_apply_pool_put, sqlite_apply_pool_reset, sqlite_apply_agent_set;                     /* sqlite_pool.c */
 sqlite_apply sqlite_apply_endpoint_set, sqlite_apply_endpoint_state, sqlite_apply_audit;                 /* sqlite_endpoint.c */

@@ -15,6 +15,9 @@ int sqlite_audit(struct sqlite_store *store, const struct store_op *op, const st
 int sqlite_pool_load(struct sqlite_store *store, int64_t pool, struct store_pool *ret_pool);
 int sqlite_pool_by_name(struct sqlite_store *store, const char *name, int64_t *ret_pool); /* 1, 0, or a fault */
 
+/* Refuses an operation that names an agent whom the pool does not have, with the name that is nearest. */
+int sqlite_pool_refuse_agent(struct store_op *op, const struct store_pool *pool, const char *agent_id);
+
 /* Makes a pool (name NULL: of a run) with its agents, and a ledger that starts from their load. 0, a refusal (an agent_id twice) or a fault. */
 int sqlite_pool_make(struct sqlite_store *store, struct store_op *op, const char *name, const struct store_agents *agents, int64_t *ret_pool,
                      int64_t *ret_ledger);

@@ -17,7 +17,9 @@ void books_clear(struct books *books)
     free(books->runs);
     free(books->seats);
     free(books->undo);
+    free(books->places);
     free(books->told);
+    free(books->told_places);
     *books = (struct books){0};
 }
 
@@ -219,6 +221,19 @@ int books_write(struct sqlite_store *store)
     return rc < 0 ? rc : books_seats_write(store);
 }
 
+/* What is told stays as it is while the next transaction gathers its own. */
+static void places_tell(struct books *books, struct store_commit *ret_commit)
+{
+    struct store_place *told = books->told_places;
+    size_t cap = books->told_place_cap;
+    ret_commit->places = books->told_places = books->places;
+    ret_commit->place_count = books->place_count;
+    books->told_place_cap = books->place_cap;
+    books->places = told;
+    books->place_cap = cap;
+    books->place_count = books->places_before_op = 0;
+}
+
 void books_committed(struct sqlite_store *store, struct store_commit *ret_commit)
 {
     struct books *books = &store->books;
@@ -238,11 +253,13 @@ void books_committed(struct sqlite_store *store, struct store_commit *ret_commit
             entry_drop(books, i);
     }
     *ret_commit = (struct store_commit){.runs = books->told, .run_count = count, .seq = store->seq};
+    places_tell(books, ret_commit);
 }
 
 void books_forget(struct sqlite_store *store)
 {
     while (store->books.run_count > 0)
         entry_drop(&store->books, 0);
+    store->books.place_count = store->books.places_before_op = 0;
     books_forget_seats(store);
 }

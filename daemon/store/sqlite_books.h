@@ -46,8 +46,12 @@ struct books {
     size_t seat_count, seat_cap;
     struct seat_undo *undo;  /* owned; of the operation that is being done, oldest first */
     size_t undo_count, undo_cap;
+    struct store_place *places; /* owned; moved by persons' decisions in this transaction */
+    size_t place_count, place_cap, places_before_op;
     struct store_run *told;  /* owned; the summaries of the last commit */
     size_t told_cap;
+    struct store_place *told_places; /* owned; of the last commit */
+    size_t told_place_cap;
 };
 
 void books_clear(struct books *books);
@@ -76,6 +80,7 @@ int books_finish_run(struct sqlite_store *store, struct run_entry *entry);
 int books_seat(struct sqlite_store *store, int64_t ledger, int64_t agent, struct seat **ret_seat);
 bool books_seat_is_free(const struct sqlite_store *store, const struct seat *seat); /* known, listed, available now, and room left */
 int books_held_add(struct sqlite_store *store, int64_t ledger, int64_t agent, int64_t delta);
+int books_place_move(struct sqlite_store *store, int64_t ledger, int64_t agent, int64_t delta); /* the same, and the commit tells it */
 
 /* ---- the engine's own calls ---- */
 void books_op_end(struct sqlite_store *store, int64_t seq_before); /* the operation stands: its runs show its last event number */

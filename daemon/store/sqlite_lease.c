@@ -46,16 +46,16 @@ int lease_end_if_empty(struct sqlite_store *store, int64_t number, int64_t *ret_
     return rc < 0 || *ret_left > 0 ? min_i64(rc, 0) : sqlite_do(store, STMT_LEASE_END, "ii", number, store->wall_ms);
 }
 
-int lease_row_cancelled(struct sqlite_store *store, struct run_entry *entry, int64_t assignment, int64_t n, int64_t lease)
+int lease_row_taken(struct sqlite_store *store, struct run_entry *entry, const struct taken_row *row, const char *message)
 {
     struct outside_lease outside;
     int64_t left = 0;
-    int rc = lease_get(store, lease, &outside);
+    int rc = lease_get(store, row->lease, &outside);
     if (rc <= 0)
         return rc;
     books_count(store, entry, COUNT_OUTSIDE, -1);
-    rc = settle_attempt_close(store, entry, assignment, n, lease, OUTCOME_DROPPED, "it was cancelled while a worker had it");
-    return rc < 0 ? rc : lease_end_if_empty(store, lease, &left);
+    rc = settle_attempt_close(store, entry, row->assignment, row->n, row->lease, OUTCOME_DROPPED, message);
+    return rc < 0 ? rc : lease_end_if_empty(store, row->lease, &left);
 }
 
 /* ---- rows that come back undecided ---- */

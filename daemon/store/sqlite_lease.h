@@ -19,8 +19,12 @@ int lease_make(struct sqlite_store *store, const struct store_claim *claim, int6
 /* How many rows are left in an outside worker's lease; ends it when there is none. 0 or a fault. */
 int lease_end_if_empty(struct sqlite_store *store, int64_t number, int64_t *ret_left);
 
-/* A row that was leased has been cancelled: when an outside worker had it, its attempt ends, and so does the lease with its last row. 0 or a fault. */
-int lease_row_cancelled(struct sqlite_store *store, struct run_entry *entry, int64_t assignment, int64_t n, int64_t lease);
+/* A person took a row that was leased away: when an outside worker had it, its attempt ends with `message`, and so does the lease with its last row. The row has
+ * left the lease already. 0 or a fault. */
+struct taken_row {
+    int64_t assignment, n, lease;
+};
+int lease_row_taken(struct sqlite_store *store, struct run_entry *entry, const struct taken_row *row, const char *message);
 
 /* Ends every standing lease of an outside worker: attempts are told as lost, rows are due again, nothing is spent. *ret_count: leases. 0 or a fault. */
 int leases_void(struct sqlite_store *store, const char *message, int64_t *ret_count);

@@ -250,7 +250,7 @@ static struct store_agent *agent_find(struct store_pool *pool, const char *agent
     return NULL;
 }
 
-static int no_such_agent(struct store_op *op, const struct store_pool *pool, const char *agent_id)
+int sqlite_pool_refuse_agent(struct store_op *op, const struct store_pool *pool, const char *agent_id)
 {
     const char **names = xreallocarray(NULL, pool->agents.count + 1, sizeof(*names));
     for (size_t i = 0; i < pool->agents.count; i++)
@@ -319,7 +319,7 @@ int sqlite_apply_agent_set(struct sqlite_store *store, struct store_op *op, bool
         return rc;
     struct store_agent *agent = agent_find(&pool, set->agent_id);
     if (agent == NULL) {
-        rc = no_such_agent(op, &pool, set->agent_id);
+        rc = sqlite_pool_refuse_agent(op, &pool, set->agent_id);
     } else {
         struct store_agent changed = agent_changed(set, agent);
         op->seq_first = sqlite_seq_next(store);

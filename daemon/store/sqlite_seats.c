@@ -4,6 +4,7 @@
 #include "base/negative.h"
 
 #define SEATS_LEAST 64
+#define PLACES_LOOKED 64 /* back for one that is alike */
 #define SEATS_KEPT 65536 /* above: emptied after a commit */
 
 static size_t slot_of(const struct seat *seats, size_t cap, int64_t ledger, int64_t agent)
@@ -86,13 +87,37 @@ int books_held_add(struct sqlite_store *store, int64_t ledger, int64_t agent, in
     return 0;
 }
 
+/* Neighbours that are alike are told as one, unless an operation that tells the whole ledger came between them. */
+int books_place_move(struct sqlite_store *store, int64_t ledger, int64_t agent, int64_t delta)
+{
+    struct books *books = &store->books;
+    int rc = books_held_add(store, ledger, agent, delta);
+    if (rc < 0)
+        return rc;
+    for (size_t i = books->place_count; i-- > books->places_before_op && i + PLACES_LOOKED > books->place_count;) {
+        struct store_place *place = &books->places[i];
+        if (place->ledger != ledger || place->agent != agent || place->seq != store->seq)
+            continue;
+        place->change += delta;
+        return 0;
+    }
+    if (books->place_count == books->place_cap) {
+        books->place_cap = books->place_cap == 0 ? 64 : books->place_cap * 2;
+        books->places = xreallocarray(books->places, books->place_cap, sizeof *books->places);
+    }
+    books->places[books->place_count++] = (struct store_place){ledger, agent, delta, store->seq};
+    return 0;
+}
+
 void books_seats_op_end(struct books *books)
 {
     books->undo_count = 0;
+    books->places_before_op = books->place_count;
 }
 
 void books_seats_op_rollback(struct books *books)
 {
+    books->place_count = books->places_before_op;
     while (books->undo_count > 0) {
         const struct seat_undo *undo = &books->undo[--books->undo_count];
         books->seats[slot_of(books->seats, books->seat_cap, undo->ledger, undo->agent)].held = undo->held_before;

@@ -52,19 +52,28 @@
     X(STMT_IDEMPOTENCY_GET, "SELECT sha256, run, coalesce(part, 0) FROM idempotency WHERE key = ?1 AND made_at_ms > ?2")                          \
     X(STMT_IDEMPOTENCY_PUT, "INSERT OR REPLACE INTO idempotency(key, sha256, run, part, made_at_ms) VALUES(?1, ?2, ?3, ?4, ?5)")                  \
     /* sweeps */                                                                                                                                  \
-    X(STMT_SWEEP_GET, "SELECT run, verb, selector, after_id, changed FROM sweep WHERE id = ?1")                                                   \
-    X(STMT_SWEEP_ADD, "INSERT INTO sweep(id, run, verb, selector, after_id, changed) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                             \
+    X(STMT_SWEEP_GET, "SELECT run, verb, selector, after_id, changed, uid, reason FROM sweep WHERE id = ?1")                                                   \
+    X(STMT_SWEEP_ADD, "INSERT INTO sweep(id, run, verb, selector, after_id, changed, uid, reason) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")                \
     X(STMT_SWEEP_KEEP, "UPDATE sweep SET after_id = ?2, changed = ?3 WHERE id = ?1")                                                              \
     X(STMT_SWEEP_DROP, "DELETE FROM sweep WHERE id = ?1")                                                                                         \
     X(STMT_SWEEPS_OPEN, "SELECT id FROM sweep ORDER BY id")                                                                                       \
-    X(STMT_SWEEP_ROW, "SELECT state, class, lease, attempts FROM assignment WHERE id = ?1")                                                       \
-    X(STMT_SWEEP_CANCEL, "UPDATE assignment SET state = 4, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0 WHERE id = ?1")                 \
+    X(STMT_SWEEP_ROW, "SELECT state, class, lease, attempts, coalesce(agent, 0), resets FROM assignment WHERE id = ?1")                                                       \
+    X(STMT_SWEEP_CANCEL, "UPDATE assignment SET state = 4, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, agent = NULL WHERE id = ?1")   \
     X(STMT_SWEEP_RETRY, "UPDATE assignment SET state = 0, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, failures = 0, "                 \
-                        "retries_spent = 0, reasks_spent = 0, fulls_spent = 0, lost_alone = 0, token_cap = 0, class = NULL WHERE id = ?1")        \
+                        "retries_spent = 0, reasks_spent = 0, fulls_spent = 0, lost_alone = 0, token_cap = 0, class = NULL, agent = NULL WHERE id = ?1")\
     X(STMT_SWEEP_FAIL, "UPDATE assignment SET state = 3, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, class = ?2 WHERE id = ?1")       \
     X(STMT_LAST_WORDS, "SELECT t.message, c.http_status, c.latency_ms FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1 "  \
                        "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \
     X(STMT_RESULT_DROP, "DELETE FROM result WHERE assignment = ?1")                                                                               \
+    /* what persons decide */                                                                                                                     \
+    X(STMT_DECIDE_ROW, "SELECT a.id, a.state, a.class, a.lease, a.attempts, coalesce(a.agent, 0), a.resets, g.agent_id FROM assignment a "        \
+                       "LEFT JOIN agent g ON g.id = a.agent WHERE a.run = ?1 AND a.key = ?2")                                                     \
+    X(STMT_DECIDE_KEEP, "UPDATE attempt SET decision = (SELECT body FROM result WHERE assignment = ?1), message = ?2 WHERE assignment = ?1 "      \
+                        "AND n = (SELECT max(n) FROM attempt WHERE assignment = ?1 AND agent IS NOT NULL AND class IN (?3, ?4))")                 \
+    X(STMT_DECIDE_ASSIGN, "UPDATE assignment SET state = 2, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, class = ?2, agent = ?3, "     \
+                          "resets = ?4, attempts = ?5 WHERE id = ?1")                                                                             \
+    X(STMT_DECIDE_ATTEMPT, "INSERT INTO attempt(assignment, n, lease, class, agent, message, uid, started_at_ms, ended_at_ms) "                   \
+                           "VALUES(?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, ?7)")                                                                           \
     /* the image */                                                                                                                               \
     X(STMT_IMAGE_RUNS, "SELECT * FROM (SELECT id, 1 AS is_live FROM run WHERE state < 2 UNION ALL "                                               \
                        "SELECT * FROM (SELECT id, 0 FROM run WHERE state >= 2 AND id NOT IN (SELECT run FROM purge) ORDER BY id DESC "    \

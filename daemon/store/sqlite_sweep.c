@@ -7,6 +7,8 @@
  *              An outside worker's attempt ends with it
  *   ABANDON    the same, of a run that was left importing
  *   RETRY      failed, cancelled -> pending, budgets back to 0, fresh in the order of the run
+ *   REDO       succeeded -> pending, likewise: the place is free, the decision stays with its attempt
+ *   DISCARD    succeeded -> cancelled, the same
  *   EXPIRE     pending -> failed (expired)
  *   FAIL_HELD  pending, held as rejected -> failed, with the provider's words
  *
@@ -15,6 +17,7 @@
 
 #include "core/limits.h"
 #include "store/sqlite_admin.h"
+#include "store/sqlite_decide.h"
 #include "store/sqlite_lease.h"
 #include "store/sqlite_select.h"
 
@@ -31,6 +34,7 @@ struct sweeping {
     bool is_resumed; /* its row stands */
     int64_t after, changed, step_changed;
     bool is_end;
+    char *words; /* owned; of whom takes decisions back, and why; made at the first */
 };
 
 struct target { /* a row that is to be changed */
@@ -38,6 +42,7 @@ struct target { /* a row that is to be changed */
     enum assignment_state state;
     int class; /* -1: none */
     int64_t lease, attempts; /* lease 0: none */
+    int64_t agent, resets;   /* agent 0: none */
 };
 
 /* ---- what a verb does to a row ---- */
@@ -47,7 +52,7 @@ static int row_cancel(struct sweeping *s, const struct target *row)
     bool may_be_outside = row->state == ASSIGNMENT_LEASED && s->entry->now.counts[COUNT_OUTSIDE] > 0;
     if (rc < 0 || !may_be_outside)
         return rc;
-    return lease_row_cancelled(s->store, s->entry, row->id, row->attempts, row->lease);
+    return lease_row_taken(s->store, s->entry, &(struct taken_row){row->id, row->attempts, row->lease}, "it was cancelled while a worker had it");
 }
 
 static int row_retry(struct sweeping *s, const struct target *row)
@@ -56,6 +61,27 @@ static int row_retry(struct sweeping *s, const struct target *row)
         books_count(s->store, s->entry, COUNT_FAILED + row->class, -1);
     int rc = sqlite_do(s->store, STMT_SWEEP_RETRY, "i", row->id);
     return rc < 0 ? rc : sqlite_do(s->store, STMT_RESULT_DROP, "i", row->id);
+}
+
+/* The decision is taken back; the row then goes the way of `statement`. */
+static int row_undo(struct sweeping *s, const struct target *row, const char *verb, enum sqlite_statement statement)
+{
+    if (s->words == NULL)
+        s->words = decision_words(verb, &s->sweep->peer, s->sweep->reason);
+    int rc = decision_take_back(s->store, s->entry, &(struct decided_row){row->id, row->agent, row->resets}, s->words);
+    if (rc == 0)
+        rc = sqlite_do(s->store, statement, "i", row->id);
+    return rc < 0 ? rc : sqlite_do(s->store, STMT_RESULT_DROP, "i", row->id);
+}
+
+static int row_redo(struct sweeping *s, const struct target *row)
+{
+    return row_undo(s, row, "to be decided anew", STMT_SWEEP_RETRY);
+}
+
+static int row_discard(struct sweeping *s, const struct target *row)
+{
+    return row_undo(s, row, "discarded", STMT_SWEEP_CANCEL);
 }
 
 static int row_fail(struct sweeping *s, const struct target *row, enum outcome_class class, const struct buf *body)
@@ -115,12 +141,16 @@ static const struct verb_row {
     enum assignment_state to;
     int (*change)(struct sweeping *s, const struct target *row);
     const char *audit_verb;
+    bool reopens; /* gives a run that ended new work */
 } verbs[] = {
     [SWEEP_CANCEL] = {1u << ASSIGNMENT_PENDING | 1u << ASSIGNMENT_LEASED, ASSIGNMENT_CANCELLED, row_cancel,
                       "run_cancel"},
-    [SWEEP_RETRY] = {1u << ASSIGNMENT_FAILED | 1u << ASSIGNMENT_CANCELLED, ASSIGNMENT_PENDING, row_retry, "run_retry"},
+    [SWEEP_RETRY] = {1u << ASSIGNMENT_FAILED | 1u << ASSIGNMENT_CANCELLED, ASSIGNMENT_PENDING, row_retry, "run_retry",
+                     true},
     [SWEEP_EXPIRE] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_expire, "run_expire"},
     [SWEEP_FAIL_HELD] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_fail_held, "run_fail_held"},
+    [SWEEP_REDO] = {1u << ASSIGNMENT_SUCCEEDED, ASSIGNMENT_PENDING, row_redo, "run_redo", true},
+    [SWEEP_DISCARD] = {1u << ASSIGNMENT_SUCCEEDED, ASSIGNMENT_CANCELLED, row_discard, "run_discard"},
     [SWEEP_ABANDON] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_CANCELLED, row_cancel, "run_abandon"},
 };
 
@@ -137,12 +167,13 @@ static int check_cancel(struct sweeping *s)
     return 0;
 }
 
-static int check_retry(struct sweeping *s)
+/* Of retry, redo, discard. */
+static int check_ended(struct sweeping *s)
 {
     const struct store_run *run = &s->entry->now;
     struct store_op *op = &s->sweep->op;
     if (run->state == RUN_IMPORTING)
-        return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is still importing: nothing has failed yet", run->run_id);
+        return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is still importing: nothing has ended yet", run->run_id);
     if (run->state == RUN_CANCELLED && run->started_at_ms == 0)
         return sqlite_refuse(op, GALLOC_WRONG_STATE,
                              "run %s was cancelled while it was imported: enqueue its file again", run->run_id);
@@ -160,7 +191,7 @@ static int check_abandon(struct sweeping *s)
 static int sweep_check(struct sweeping *s)
 {
     static int (*const checks[ARRAY_COUNT(verbs)])(struct sweeping *s) = {
-        [SWEEP_CANCEL] = check_cancel, [SWEEP_RETRY] = check_retry, [SWEEP_ABANDON] = check_abandon};
+        [SWEEP_CANCEL] = check_cancel, [SWEEP_RETRY] = check_ended, [SWEEP_REDO] = check_ended, [SWEEP_DISCARD] = check_ended, [SWEEP_ABANDON] = check_abandon};
     return checks[s->sweep->verb] ? checks[s->sweep->verb](s) : 0;
 }
 
@@ -183,6 +214,8 @@ static int sweep_audit(struct sweeping *s)
     selector_out(&out, &s->sweep->selector, AUDITED_ITEMS);
     json_out_member_str(&out, "to", assignment_state_name(verbs[s->sweep->verb].to));
     json_out_end(&out, '}');
+    if (s->sweep->reason != NULL)
+        json_out_member_str(&out, "reason", s->sweep->reason);
     json_out_end(&out, '}');
     int rc =
         sqlite_audit(s->store, &s->sweep->op, &s->sweep->peer, verbs[s->sweep->verb].audit_verb, run->run_id, &detail);
@@ -223,6 +256,8 @@ static int sweep_resume(struct sweeping *s)
         sweep->verb = (enum store_sweep_verb)sqlite3_column_int(row, 1);
         rc = selector_parse((const char *)sqlite3_column_text(row, 2), (size_t)sqlite3_column_bytes(row, 2),
                             &sweep->selector, &sweep->op.error);
+        sweep->peer.uid = (uint32_t)sqlite3_column_int64(row, 5);
+        sweep->reason = sqlite_text_copy(row, 6);
     }
     sqlite_end(row);
     return rc < 0 ? rc : 1;
@@ -242,6 +277,8 @@ static int row_change(struct sweeping *s, int64_t id)
         .class = sqlite3_column_type(stmt, 1) == SQLITE_NULL ? -1 : sqlite3_column_int(stmt, 1),
         .lease = sqlite3_column_int64(stmt, 2),
         .attempts = sqlite3_column_int64(stmt, 3),
+        .agent = sqlite3_column_int64(stmt, 4),
+        .resets = sqlite3_column_int64(stmt, 5),
     };
     sqlite_end(stmt);
     rc = books_move_rows(s->store, s->entry, row.state, verb->to, true, 1);
@@ -290,8 +327,8 @@ static int sweep_keep(struct sweeping *s)
     selector_out(&out, &sweep->selector, SIZE_MAX);
     sweep->sweep_id = sqlite_seq_next(
         s->store); /* never given twice, also when this transaction is undone: so a row that is found is this sweep's */
-    int rc = sqlite_do(s->store, STMT_SWEEP_ADD, "iiitii", sweep->sweep_id, sweep->run, (int64_t)sweep->verb,
-                       buf_text(&selector), s->after, s->changed);
+    int rc = sqlite_do(s->store, STMT_SWEEP_ADD, "iiitiiit", sweep->sweep_id, sweep->run, (int64_t)sweep->verb,
+                       buf_text(&selector), s->after, s->changed, (int64_t)sweep->peer.uid, sweep->reason);
     buf_clear(&selector);
     books_run_touch(s->store, s->entry);
     s->entry->open_sweeps++;
@@ -320,7 +357,7 @@ static int sweep_step(struct sweeping *s)
     s->changed += s->step_changed;
     s->sweep->after_id = s->after;
     enum run_state state = s->entry->now.state;
-    if (s->sweep->verb == SWEEP_RETRY && s->step_changed > 0 && (state == RUN_DONE || state == RUN_CANCELLED))
+    if (verbs[s->sweep->verb].reopens && s->step_changed > 0 && (state == RUN_DONE || state == RUN_CANCELLED))
         rc = books_move_run(s->store, s->entry, RUN_RUNNING, true);
     if (rc == 0)
         rc = s->is_end ? sweep_end(s) : sweep_keep(s);
@@ -349,6 +386,7 @@ int sqlite_apply_sweep(struct sqlite_store *store, struct store_op *op, bool *re
         return 0;
     }
     rc = sweep_step(&s);
+    free(s.words);
     *ret_has_more = rc == 0 && !s.is_end;
     return rc;
 }

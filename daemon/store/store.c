@@ -16,7 +16,8 @@ struct commit_note {
     struct loop_note note;
     struct store *store;
     struct store_commit commit;
-    struct store_run runs[]; /* the commit's, copied */
+    struct store_place *places; /* owned; the commit's, copied, as runs are; NULL: none */
+    struct store_run runs[];
 };
 struct health_note {
     struct loop_note note;
@@ -110,6 +111,7 @@ static void commit_run(struct loop_note *note)
     const struct store_config *config = &told->store->config;
     if (config->on_commit != NULL)
         config->on_commit(&told->commit, config->arg);
+    free(told->places);
     free(told);
 }
 
@@ -152,6 +154,12 @@ static void report_commit(const struct store_commit *commit, void *arg)
     told->store = arg;
     memcpy(told->runs, commit->runs, commit->run_count * sizeof told->runs[0]);
     told->commit = (struct store_commit){.runs = told->runs, .run_count = commit->run_count, .seq = commit->seq};
+    if (commit->place_count > 0) {
+        told->places = xcalloc(commit->place_count, sizeof *told->places);
+        memcpy(told->places, commit->places, commit->place_count * sizeof *told->places);
+        told->commit.places = told->places;
+        told->commit.place_count = commit->place_count;
+    }
     told_add(arg, &told->note);
 }
 

@@ -23,10 +23,17 @@ struct store;
 /* DISK_LOW: what is left on the file system is kept for results: new work is refused with -DISK_FULL, all else goes on. DISK_FULL: nothing can be written. */
 enum store_health { STORE_WELL, STORE_DISK_LOW, STORE_DISK_FULL, STORE_FAILED };
 
+/* Places of an agent that changed hands. An operation that tells all places of a ledger knows of those whose `seq` is lower than its own. */
+struct store_place {
+    int64_t ledger, agent, change, seq;
+};
+
 /* What a commit changed, told before the done of its operations. */
 struct store_commit {
     const struct store_run *runs; /* summaries: no strings but run_id; state, pauses, counts, seq and times are current */
     size_t run_count;
+    const struct store_place *places; /* that persons' decisions took and gave back */
+    size_t place_count;
     int64_t seq;
 };
 

@@ -202,6 +202,9 @@ CREATE TABLE attempt (              -- one try for one assignment
   cost_micros  INTEGER,
   message      TEXT,                                                      -- why it was not well, in the provider's or our words
   raw          TEXT,                                                      -- what the model said, of an answer that was not valid; cut
+  uid          INTEGER,                                                   -- who decided, where a person did; call is NULL then, and lease 0
+  decision     TEXT,                                                      -- of a decision that a person changed since: the result's body as it was; message
+                                                                          -- tells who changed it, and why
   started_at_ms INTEGER NOT NULL,
   ended_at_ms  INTEGER,
   PRIMARY KEY (assignment, n)
@@ -212,6 +215,8 @@ CREATE TABLE sweep (                -- an operator's change of many rows, on its
   id       INTEGER PRIMARY KEY,
   run      INTEGER NOT NULL REFERENCES run(id),
   verb     INTEGER NOT NULL,                                              -- enum store_sweep_verb
+  uid      INTEGER NOT NULL DEFAULT 0,                                    -- who asked; 0 too where nobody did
+  reason   TEXT,                                                          -- why, in the asker's words
   selector TEXT NOT NULL,                                                 -- JSON
   after_id INTEGER NOT NULL DEFAULT 0,
   changed  INTEGER NOT NULL DEFAULT 0
