@@ -127,6 +127,45 @@ static int reset_pool(struct cli *cli, int count, char **words)
     return is_yes ? pool_request(cli, "POST", words[0], "/reset", NULL, true) : EXIT_CANCELLED;
 }
 
+/* As a shell takes it for one word. */
+static void add_word(struct buf *out, const char *text)
+{
+    if (text[0] != '\0' && strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.,:@%+=/") == strlen(text) && text[0] != '-') {
+        buf_add_str(out, text);
+        return;
+    }
+    buf_add_char(out, '\'');
+    for (const char *at = text; *at != '\0'; at++)
+        buf_add_str(out, *at == '\'' ? "'\\''" : (char[]){*at, '\0'});
+    buf_add_char(out, '\'');
+}
+
+/* What an agent who is away from now on leaves behind, and the command that has it decided again, as it can be pasted. To stderr: it is no answer to the change. */
+static void tell_holdings(struct cli *cli, const char *pool_path, const char *agent_path, const char *agent_id)
+{
+    struct response response = RESPONSE_EMPTY;
+    int64_t count = 0;
+    struct json_object *runs = client_get(cli->client, &response, NULL, "/v1/pools/%s/agents/%s/runs", pool_path, agent_path) == 0 ? json_get(response.json, "items") : NULL;
+    for (size_t i = 0; i < json_array_len(runs); i++)
+        count += json_get_i64(json_array_at(runs, i), "count", 0);
+    if (count > 0)
+        say(cli, "note: %s still has %s; to have them decided again, and paid for again, by those who are here:", agent_id, text_counted(count, "assignment").text);
+    struct buf agent = BUF_EMPTY, why = BUF_EMPTY;
+    char *away = xasprintf("%s is away", agent_id);
+    add_word(&agent, agent_id);
+    add_word(&why, away);
+    for (size_t i = 0; i < json_array_len(runs); i++) {
+        struct json_object *run = json_array_at(runs, i);
+        const char *name = json_get_str(run, "name", NULL);
+        say(cli, "  gallocctl redo %s --agent %s --reason %s   # %s%s%s", json_get_str(run, "run", "?"), buf_text(&agent), buf_text(&why),
+            text_count(json_get_i64(run, "count", 0)).text, name ? " of " : "", name ? name : "");
+    }
+    free(away);
+    buf_clear(&agent);
+    buf_clear(&why);
+    response_clear(&response);
+}
+
 static int set_agent(struct cli *cli, int count, char **words)
 {
     struct response response = RESPONSE_EMPTY;
@@ -158,6 +197,8 @@ static int set_agent(struct cli *cli, int count, char **words)
             say(cli, "note: %s more held than the capacity: nothing new goes to the agent, and nothing is taken away", text_count(over).text);
         if (until && seconds_until(until) < 0)
             say(cli, "note: that date is past: the agent is available");
+        else if (!is_available)
+            tell_holdings(cli, pool, agent, json_get_str(response.json, "agent_id", words[1]));
     }
     free(path);
     free(agent);

@@ -113,6 +113,7 @@ static const struct route routes[] = {
     {HTTP_PUT, "/v1/pools/{pool}", ROLE_OPERATOR, BODY_JSON, .handle = handle_pool_put, FIELDS(pool_fields), .summary = "makes a pool, or replaces its agents"},
     {HTTP_POST, "/v1/pools/{pool}/reset", ROLE_OPERATOR, .handle = handle_pool_reset, .summary = "gives its places back"},
     {HTTP_PATCH, "/v1/pools/{pool}/agents/{agent}", ROLE_OPERATOR, BODY_JSON, .handle = handle_agent_set, FIELDS(agent_fields), .summary = "changes an agent"},
+    {HTTP_GET, "/v1/pools/{pool}/agents/{agent}/runs", LOOK, .handle = handle_agent_runs, .summary = "whose assignments an agent holds"},
     {HTTP_GET, "/v1/endpoints", LOOK, .handle = handle_endpoint_list, .summary = "all endpoints"},
     {HTTP_GET, "/v1/endpoints/{name}", LOOK, .handle = handle_endpoint_show, .summary = "one endpoint"},
     {HTTP_PATCH, "/v1/endpoints/{name}", ROLE_OPERATOR, BODY_JSON, .handle = handle_endpoint_set, FIELDS(endpoint_fields), .summary = "sets or unsets settings"},

@@ -85,6 +85,7 @@ void handle_pool_show(struct request *request);
 void handle_pool_put(struct request *request);
 void handle_pool_reset(struct request *request);
 void handle_agent_set(struct request *request);
+void handle_agent_runs(struct request *request);
 
 void handle_lease_list(struct request *request);
 void handle_lease_take(struct request *request);

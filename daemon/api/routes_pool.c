@@ -202,6 +202,12 @@ void handle_pool_show(struct request *request)
     }
 }
 
+/* Of a path that may name a run's own pool. */
+static void fail_no_pool(struct request *request)
+{
+    request_fail_fmt(request, GALLOC_NOT_FOUND, "there is no pool \"%.128s\" (gallocctl pool list; a run's own is told by the run's id)", request->params[0]);
+}
+
 /* ---- changes ---- */
 
 static void on_put(struct store_op *op)
@@ -282,6 +288,52 @@ void handle_pool_reset(struct request *request)
     handler_submit(request, &reset->op);
 }
 
+/* ---- what an agent holds ---- */
+
+static bool holding_row(struct request *request, struct json_out *out, const struct store_read *read, size_t row)
+{
+    static const struct {
+        const char *name;
+        enum holding_column column;
+    } members[] = {{"run", HOLDING_RUN}, {"name", HOLDING_NAME}, {"state", HOLDING_STATE}, {"count", HOLDING_COUNT}};
+    (void)request;
+    json_out_begin(out, '{');
+    for (size_t i = 0; i < ARRAY_COUNT(members); i++)
+        cell_member(out, members[i].name, read, row, members[i].column);
+    json_out_end(out, '}');
+    return true;
+}
+
+static void list_holdings(struct request *request, int64_t pool)
+{
+    struct page *page = page_new(request, QUERY_HOLDINGS);
+    page->row = holding_row;
+    page->pool = pool;
+    page->key = xstrdup(request->params[1]);
+    page->limit = LIMIT_PAGE_ROWS;
+    page->is_single = true;
+    page_start(request);
+}
+
+static void list_holdings_of_run(struct request *request, struct run_entry *run)
+{
+    if (run->info.pool == 0)
+        fail_no_agents(request, run);
+    else
+        list_holdings(request, run->info.pool);
+}
+
+void handle_agent_runs(struct request *request)
+{
+    const struct pool_entry *pool = registry_pool_by_name(engine_registry(request->api->config.engine), request->params[0]);
+    if (pool != NULL)
+        list_holdings(request, pool->id);
+    else if (strncmp(request->params[0], "r-", 2) == 0)
+        handler_with_run(request, NULL, list_holdings_of_run);
+    else
+        fail_no_pool(request);
+}
+
 /* What a PATCH of an agent says, checked. `json` holds what was given: a null capacity is "no limit", which is not the same as none given. */
 static int fill_agent_set(struct request *request, struct store_agent_set *set, struct galloc_error *error)
 {
@@ -339,5 +391,5 @@ void handle_agent_set(struct request *request)
     if (strncmp(request->params[0], "r-", 2) == 0)
         handler_with_run(request, NULL, set_agent_of_run);
     else
-        request_fail_fmt(request, GALLOC_NOT_FOUND, "there is no pool \"%.128s\" (gallocctl pool list; a run's own is told by the run's id)", request->params[0]);
+        fail_no_pool(request);
 }

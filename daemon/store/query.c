@@ -48,6 +48,11 @@ static const enum cell_kind load_kinds[] = {CELL_TEXT, CELL_INT,  CELL_INT,  CEL
 _Static_assert(ARRAY_COUNT(load_names) == LOAD_COLUMN_COUNT && ARRAY_COUNT(load_kinds) == LOAD_COLUMN_COUNT,
                "a name and a kind for each column");
 
+static const char *const holding_names[] = {"run", "name", "state", "count"};
+static const enum cell_kind holding_kinds[] = {CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_INT};
+_Static_assert(ARRAY_COUNT(holding_names) == HOLDING_COLUMN_COUNT && ARRAY_COUNT(holding_kinds) == HOLDING_COLUMN_COUNT,
+               "a name and a kind for each column");
+
 static const char *const audit_names[] = {"id", "at", "uid", "pid", "verb", "target", "detail", "seq"};
 static const enum cell_kind audit_kinds[] = {CELL_INT,  CELL_TIME, CELL_INT,  CELL_INT,
                                              CELL_TEXT, CELL_TEXT, CELL_JSON, CELL_INT};
@@ -63,6 +68,7 @@ static const struct query_row rows[STORE_QUERY_COUNT] = {
     [QUERY_ATTEMPTS] = {.name = "attempts", COLUMNS(attempt_names, attempt_kinds)},
     [QUERY_FAILURES] = {.name = "failures", COLUMNS(failure_names, failure_kinds)},
     [QUERY_LOAD] = {.name = "load", COLUMNS(load_names, load_kinds)},
+    [QUERY_HOLDINGS] = {.name = "holdings", COLUMNS(holding_names, holding_kinds)},
     [QUERY_RESULTS] = {.name = "results", COLUMNS(assignment_names, assignment_kinds)},
     [QUERY_AUDIT] = {.name = "audit", COLUMNS(audit_names, audit_kinds)},
 };

@@ -50,6 +50,9 @@ enum load_column {
     LOAD_BASE, LOAD_HELD, LOAD_IN_RUN, LOAD_IS_AVAILABLE, LOAD_UNTIL, LOAD_IS_LISTED, LOAD_ATTRIBUTES, LOAD_COLUMN_COUNT
 };
 
+/* QUERY_HOLDINGS: the runs whose assignments hold places of an agent (`key`: his id) of a pool (`pool`), the newest first. One page, of at most LIMIT_PAGE_ROWS. */
+enum holding_column { HOLDING_RUN, HOLDING_NAME, HOLDING_STATE, HOLDING_COUNT, HOLDING_COLUMN_COUNT };
+
 /* QUERY_AUDIT: the newest first; with `run`, or with `key` (a run's id, which may be purged), what was done to that run. `target` is a run's id, a pool's name, "pool/agent_id", or an endpoint's name;
  * `detail` is {"before":{…},"after":{…},"reason":…} where they apply. */
 enum audit_column { AUDIT_ID, AUDIT_AT, AUDIT_UID, AUDIT_PID, AUDIT_VERB, AUDIT_TARGET, AUDIT_DETAIL, AUDIT_SEQ, AUDIT_COLUMN_COUNT };

@@ -213,6 +213,7 @@ static int (*const readers[STORE_QUERY_COUNT])(struct store_reader *reader, stru
     [QUERY_ATTEMPTS] = read_attempts,
     [QUERY_FAILURES] = read_failures,
     [QUERY_LOAD] = read_load,
+    [QUERY_HOLDINGS] = read_holdings,
     [QUERY_RESULTS] = read_assignments,
     [QUERY_AUDIT] = read_audit,
 };

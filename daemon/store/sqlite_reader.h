@@ -49,7 +49,11 @@
     X(READ_LEDGER_OF_RUN, "SELECT coalesce(ledger, 0) FROM run WHERE id = ?1")                                                                 \
     X(READ_LEDGER_OF_POOL, "SELECT min(id) FROM ledger WHERE pool = ?1")                                                                       \
     X(READ_LEDGER_RUNS, "SELECT count(*) FROM (SELECT 1 FROM run WHERE ledger = ?1 LIMIT 2)")                                                  \
-    X(READ_TAKEN, "SELECT id, agent FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id > ?2 ORDER BY id")                         \
+    X(READ_TAKEN, "SELECT id, agent, resets FROM assignment INDEXED BY assignment_run WHERE run = ?1 AND id > ?2 ORDER BY id")                         \
+    X(READ_HOLDER, "SELECT d.id, g.id, d.resets, coalesce(l.held - l.base, 0) FROM ledger d JOIN agent g ON g.pool = d.pool "                  \
+                   "LEFT JOIN ledger_agent l ON l.ledger = d.id AND l.agent = g.id WHERE d.pool = ?1 AND g.agent_id = ?2")                       \
+    X(READ_LEDGER_RUN_BEFORE, "SELECT max(id) FROM run INDEXED BY run_ledger WHERE ledger = ?1 AND id < ?2 AND id NOT IN (SELECT run FROM purge)") \
+    X(READ_HOLDING_RUN, "SELECT run_id, name, state FROM run WHERE id = ?1 AND id NOT IN (SELECT run FROM purge)")                              \
     X(READ_FAILURE, "SELECT a.class, a.key, r.body, r.sha256, r.finished_at_ms FROM assignment a LEFT JOIN result r ON r.assignment = a.id "   \
                     "WHERE a.id = ?1 AND a.state = 3")                                                                                         \
     X(READ_AUDIT, "SELECT id, at_ms, uid, pid, verb, target, detail, seq FROM audit WHERE id < ?1 ORDER BY id DESC")                           \
@@ -108,6 +112,7 @@ int read_id_of_key(struct store_reader *reader, const struct store_read *read, i
 /* Reads of several turns (sqlite_tally.c): 1 there is more to do, 0 done. */
 int read_failures(struct store_reader *reader, struct page *page);
 int read_load(struct store_reader *reader, struct page *page);
+int read_holdings(struct store_reader *reader, struct page *page); /* sqlite_holdings.c */
 void tally_drop(struct store_reader *reader, const struct store_read *read); /* what it has of the operation, if anything */
 void tallies_free(struct store_reader *reader);
 

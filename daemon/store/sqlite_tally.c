@@ -2,7 +2,7 @@
  * go in turns: each looks at rows for about 50 ms in a snapshot of its own and keeps its sums in a tally, so that other
  * readers get their turn and the log can be emptied. Memory is bounded by the number of groups, time by
  * FAILURE_ROWS_MAX; what was not looked at is told as such. A reader's thread. */
-#include "store/sqlite_reader.h"
+#include "store/sqlite_tally.h"
 
 #include "base/clock.h"
 #include "core/limits.h"
@@ -21,22 +21,7 @@ struct group {
     int64_t count, first_at_ms, last_at_ms;
 };
 
-struct taken {
-    int64_t agent, count;
-};
-
-struct tally {
-    struct tally *next;
-    const struct store_read *read; /* borrowed: whose it is */
-    int64_t after, looked_count;
-    struct group *groups; /* owned; of failures */
-    size_t group_count, group_cap;
-    uint16_t *slots;     /* owned; SLOTS indices + 1 into groups, by hash */
-    struct taken *taken; /* owned; of loads, few: agents of a pool */
-    size_t taken_count, taken_cap;
-};
-
-static struct tally *tally_of(struct store_reader *reader, const struct store_read *read)
+struct tally *tally_of(struct store_reader *reader, const struct store_read *read)
 {
     for (struct tally *tally = reader->tallies; tally; tally = tally->next)
         if (tally->read == read)
@@ -48,7 +33,7 @@ static struct tally *tally_of(struct store_reader *reader, const struct store_re
     return tally;
 }
 
-static void tally_free(struct store_reader *reader, struct tally *tally)
+void tally_free(struct store_reader *reader, struct tally *tally)
 {
     struct tally **at = &reader->tallies;
     while (*at != tally)
@@ -259,7 +244,7 @@ static int64_t taken_by(const struct tally *tally, int64_t agent)
     return at < tally->taken_count && tally->taken[at].agent == agent ? tally->taken[at].count : 0;
 }
 
-static void taken_add(struct tally *tally, int64_t agent)
+void taken_add(struct tally *tally, int64_t agent)
 {
     size_t at = taken_slot(tally, agent);
     if (at == tally->taken_count || tally->taken[at].agent != agent) {

@@ -1,5 +1,6 @@
 """A person decides: assign, unassign, redo and discard, with the places of a pool that runs share, through a kill -9, and beside workers."""
 import json
+import shlex
 import threading
 
 from harness import wait_until
@@ -163,3 +164,43 @@ def test_memory_and_store_agree_on_places(world):
     done = daemon.wait_done(second)
     assert done["counts"]["succeeded"] == 150 and done["counts"]["failed"] == 50  # as many as the ledger has places
     check_well(daemon)
+
+
+def test_an_officer_on_leave(daemon):
+    """The command that is printed does what it says when it is pasted."""
+    daemon.api("PUT", "/v1/pools/north", {"agents": [{"agent_id": "O'Hara 7", "capacity": 100}, {"agent_id": "A2", "capacity": 100}]})
+    runs = [enqueue(daemon, 12, pool="north", name=name) for name in ("first", "second")]
+    for run in runs:
+        daemon.wait_done(run)
+    mine = [sum(row["agent_id"] == "O'Hara 7" for row in daemon.results(run)) for run in runs]
+    assert all(mine)
+    listed = daemon.api("GET", "/v1/pools/north/agents/O%27Hara%207/runs").json["items"]
+    assert [(item["run"], item["name"], item["state"], item["count"]) for item in listed] == [(runs[1], "second", "done", mine[1]), (runs[0], "first", "done", mine[0])]
+    assert daemon.api("GET", "/v1/pools/north/agents/nobody/runs").status == 404
+    told = daemon.ctl("pool", "set", "north", "O'Hara 7", "available=no").stderr
+    assert f"still has {sum(mine)} assignments" in told
+    commands = [line.strip() for line in told.splitlines() if "gallocctl redo" in line]
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        daemon.ctl(*words[words.index("redo"):])
+    for run in runs:
+        assert daemon.wait_done(run)["counts"]["succeeded"] == 12
+    assert held(daemon, "north") == {"O'Hara 7": 0, "A2": 24}
+    assert daemon.api("GET", "/v1/pools/north/agents/O%27Hara%207/runs").json["items"] == []
+    assert "still has" not in daemon.ctl("pool", "set", "north", "O'Hara 7", "capacity=50").stderr
+    check_well(daemon)
+
+
+def test_what_an_agent_holds_of_a_run_alone_and_after_a_reset(daemon):
+    own = enqueue(daemon, 6)
+    daemon.wait_done(own)
+    count = sum(row["agent_id"] == "A1" for row in daemon.results(own))
+    assert [item["count"] for item in daemon.api("GET", f"/v1/pools/{own}/agents/A1/runs").json["items"]] == [count]
+    daemon.api("PUT", "/v1/pools/north", {"agents": [{"agent_id": "A1", "capacity": 100, "load": 3}]})
+    first = enqueue(daemon, 5, pool="north")
+    daemon.wait_done(first)
+    assert daemon.api("POST", "/v1/pools/north/reset").status == 200
+    second = enqueue(daemon, 4, pool="north")
+    daemon.wait_done(second)
+    assert [(item["run"], item["count"]) for item in daemon.api("GET", "/v1/pools/north/agents/A1/runs").json["items"]] == [(second, 4)]

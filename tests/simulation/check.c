@@ -35,8 +35,10 @@ static const struct rule {
      "(SELECT count(*) FROM assignment a WHERE a.run = r.id AND a.state = s.column1)"},
     {"rows are decided or failed without a result", "SELECT count(*) FROM assignment a LEFT JOIN result r ON r.assignment = a.id WHERE a.state IN (2, 3) AND r.assignment IS NULL"},
     {"rows are decided by an attempt that is not their last, or not well",
-     "SELECT count(*) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 2 AND t.class IS NOT 0"},
-    {"rows are decided more than once", "SELECT count(*) FROM (SELECT assignment FROM attempt WHERE class = 0 GROUP BY assignment HAVING count(*) > 1)"},
+     "SELECT count(*) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 2 AND (t.class IS NULL OR t.class NOT IN (0, 22))"},
+    {"rows are decided more than once, and nobody took the first decision back",
+     "SELECT count(*) FROM (SELECT assignment FROM attempt WHERE class IN (0, 22) AND decision IS NULL GROUP BY assignment HAVING count(*) > 1)"},
+    {"rows are decided by what was taken back", "SELECT count(*) FROM assignment a JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 2 AND t.decision IS NOT NULL"},
     {"runs are done with rows left", "SELECT count(*) FROM run r WHERE r.state = 2 AND EXISTS (SELECT 1 FROM assignment a WHERE a.run = r.id AND a.state IN (0, 1))"},
     {"rows that three workers were lost with alone are not failed", "SELECT count(*) FROM assignment WHERE lost_alone >= 3 AND state IN (0, 1)"},
     {"rows are failed as poison before the third loss alone", "SELECT count(*) FROM assignment WHERE state = 3 AND class = 19 AND lost_alone < 3"},
@@ -108,9 +110,12 @@ static bool may_move(const struct sim_run *run, int from, int to)
 {
     if (from == to || assignment_may_move((enum assignment_state)from, (enum assignment_state)to, false))
         return true;
+    if ((to == ASSIGNMENT_SUCCEEDED && run->is_assigned) || (from == ASSIGNMENT_SUCCEEDED && (run->is_redone || run->is_discarded || run->is_assigned)))
+        return true;
     if (from == ASSIGNMENT_PENDING || from == ASSIGNMENT_LEASED) /* several moves between two looks */
-        return to != ASSIGNMENT_CANCELLED || run->is_cancelled;
-    return (from == ASSIGNMENT_FAILED && run->is_retried) || (from == ASSIGNMENT_CANCELLED && run->is_retried && run->is_cancelled);
+        return to != ASSIGNMENT_CANCELLED || run->is_cancelled || run->is_discarded;
+    return (from == ASSIGNMENT_FAILED && run->is_retried) || (from == ASSIGNMENT_CANCELLED && run->is_retried && run->is_cancelled) ||
+           (from == ASSIGNMENT_FAILED && run->is_assigned);
 }
 
 static void look_at_row(const struct sim_run *run, struct sim_key *key, const char *name, sqlite3_stmt *row)
@@ -218,7 +223,7 @@ void check_call(const char *name)
         return;
     int64_t recorded = check_number(sql, run->id, run->number * KEY_RUN_FACTOR + (key - run->key));
     int64_t free_count = check_number(free_sql, run->id, 0);
-    if (run->capacity >= 0 && run->in_flight > free_count)
+    if (run->capacity >= 0 && !run->is_assigned && run->in_flight > free_count) /* a person may take a place that a call was sent for */
         violate("run %d: %lld calls are under way, and %lld places are free", run->number, (long long)run->in_flight, (long long)free_count);
     if (key->calls > recorded)
         violate("%s: %lld calls have left, and %lld are recorded", name, (long long)key->calls, (long long)recorded);

@@ -50,7 +50,7 @@ static void check_row(const struct sim_run *run, int i)
     if (!key->has_seen)
         return;
     int64_t state = check_number(state_sql, run->id, number), class = check_number(class_sql, run->id, number);
-    if (state == ASSIGNMENT_CANCELLED ? !run->is_cancelled : state != ASSIGNMENT_SUCCEEDED && state != ASSIGNMENT_FAILED)
+    if (state == ASSIGNMENT_CANCELLED ? !run->is_cancelled && !run->is_discarded : state != ASSIGNMENT_SUCCEEDED && state != ASSIGNMENT_FAILED)
         violate("K%06lld: it ended as %s", (long long)number, assignment_state_name((enum assignment_state)state));
     if (state == ASSIGNMENT_FAILED && !is_explained(run, key, (enum outcome_class)class))
         violate("K%06lld: failed as %s, for no reason: %lld transient answers (%lld of %lld outages), %lld not valid, %lld rejected", (long long)number,
@@ -67,6 +67,20 @@ static void check_memory(const struct sim_run *run)
         int64_t stored = check_number(sql, run->id, kind);
         if (stored != entry->info.counts[kind])
             violate("run %d: counter %d is %lld in memory and %lld in the store", run->number, kind, (long long)entry->info.counts[kind], (long long)stored);
+    }
+}
+
+/* Places too: those of agents whom memory knows. */
+static void check_places(const struct sim_run *run)
+{
+    static const char sql[] = "SELECT held FROM ledger_agent WHERE ledger = ?1 AND agent = ?2";
+    const struct run_entry *entry = registry_run_by_id(engine_registry(life_engine()), run->id);
+    const struct pool_entry *pool = entry != NULL ? entry->pool : NULL;
+    for (size_t i = 0; pool != NULL && i < pool->agent_count; i++) {
+        const struct store_agent *agent = &pool->agents[i].info;
+        int64_t stored = check_number(sql, pool->ledger, agent->id);
+        if (stored != agent->held)
+            violate("run %d: %s holds %lld places in memory and %lld in the store", run->number, agent->agent_id, (long long)agent->held, (long long)stored);
     }
 }
 
@@ -111,5 +125,6 @@ void check_end(void)
         for (int row = 0; row < run->keys && !is_violated(); row++)
             check_row(run, row);
         check_memory(run);
+        check_places(run);
     }
 }

@@ -243,6 +243,45 @@ static void run_retry_it(struct sim_run *run)
     run_sweep_it(run, SWEEP_RETRY);
 }
 
+/* Some of what is decided, by whom it went to. */
+static void run_undo(struct sim_run *run, enum store_sweep_verb verb)
+{
+    struct store_sweep *sweep = store_op_new(OP_SWEEP, on_operated, errand_new(run));
+    sweep->run = run->id;
+    sweep->verb = verb;
+    sweep->is_by_person = true;
+    sweep->reason = xstrdup("on leave");
+    sweep->selector.agents = xcalloc(2, sizeof(char *));
+    sweep->selector.agents[0] = xasprintf("A%d", (int)dice(1, run->agents));
+    engine_submit(life_engine(), &sweep->op);
+}
+
+static void run_redo_it(struct sim_run *run)
+{
+    run->is_redone = true;
+    run_undo(run, SWEEP_REDO);
+}
+
+static void run_discard_it(struct sim_run *run)
+{
+    if (!dice_percent(30))
+        return;
+    run->is_discarded = true;
+    run_undo(run, SWEEP_DISCARD);
+}
+
+static void run_assign_it(struct sim_run *run)
+{
+    struct store_assign *assign = store_op_new(OP_ASSIGN, on_operated, errand_new(run));
+    run->is_assigned = true;
+    assign->run = run->id;
+    assign->key = xasprintf("K%0*lld", KEY_DIGITS, (long long)(run->number * KEY_RUN_FACTOR + dice(0, run->keys - 1)));
+    assign->agent_id = dice_percent(85) ? xasprintf("A%d", (int)dice(1, run->agents)) : NULL;
+    run->is_discarded = run->is_discarded || assign->agent_id == NULL;
+    assign->reason = xstrdup("knows the family");
+    engine_submit(life_engine(), &assign->op);
+}
+
 static void run_prefer_it(struct sim_run *run)
 {
     struct store_run_set *set = store_op_new(OP_RUN_SET, on_operated, errand_new(run));
@@ -358,7 +397,8 @@ static const struct deed {
     {"weather", 30, change_weather},       {"pause", 6, run_pause_it},     {"resume", 12, run_resume_it},  {"cancel", 6, run_cancel_it},
     {"retry", 5, run_retry_it},            {"prefer", 3, run_prefer_it},   {"agent", 6, run_change_agent}, {"test", 4, endpoint_test_it},
     {"resume endpoint", 12, endpoint_resume_it}, {"reload", 3, daemon_reload}, {"drain", 5, daemon_drain},     {"clock", 5, clock_jump},
-    {"kill", 9, kill_it},                  {"disk", 6, fail_disk},
+    {"kill", 9, kill_it},                  {"disk", 6, fail_disk},        {"assign", 8, run_assign_it},   {"redo", 4, run_redo_it},
+    {"discard", 4, run_discard_it},
 };
 
 void people_step(void)

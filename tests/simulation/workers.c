@@ -115,7 +115,7 @@ static void judge_verdict(const struct telling *telling, size_t i)
     if (key->last_lease > telling->lease && !is_known)
         violate("%s: lease %lld is over, lease %lld was given, and yet its result counts as %s", told->result.key, (long long)telling->lease, (long long)key->last_lease,
                 verdict_name(told->verdict));
-    if (told->verdict == VERDICT_OF_STALE && telling->is_in_time && !telling->run->is_cancelled)
+    if (told->verdict == VERDICT_OF_STALE && telling->is_in_time && !telling->run->is_cancelled && !telling->run->is_assigned)
         violate("%s: told within the time of lease %lld, and it counts as stale", told->result.key, (long long)telling->lease);
 }
 

@@ -54,6 +54,7 @@ struct sim_run {
     int part, parts, appends; /* the next; how many in all */
     int rows_a_part;
     bool is_cancelled, is_retried, is_away; /* somebody has asked for it; of is_away, that an agent be away */
+    bool is_assigned, is_redone, is_discarded; /* decisions were made or taken back by a person, of some of it */
     int64_t in_flight;   /* calls about it that are under way */
     int keys;            /* that may be sent, ever */
     struct sim_key key[KEYS_MAX];
