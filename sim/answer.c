@@ -129,10 +129,6 @@ static void write_text(struct answer_maker *maker, enum kind kind, const struct 
     json_out_end(&json, '}');
 }
 
-struct usage {
-    int64_t prompt, cached, candidates, thoughts;
-};
-
 static void part_to_json(struct json_out *json, const char *text, size_t len, bool is_thought)
 {
     json_out_begin(json, '{');
@@ -203,7 +199,7 @@ static void add_response_id(struct json_out *json, struct chance *chance)
 }
 
 /* How much of the answer's text is sent, and the reason for its end. */
-static size_t cut_text(const struct verdict *verdict, const struct sim_request *request, const struct buf *text,
+size_t answer_cut_text(const struct verdict *verdict, const struct sim_request *request, const struct buf *text,
                        struct usage *usage, const char **ret_finish)
 {
     int64_t budget = request->max_output_tokens > 0 ? (int64_t)request->max_output_tokens : INT64_MAX;
@@ -272,7 +268,7 @@ static void candidate_to_json(struct answer_maker *maker, struct verdict *verdic
         piece =
             continuation_begin(request->body, request->body_bytes, 2 + (int64_t)(chance_next(&verdict->chance) & 1));
     size_t keep = piece.calls > 0 ? cut_piece(&piece, verdict->kind != KIND_CONTINUATION, &maker->text, usage, &token)
-                                  : cut_text(verdict, request, &maker->text, usage, &finish);
+                                  : answer_cut_text(verdict, request, &maker->text, usage, &finish);
     json_out_name(json, "candidates");
     json_out_begin(json, '[');
     json_out_begin(json, '{');
@@ -292,10 +288,9 @@ static void candidate_to_json(struct answer_maker *maker, struct verdict *verdic
     json_out_end(json, ']');
 }
 
-static void write_body(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
-                       const struct prompt_reader *prompt, struct text_span model)
+struct usage answer_usage(const struct answer_maker *maker, const struct sim_request *request,
+                          const struct prompt_reader *prompt)
 {
-    struct tally *tally = maker->tally;
     struct usage usage = {.prompt = (int64_t)answer_tokens(request), .thoughts = maker->settings->thoughts_tokens};
     int64_t system_tokens = 0;
     for (size_t i = 0; i < request->part_count; i++)
@@ -304,6 +299,21 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
     if (prompt->is_roster_known && maker->settings->cache_min_tokens > 0 &&
         system_tokens >= maker->settings->cache_min_tokens)
         usage.cached = system_tokens;
+    return usage;
+}
+
+void answer_count_usage(struct answer_maker *maker, const struct usage *usage)
+{
+    maker->tally->tokens_in += usage->prompt;
+    maker->tally->tokens_cached += usage->cached;
+    maker->tally->tokens_out += usage->candidates;
+    maker->tally->tokens_thought += usage->thoughts;
+}
+
+static void write_body(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
+                       const struct prompt_reader *prompt, struct text_span model)
+{
+    struct usage usage = answer_usage(maker, request, prompt);
     struct json_out json = JSON_OUT(&maker->body);
     json_out_begin(&json, '{');
     if (verdict->kind == KIND_BLOCKED) {
@@ -320,24 +330,27 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
     json_out_text(&json, model.at, model.len);
     add_response_id(&json, &verdict->chance);
     json_out_end(&json, '}');
-    tally->tokens_in += usage.prompt;
-    tally->tokens_cached += usage.cached;
-    tally->tokens_out += usage.candidates;
-    tally->tokens_thought += usage.thoughts;
+    answer_count_usage(maker, &usage);
+}
+
+void answer_write_text(struct answer_maker *maker, enum kind kind, const struct sim_request *request,
+                       const struct prompt_reader *prompt)
+{
+    allocator_choose(prompt, &maker->allocation);
+    write_text(maker, kind, request);
+    if (kind != KIND_MALFORMED)
+        return;
+    buf_reset(&maker->text); /* what a model writes that forgets the form */
+    buf_add_str(&maker->text, "Sure! Here is the allocation:\n{\"agent_id\": \"");
+    buf_add(&maker->text, maker->allocation.agent_id.at, maker->allocation.agent_id.len);
+    buf_add_str(&maker->text, "\", \"reason\": \"nearest");
 }
 
 void answer_generate(struct answer_maker *maker, const struct verdict *verdict, const struct sim_request *request,
                      const struct prompt_reader *prompt, struct text_span model, struct buf *out)
 {
     struct verdict mine = *verdict; /* drawing moves its chance on */
-    allocator_choose(prompt, &maker->allocation);
-    write_text(maker, mine.kind, request);
-    if (mine.kind == KIND_MALFORMED) { /* what a model writes that forgets the form */
-        buf_reset(&maker->text);
-        buf_add_str(&maker->text, "Sure! Here is the allocation:\n{\"agent_id\": \"");
-        buf_add(&maker->text, maker->allocation.agent_id.at, maker->allocation.agent_id.len);
-        buf_add_str(&maker->text, "\", \"reason\": \"nearest");
-    }
+    answer_write_text(maker, mine.kind, request, prompt);
     buf_reset(&maker->body);
     write_body(maker, &mine, request, prompt, model);
     if (mine.kind == KIND_HALF_JSON)

@@ -13,6 +13,7 @@ struct answer_maker {
     char date[40];                /* of second date_s */
     int64_t date_s;
     char last_served[128]; /* modelVersion is the name that was asked for */
+    bool has_errors_in_array; /* of this call: so Gemini's OpenAI-compatible endpoint sends them */
 };
 
 void answer_maker_clear(struct answer_maker *maker);
@@ -32,6 +33,27 @@ void answer_error(struct answer_maker *maker, const struct verdict *verdict, con
 
 /* A body of JSON that needs no more than its head. */
 void answer_json(struct answer_maker *maker, int status, const struct buf *body, struct buf *out);
+
+/* The same as chat completions (openai_answer.c). The second answers with its HTTP status, which is not always the kind's. */
+void openai_answer(struct answer_maker *maker, const struct verdict *verdict, const struct sim_request *request,
+                   const struct prompt_reader *prompt, struct text_span model, struct buf *out);
+int openai_answer_error(struct answer_maker *maker, const struct verdict *verdict, const struct request_fault *fault,
+                        struct text_span model, struct buf *out);
+
+/* For those who put an answer on a wire: its text into maker->text; how much of that is said, why it ends (in Gemini's
+ * words), and the tokens; what a refusal tells of its quota. */
+struct usage {
+    int64_t prompt, cached, candidates, thoughts;
+};
+void answer_write_text(struct answer_maker *maker, enum kind kind, const struct sim_request *request,
+                       const struct prompt_reader *prompt);
+struct usage answer_usage(const struct answer_maker *maker, const struct sim_request *request,
+                          const struct prompt_reader *prompt);
+size_t answer_cut_text(const struct verdict *verdict, const struct sim_request *request, const struct buf *text,
+                       struct usage *usage, const char **ret_finish);
+void answer_count_usage(struct answer_maker *maker, const struct usage *usage); /* into the tally */
+int64_t answer_told_limit(const struct quota_plan *plan);
+double answer_told_delay_s(const struct answer_maker *maker, const struct verdict *verdict);
 
 /* A request's tokens: a quarter of its bytes (the daemon's own estimate for English). */
 double answer_tokens(const struct sim_request *request);

@@ -36,13 +36,13 @@ static void quota_names(const struct quota_plan *plan, bool is_free, struct buf 
 }
 
 /* The limit as it is told: a minute's quota for a minute, whatever the window is. */
-static int64_t told_limit(const struct quota_plan *plan)
+int64_t answer_told_limit(const struct quota_plan *plan)
 {
     return (int64_t)(plan->is_day ? plan->limit : plan->limit * 60 / plan->nominal_s + 0.5);
 }
 
 /* Real seconds as the answer tells them. */
-static double told_delay_s(const struct answer_maker *maker, const struct verdict *verdict)
+double answer_told_delay_s(const struct answer_maker *maker, const struct verdict *verdict)
 {
     struct chance chance = verdict->chance;
     if (verdict->quota.worst->is_day && maker->settings->hints == HINTS_LIE)
@@ -56,7 +56,7 @@ static void violation_to_json(const struct answer_maker *maker, const struct quo
     struct buf metric = BUF_EMPTY, id = BUF_EMPTY;
     char limit[24];
     quota_names(plan, maker->settings->is_free_tier, &metric, &id);
-    snprintf(limit, sizeof limit, "%lld", (long long)told_limit(plan));
+    snprintf(limit, sizeof limit, "%lld", (long long)answer_told_limit(plan));
     json_out_begin(json, '{');
     json_out_member_str(json, "quotaMetric", buf_text(&metric));
     json_out_member_str(json, "quotaId", buf_text(&id));
@@ -102,7 +102,7 @@ static void quota_details(const struct answer_maker *maker, const struct verdict
     json_out_end(json, '}');
     help_to_json(json);
     begin_detail(json, TYPE_PREFIX "RetryInfo");
-    snprintf(delay, sizeof delay, "%.6fs", told_delay_s(maker, verdict));
+    snprintf(delay, sizeof delay, "%.6fs", answer_told_delay_s(maker, verdict));
     json_out_member_str(json, "retryDelay", delay);
     json_out_end(json, '}');
     json_out_end(json, ']');
@@ -122,9 +122,9 @@ static void quota_message(const struct answer_maker *maker, const struct verdict
     for (size_t i = 0; i < verdict->quota.count; i++) {
         quota_names(verdict->quota.plans[i], maker->settings->is_free_tier, &metric, &id);
         buf_add_fmt(message, "\n* Quota exceeded for metric: %s, limit: %lld, model: %.*s", buf_text(&metric),
-                    (long long)told_limit(verdict->quota.plans[i]), (int)model.len, model.at);
+                    (long long)answer_told_limit(verdict->quota.plans[i]), (int)model.len, model.at);
     }
-    buf_add_fmt(message, "\nPlease retry in %.6fs.", told_delay_s(maker, verdict));
+    buf_add_fmt(message, "\nPlease retry in %.6fs.", answer_told_delay_s(maker, verdict));
     buf_clear(&metric);
     buf_clear(&id);
 }
@@ -220,7 +220,7 @@ static void envelope(struct answer_maker *maker, const struct verdict *verdict, 
 {
     const struct kind_row *row = &kind_rows[verdict->kind];
     struct json_out json = JSON_OUT(&maker->body);
-    bool is_array = verdict->kind == KIND_ARRAY_429;
+    bool is_array = verdict->kind == KIND_ARRAY_429 || maker->has_errors_in_array;
     struct buf *message = &maker->text;
     buf_reset(message);
     if (verdict->kind == KIND_QUOTA || verdict->kind == KIND_NO_QUOTA)

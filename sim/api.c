@@ -1,5 +1,5 @@
-/* What stands under /v1 and /v1beta: generateContent, countTokens, models. A call is read, judged, answered. See
- * server.h. */
+/* What stands under /v1, /v1beta and /v1beta1: generateContent, countTokens, models, the same under Vertex AI's paths,
+ * and chat/completions. A call is read, judged, answered. See server.h. */
 #include "sim/server.h"
 
 #include "base/clock.h"
@@ -8,6 +8,9 @@
 struct target {
     enum call_route route;
     struct text_span model;
+    bool is_chat;   /* OpenAI's wire: the model stands in the body */
+    bool is_google; /* Gemini's own endpoint for that wire, whose errors are its own, in an array */
+    bool has_token; /* takes a bearer token, not a key */
 };
 
 static bool starts(struct text_span span, const char *word)
@@ -20,12 +23,37 @@ static bool ends(struct text_span span, const char *word)
     return span.len >= strlen(word) && memcmp(span.at + span.len - strlen(word), word, strlen(word)) == 0;
 }
 
-/* "models/NAME:generateContent", below /v1/ or /v1beta/ */
+static bool is_path(struct text_span span, const char *path)
+{
+    return span.len == strlen(path) && starts(span, path);
+}
+
+/* Takes Vertex AI's "projects/P/locations/L/publishers/google/" off, or the end of it alone, which is its express mode.
+ */
+static void take_vertex(struct text_span *rest, struct target *target)
+{
+    static const char publisher[] = "publishers/google/";
+    const char *at = memmem(rest->at, rest->len, publisher, sizeof publisher - 1);
+    if (at == NULL || (at != rest->at && !starts(*rest, "projects/")))
+        return;
+    target->has_token = at != rest->at;
+    size_t skip = (size_t)(at - rest->at) + sizeof publisher - 1;
+    *rest = (struct text_span){rest->at + skip, rest->len - skip};
+}
+
+/* "models/NAME:generateContent" or "chat/completions", below the version */
 static struct target target_of(enum http_method method, struct text_span path)
 {
     struct target target = {.route = ROUTE_OTHER};
-    size_t version = starts(path, "/v1beta/") ? 8 : 4;
+    size_t version = (size_t)((const char *)memchr(path.at + 1, '/', path.len - 1) - path.at) + 1;
     struct text_span rest = {path.at + version, path.len - version};
+    target.is_google = is_path(rest, "openai/chat/completions");
+    if (target.is_google || is_path(rest, "chat/completions")) {
+        target.is_chat = target.has_token = true;
+        target.route = method == METHOD_POST ? ROUTE_GENERATE : ROUTE_OTHER;
+        return target;
+    }
+    take_vertex(&rest, &target);
     if (rest.len == 6 && starts(rest, "models")) {
         target.route = method == METHOD_GET ? ROUTE_MODELS : ROUTE_OTHER;
         return target;
@@ -93,12 +121,17 @@ static bool check_credentials(const struct http_head *head, struct request_fault
 }
 
 /* Reads the body of a POST. False: `fault` tells why it is refused. */
-static bool read_body(struct server *server, const struct target *target, const struct http_head *head,
-                      const char *body, struct request_fault *fault)
+static bool read_body(struct server *server, struct target *target, const struct http_head *head, const char *body,
+                      struct request_fault *fault)
 {
     struct sim_request *request = &server->request;
-    if (!request_read(body, head->body_bytes, target->route == ROUTE_COUNT_TOKENS, server->settings.schema_enum_max,
-                      request, fault))
+    int64_t enum_max = server->settings.schema_enum_max;
+    bool is_well = target->is_chat ? openai_request_read(body, head->body_bytes, enum_max, request, fault)
+                                   : request_read(body, head->body_bytes, target->route == ROUTE_COUNT_TOKENS, enum_max,
+                                                  request, fault);
+    if (target->is_chat && request->model.at != NULL)
+        target->model = (struct text_span){request->model.at, request->model.len};
+    if (!is_well)
         return false;
     double tokens = answer_tokens(request);
     if (tokens > (double)server->settings.input_token_limit) {
@@ -162,23 +195,39 @@ static void answer_count(struct server *server, struct buf *out)
     answer_json(&server->maker, 200, body, out);
 }
 
-/* Only what leaves as bytes is built: a connection that hangs or breaks at once needs no answer. */
-static void build(struct server *server, const struct target *target, const struct verdict *verdict,
-                  const struct request_fault *fault, struct buf *out)
+/* An error in its wire's words; what stands before an API, a gateway's page or a redirect, is the same for all. Its
+ * HTTP status. */
+static int build_error(struct server *server, const struct target *target, const struct verdict *verdict,
+                       const struct request_fault *fault, struct buf *out)
 {
     const struct kind_row *row = &kind_rows[verdict->kind];
-    bool is_error = row->status >= 300;
+    bool is_api = row->rpc_status[0] != '\0' && verdict->kind != KIND_ARRAY_429;
+    server->maker.has_errors_in_array = target->is_google;
+    if (target->is_chat && !target->is_google && is_api)
+        return openai_answer_error(&server->maker, verdict, fault, target->model, out);
+    answer_error(&server->maker, verdict, fault, target->model, out);
+    return row->status;
+}
+
+/* Only what leaves as bytes is built: a connection that hangs or breaks at once needs no answer. Its HTTP status. */
+static int build(struct server *server, const struct target *target, const struct verdict *verdict,
+                 const struct request_fault *fault, struct buf *out)
+{
+    const struct kind_row *row = &kind_rows[verdict->kind];
     if (verdict->mode == SEND_RESET || verdict->mode == SEND_NEVER || verdict->mode == SEND_ENDLESS ||
         verdict->mode == SEND_HUGE)
-        return;
-    if (is_error)
-        answer_error(&server->maker, verdict, fault, target->model, out);
+        return row->status;
+    if (row->status >= 300)
+        return build_error(server, target, verdict, fault, out);
+    if (target->is_chat)
+        openai_answer(&server->maker, verdict, &server->request, &server->prompt, target->model, out);
     else if (target->route == ROUTE_GENERATE) /* also SEND_NOTHING: the call was processed, and paid */
         answer_generate(&server->maker, verdict, &server->request, &server->prompt, target->model, out);
     else if (target->route == ROUTE_COUNT_TOKENS)
         answer_count(server, out);
     else
         answer_models(server, target, out);
+    return row->status;
 }
 
 static void not_found(const struct target *target, struct request_fault *fault)
@@ -187,7 +236,8 @@ static void not_found(const struct target *target, struct request_fault *fault)
         return;
     if (target->route == ROUTE_OTHER)
         snprintf(fault->message, sizeof fault->message,
-                 "Requested entity was not found: gallocsim serves models, generateContent and countTokens.");
+                 "Requested entity was not found: gallocsim serves models, generateContent, countTokens and "
+                 "chat/completions.");
     else
         snprintf(fault->message, sizeof fault->message,
                  "models/%.*s is not found for API version v1beta, or is not supported for generateContent. Call "
@@ -223,8 +273,8 @@ void api_handle(struct server *server, const struct http_head *head, const char 
     call.is_rest = call.is_valid && target.route == ROUTE_GENERATE && server->request.rest.calls > 0;
     call.is_rest_last = call.is_rest && server->request.rest.call >= server->request.rest.calls;
     server->tally.rests += call.is_rest;
-    call.has_key = head->key_headers > 0 || head->has_authorization;
-    call.is_key_right = head->key_headers > 0 && is_right_key(&server->settings, head->key);
+    call.has_key = target.has_token ? head->bearer.len > 0 : head->key_headers > 0 || head->has_authorization;
+    call.is_key_right = is_right_key(&server->settings, target.has_token ? head->bearer : head->key);
     call.is_model_known =
         target.route == ROUTE_MODELS || settings_list_has(server->settings.models, target.model.at, target.model.len);
     call.arrival = tally_arrive(&server->tally, target.route, call.key, connection, now_us);
@@ -235,7 +285,9 @@ void api_handle(struct server *server, const struct http_head *head, const char 
     judge_decide(&server->judge, &call, &verdict);
     if (verdict.kind == KIND_NOT_FOUND)
         not_found(&target, &fault);
-    build(server, &target, &verdict, &fault, out);
+    if (verdict.kind == KIND_BAD_KEY && target.has_token && !target.is_chat)
+        verdict.kind = KIND_ERROR_401; /* a token that is no longer good */
+    int status = build(server, &target, &verdict, &fault, out);
     ret_reply->mode = verdict.mode;
     ret_reply->delay_s = verdict.delay_s;
     ret_reply->is_call = true;
@@ -243,5 +295,5 @@ void api_handle(struct server *server, const struct http_head *head, const char 
     ret_reply->route = target.route;
     ret_reply->kind = verdict.kind;
     ret_reply->number = call.arrival.number;
-    ret_reply->status = kind_rows[verdict.kind].status;
+    ret_reply->status = status;
 }

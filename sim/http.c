@@ -51,6 +51,15 @@ static bool read_length(struct head_reader *reader, struct text_span value)
     return true;
 }
 
+static void read_authorization(struct http_head *head, struct text_span value)
+{
+    static const char scheme[] = "Bearer ";
+    size_t len = sizeof scheme - 1;
+    head->has_authorization = true;
+    if (value.len > len && strncasecmp(value.at, scheme, len) == 0)
+        head->bearer = (struct text_span){value.at + len, value.len - len};
+}
+
 static bool read_header(struct head_reader *reader, struct text_span name, struct text_span value)
 {
     struct http_head *head = reader->head;
@@ -81,7 +90,8 @@ static bool read_header(struct head_reader *reader, struct text_span name, struc
         head->has_origin |= is_word(name, "Origin");
         break;
     case 'a':
-        head->has_authorization |= is_word(name, "Authorization");
+        if (is_word(name, "Authorization"))
+            read_authorization(head, value);
         break;
     case 'x':
         if (is_word(name, "x-goog-api-key")) {

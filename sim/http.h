@@ -15,7 +15,8 @@ struct http_head {
     size_t body_bytes;
     bool keeps_alive, expects_continue, has_origin, has_authorization, has_foreign_host;
     int key_headers;
-    struct text_span key; /* of x-goog-api-key */
+    struct text_span key;    /* of x-goog-api-key */
+    struct text_span bearer; /* of Authorization: Bearer */
 };
 
 enum http_result { HTTP_MORE, HTTP_WELL, HTTP_BAD };

@@ -139,7 +139,7 @@ static bool is_in_system(const struct request_reader *reader)
     return reader->path_count > 0 && walk_equals(reader->path[0], "systemInstruction");
 }
 
-static bool read_part_text(struct request_reader *reader, const struct field_rule *rule)
+bool read_part_text(struct request_reader *reader, const struct field_rule *rule)
 {
     (void)rule;
     struct sim_request *request = reader->request;
@@ -317,7 +317,7 @@ static bool read_generation(struct request_reader *reader, const struct field_ru
 
 /* ---- the rest of the top level ---- */
 
-static bool read_one_of(struct request_reader *reader, const char *const *names, size_t count)
+bool read_one_of(struct request_reader *reader, const char *const *names, size_t count)
 {
     struct walk_string value;
     if (!walk_string(&reader->walk, &value))
@@ -401,22 +401,36 @@ static const struct field_rule count_rules[] = {
     {.name = "generateContentRequest", .read = read_inner_request},
 };
 
+struct request_reader reader_begin(const char *body, size_t len, int64_t enum_max, struct sim_request *request,
+                                   struct request_fault *fault)
+{
+    request->part_count = 0; /* the rows of parts beyond it are not looked at, so they need no clearing */
+    memset(&request->part_count, 0, sizeof *request - offsetof(struct sim_request, part_count));
+    fault->field[0] = fault->message[0] = '\0';
+    request->body = body;
+    request->body_bytes = len;
+    return (struct request_reader){
+        .walk = walk_of(body, len), .request = request, .fault = fault, .enum_max = enum_max};
+}
+
+bool reader_end(struct request_reader *reader)
+{
+    if (reader->walk.problem == NULL)
+        (void)walk_end(&reader->walk);
+    if (reader->walk.problem == NULL)
+        return true;
+    return reader_fail(reader, "Invalid JSON payload received. %s at byte %td.", reader->walk.problem,
+                       reader->walk.at - reader->walk.start);
+}
+
 bool request_read(const char *body, size_t len, bool is_count_tokens, int64_t enum_max, struct sim_request *ret_request,
                   struct request_fault *ret_fault)
 {
-    ret_request->part_count = 0; /* the rows of parts beyond it are not looked at, so they need no clearing */
-    memset(&ret_request->part_count, 0, sizeof *ret_request - offsetof(struct sim_request, part_count));
-    ret_fault->field[0] = ret_fault->message[0] = '\0';
-    ret_request->body = body;
-    ret_request->body_bytes = len;
-    struct request_reader reader = {
-        .walk = walk_of(body, len), .request = ret_request, .fault = ret_fault, .enum_max = enum_max};
+    struct request_reader reader = reader_begin(body, len, enum_max, ret_request, ret_fault);
     const struct field_rule *rules = is_count_tokens ? count_rules : top_rules;
-    if (reader_object(&reader, rules, is_count_tokens ? ARRAY_COUNT(count_rules) : ARRAY_COUNT(top_rules)))
-        (void)walk_end(&reader.walk);
-    if (reader.walk.problem != NULL)
-        return reader_fail(&reader, "Invalid JSON payload received. %s at byte %td.", reader.walk.problem,
-                           reader.walk.at - reader.walk.start);
+    (void)reader_object(&reader, rules, is_count_tokens ? ARRAY_COUNT(count_rules) : ARRAY_COUNT(top_rules));
+    if (!reader_end(&reader))
+        return false;
     if (!ret_request->has_contents)
         return reader_fail(&reader, "* GenerateContentRequest.contents: contents is not specified");
     if (ret_request->continuation.at != NULL &&

@@ -24,6 +24,8 @@ struct sim_request {
     size_t body_bytes;
     struct walk_string continuation; /* its token, within the body; at NULL: none */
     struct continuation rest;        /* of which answer it asks for the rest; calls 0: of none */
+    struct walk_string model; /* of a chat completion, which names it in its body; at NULL: not told */
+    struct walk_string role;  /* of the message that is being read */
     bool has_contents, has_schema, has_json_schema, is_json, is_enum;
     bool has_thinking_budget, has_thinking_level, includes_thoughts;
     double max_output_tokens; /* 0: not given */
@@ -48,7 +50,11 @@ struct request_reader {
 bool request_read(const char *body, size_t len, bool is_count_tokens, int64_t enum_max, struct sim_request *ret_request,
                   struct request_fault *ret_fault) MUST_CHECK;
 
-/* For the readers of parts of the body (request.c, schema.c). Each returns false once a fault is noted. */
+/* The same of POST …/chat/completions (openai_request.c). */
+bool openai_request_read(const char *body, size_t len, int64_t enum_max, struct sim_request *ret_request,
+                         struct request_fault *ret_fault) MUST_CHECK;
+
+/* For the readers of parts of the body (request.c, openai_request.c, schema.c). Each returns false once a fault is noted. */
 struct field_rule {
     const char *name; /* in camelCase */
     bool (*read)(struct request_reader *reader, const struct field_rule *rule);
@@ -71,6 +77,11 @@ static inline void reader_leave(struct request_reader *reader)
 /* "generation_config.response_schema": what the API calls the place. */
 const char *reader_place(struct request_reader *reader);
 
+struct request_reader reader_begin(const char *body, size_t len, int64_t enum_max, struct sim_request *request,
+                                   struct request_fault *fault);
+bool reader_end(struct request_reader *reader); /* false: a fault was noted, or is now, for what is no JSON */
+bool read_one_of(struct request_reader *reader, const char *const *names, size_t count);
+bool read_part_text(struct request_reader *reader, const struct field_rule *rule); /* a text of the prompt */
 bool read_any(struct request_reader *reader, const struct field_rule *rule);
 bool read_text(struct request_reader *reader, const struct field_rule *rule);
 bool read_texts(struct request_reader *reader, const struct field_rule *rule);

@@ -260,8 +260,9 @@ void server_handle(struct server *server, const struct http_head *head, const ch
                    bool is_control, bool is_reused, struct buf *out, struct reply *ret_reply)
 {
     struct text_span path = head->path;
-    bool is_api =
-        (path.len >= 4 && memcmp(path.at, "/v1/", 4) == 0) || (path.len >= 8 && memcmp(path.at, "/v1beta/", 8) == 0);
+    bool is_api = (path.len >= 4 && memcmp(path.at, "/v1/", 4) == 0) ||
+                  (path.len >= 8 && memcmp(path.at, "/v1beta/", 8) == 0) ||
+                  (path.len >= 9 && memcmp(path.at, "/v1beta1/", 9) == 0);
     *ret_reply = (struct reply){.mode = SEND_WHOLE};
     if (head->has_foreign_host)
         server_refuse(server, 421, "the Host header does not name this machine's loopback", out);
@@ -272,7 +273,7 @@ void server_handle(struct server *server, const struct http_head *head, const ch
     else if (is_api && !is_control)
         api_handle(server, head, body, connection, is_reused, out, ret_reply);
     else
-        server_refuse(server, 404, "gallocsim serves /v1, /v1beta and /sim (see gallocsim(1))", out);
+        server_refuse(server, 404, "gallocsim serves /v1, /v1beta, /v1beta1 and /sim (see gallocsim(1))", out);
 }
 
 void server_end_call(struct server *server, const struct reply *reply, bool is_answered, bool is_gone)
