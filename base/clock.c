@@ -61,17 +61,27 @@ void clock_boot_id(char ret_id[37])
     fclose(file);
 }
 
+/* Times that are told are mostly those of one second, thousands of them: its text is made once a thread. */
 const char *clock_rfc3339(int64_t wall_ms, char ret_text[CLOCK_TEXT_MAX])
 {
+    static _Thread_local struct {
+        time_t seconds;
+        char text[CLOCK_TEXT_MAX];
+        size_t len; /* 0: none made yet */
+    } last;
     time_t seconds = (time_t)(wall_ms / 1000);
     int ms = (int)(wall_ms % 1000);
     struct tm tm;
-    if (ms < 0 || gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 8099) {
+    if (ms < 0 || ((last.len == 0 || seconds != last.seconds) && (gmtime_r(&seconds, &tm) == NULL || tm.tm_year > 8099))) {
         ret_text[0] = '\0';
         return ret_text;
     }
-    size_t len = strftime(ret_text, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(ret_text + len, CLOCK_TEXT_MAX - len, ".%03dZ", ms);
+    if (last.len == 0 || seconds != last.seconds)
+        last.len = strftime(last.text, sizeof last.text, "%Y-%m-%dT%H:%M:%S", &tm);
+    last.seconds = seconds;
+    memcpy(ret_text, last.text, last.len);
+    const char rest[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
+    memcpy(ret_text + last.len, rest, sizeof rest);
     return ret_text;
 }
 

@@ -65,7 +65,7 @@ int galloc_prefix(struct galloc_error *error, const char *fmt, ...)
     return -error->code;
 }
 
-static void *must(void *ptr)
+void *xmust(void *ptr)
 {
     if (ptr == NULL) {
         fputs("galloc: out of memory\n", stderr);
@@ -76,27 +76,27 @@ static void *must(void *ptr)
 
 void *xmalloc(size_t bytes)
 {
-    return must(malloc(bytes ? bytes : 1));
+    return xmust(malloc(bytes ? bytes : 1));
 }
 
 void *xcalloc(size_t count, size_t bytes)
 {
-    return must(calloc(count ? count : 1, bytes ? bytes : 1));
+    return xmust(calloc(count ? count : 1, bytes ? bytes : 1));
 }
 
 void *xrealloc(void *ptr, size_t bytes)
 {
-    return must(realloc(ptr, bytes ? bytes : 1));
+    return xmust(realloc(ptr, bytes ? bytes : 1));
 }
 
 void *xreallocarray(void *ptr, size_t count, size_t bytes)
 {
-    return must(reallocarray(ptr, count ? count : 1, bytes ? bytes : 1));
+    return xmust(reallocarray(ptr, count ? count : 1, bytes ? bytes : 1));
 }
 
 char *xstrdup(const char *text)
 {
-    return text ? must(strdup(text)) : NULL;
+    return text ? xmust(strdup(text)) : NULL;
 }
 
 char *xstrndup(const char *text, size_t len)
@@ -114,5 +114,5 @@ char *xasprintf(const char *fmt, ...)
     va_start(ap, fmt);
     int len = vasprintf(&text, fmt, ap);
     va_end(ap);
-    return must(len < 0 ? NULL : text);
+    return xmust(len < 0 ? NULL : text);
 }

@@ -51,6 +51,21 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     buf_clear(&line);
 }
 
+struct log_quoted log_quote(const char *text)
+{
+    struct log_quoted quoted;
+    size_t at = 0;
+    quoted.text[at++] = '"';
+    for (; *text != '\0' && at + 4 < sizeof quoted.text; text++) {
+        if (*text == '"' || *text == '\\')
+            quoted.text[at++] = '\\';
+        quoted.text[at++] = *text;
+    }
+    quoted.text[at++] = '"';
+    quoted.text[at] = '\0';
+    return quoted;
+}
+
 bool log_gate_open(struct log_gate *gate, int64_t every_ms, int64_t *ret_suppressed)
 {
     int64_t now = clock_mono_ms();

@@ -12,6 +12,12 @@ void log_set_level(enum log_level level); /* what is above is dropped; INFO at s
 /* `event` is a stable name of lower case and underscores; fmt gives "key=value" pairs, may be "". */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* A text that somebody outside chose, as a field's value: between quotation marks, which it cannot end. Long ones are cut. */
+struct log_quoted {
+    char text[300];
+};
+struct log_quoted log_quote(const char *text);
+
 /* A gate for repeats: true at most once in `every_ms`; ret_suppressed tells how many were held back since. One thread a gate. */
 struct log_gate {
     int64_t next_mono_ms;

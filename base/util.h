@@ -28,6 +28,7 @@ static inline int64_t clamp_i64(int64_t v, int64_t low, int64_t high)
 
 /* Memory that cannot be had ends the process: every size asked for is capped (core/limits.h), so this is the machine's
  * fault and a supervisor starts us anew on a store that lost nothing. Each returned pointer is the caller's to free(). */
+void *xmust(void *ptr); /* the same of what a library made: never NULL */
 void *xmalloc(size_t bytes);
 void *xcalloc(size_t count, size_t bytes);
 void *xrealloc(void *ptr, size_t bytes);

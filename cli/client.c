@@ -125,7 +125,8 @@ int client_call(struct client *client, const struct request *request, struct res
     error = error ? error : &own;
     for (unsigned attempt = 0;; attempt++) {
         int rc = call_once(client, request, ret, error);
-        bool is_worth_waiting = rc < 0 && request->is_patient && client_is_passing(rc) && (client->has_spoken || rc != -GALLOC_UNREACHABLE);
+        bool is_passing = client_is_passing(rc) || (request->outlasts_disk && rc == -GALLOC_DISK_FULL);
+        bool is_worth_waiting = rc < 0 && request->is_patient && is_passing && (client->has_spoken || rc != -GALLOC_UNREACHABLE);
         if (!is_worth_waiting)
             return rc;
         tell_waiting(client, request, attempt, error);

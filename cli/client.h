@@ -29,6 +29,7 @@ struct request {
     const char *content_type;     /* NULL: application/json */
     const char *idempotency_key;  /* NULL: none */
     bool is_told;                 /* why it is waited for was said already */
+    bool outlasts_disk;           /* and a full disk too */
     bool is_patient;              /* a daemon that restarts or is busy is waited for, until the deadline; the request is then repeated */
 };
 

@@ -96,6 +96,7 @@ void feed_begin(struct import *import, const struct intake *intake, const struct
     digest_of(what.data, what.len, digest);
     digest_hex(digest, hex);
     import_be_append(import, hex);
+    import->outlasts_disk = intake->sha256[0] == '\0'; /* standard input cannot be read again */
     buf_clear(&what);
 }
 

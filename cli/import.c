@@ -124,7 +124,7 @@ static void reset_part(struct import_part *part)
     part->n = 0;
 }
 
-static struct request part_request(const struct import_part *part)
+static struct request part_request(const struct import *import, const struct import_part *part)
 {
     return (struct request){.method = part->key ? "POST" : "PUT",
                             .path = part->path,
@@ -132,7 +132,13 @@ static struct request part_request(const struct import_part *part)
                             .body = part->body.data,
                             .body_len = part->body.len,
                             .content_type = "application/x-ndjson",
+                            .outlasts_disk = import->outlasts_disk,
                             .is_patient = true};
+}
+
+static bool is_waited_for(const struct import *import, int code)
+{
+    return client_is_passing(code) || code == -GALLOC_PART_OUT_OF_ORDER || (import->outlasts_disk && code == -GALLOC_DISK_FULL);
 }
 
 /* A refusal that names rows (a repeated key under --on-duplicate error): tells the line of the first. */
@@ -154,11 +160,11 @@ static int settle(struct import *import, struct import_part *part, struct galloc
     if (transfer == NULL)
         return 0;
     int rc = transfer_wait(transfer, &response, error);
-    if (rc < 0 && (client_is_passing(rc) || rc == -GALLOC_PART_OUT_OF_ORDER)) {
-        struct request again = part_request(part);
+    if (rc < 0 && is_waited_for(import, rc)) {
+        struct request again = part_request(import, part);
         again.is_told = rc != -GALLOC_PART_OUT_OF_ORDER;
         if (again.is_told)
-            say(import->cli, "%s; waiting for the daemon (Ctrl-C ends)", error->message);
+            say(import->cli, "%s; waiting for %s (Ctrl-C ends)", error->message, rc == -GALLOC_DISK_FULL ? "room" : "the daemon");
         rc = client_call(import->cli->client, &again, &response, error);
     }
     if (rc == 0)
@@ -218,7 +224,7 @@ static int give_out(struct import *import, struct galloc_error *error)
     if (rc < 0)
         return rc;
     address(import, part);
-    struct request request = part_request(part);
+    struct request request = part_request(import, part);
     part->transfer = transfer_start(import->cli->client, &request);
     transfer_pump(part->transfer);
     import->filling = (import->filling + 1) % IMPORT_PARTS;

@@ -42,6 +42,7 @@ struct import {
     char *append_key;       /* owned; what the Idempotency-Keys of appends begin with; NULL: parts of an import */
     int64_t replayed_count; /* parts that had been appended before */
     int64_t answered_rows;  /* of sent_rows */
+    bool outlasts_disk;     /* a full disk is waited for */
     int64_t due_mono_ms;    /* of what is fed: when the rows gathered have to go out; 0: there are none */
 };
 

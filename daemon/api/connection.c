@@ -479,10 +479,9 @@ void connection_new(struct api *api, int fd, const struct store_peer *peer, enum
 {
     struct connection *connection = xcalloc(1, sizeof *connection);
     *connection = (struct connection){.api = api, .client = client, .peer = *peer, .role = role, .fd = fd};
-    struct event_base *base = loop_base(api->config.loop);
-    connection->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, connection);
-    connection->writable = event_new(base, fd, EV_WRITE, on_writable, connection);
-    connection->out = evbuffer_new();
+    connection->readable = loop_event_new(api->config.loop, fd, EV_READ | EV_PERSIST, on_readable, connection);
+    connection->writable = loop_event_new(api->config.loop, fd, EV_WRITE, on_writable, connection);
+    connection->out = xmust(evbuffer_new());
     loop_timer_init(&connection->deadline, api->config.loop, on_deadline, connection);
     connection->next = api->connections;
     connection->at = &api->connections;

@@ -63,6 +63,17 @@ static void sum_and_count(struct scrape *scrape, double sum, int64_t count)
     buf_add_fmt(scrape->out, "%s_sum %.9g\n%s_count %" PRId64 "\n", scrape->metric->name, sum, scrape->metric->name, count);
 }
 
+/* A histogram of microseconds, as seconds; `labels` is still open. */
+static void seconds_of(struct scrape *scrape, const struct buf *labels, const struct histogram *histogram, const int64_t *bounds_us, size_t bound_count)
+{
+    struct buf *out = scrape->out;
+    const char *name = scrape->metric->name;
+    for (size_t i = 0; i < bound_count; i++)
+        buf_add_fmt(out, "%s_bucket%s,le=\"%g\"} %" PRId64 "\n", name, labels->data, (double)bounds_us[i] / 1e6, histogram->at_most[i]);
+    buf_add_fmt(out, "%s_bucket%s,le=\"+Inf\"} %" PRId64 "\n%s_sum%s} %.6f\n%s_count%s} %" PRId64 "\n", name, labels->data, histogram->count, name, labels->data,
+                (double)histogram->sum / 1e6, name, labels->data, histogram->count);
+}
+
 /* ---- assignments ---- */
 
 static void write_assignments(struct scrape *scrape)
@@ -127,6 +138,25 @@ static void write_in_flight(struct scrape *scrape)
 {
     for (const struct endpoint *endpoint = scrape->registry->endpoints; endpoint != NULL; endpoint = endpoint->next)
         sample(scrape, "endpoint", endpoint->config->name, NULL, NULL, (double)endpoint->in_flight);
+}
+
+static void write_durations(struct scrape *scrape)
+{
+    for (const struct endpoint *endpoint = scrape->registry->endpoints; endpoint != NULL; endpoint = endpoint->next) {
+        struct buf labels = BUF_EMPTY;
+        label(&labels, "endpoint", endpoint->config->name, true);
+        seconds_of(scrape, &labels, &endpoint->durations, endpoint_duration_bounds, ENDPOINT_DURATION_BOUNDS);
+        buf_clear(&labels);
+    }
+}
+
+static void write_waits(struct scrape *scrape)
+{
+    int64_t now_us = clock_mono_us();
+    for (const struct endpoint *endpoint = scrape->registry->endpoints; endpoint != NULL; endpoint = endpoint->next)
+        for (int kind = PACER_GO + 1; kind < PACER_WAIT_COUNT; kind++)
+            sample(scrape, "endpoint", endpoint->config->name, "kind", pacer_wait_name((enum pacer_wait)kind),
+                   (double)waits_us(&endpoint->waits, (enum pacer_wait)kind, now_us) / 1e6);
 }
 
 static void write_calls(struct scrape *scrape)
@@ -240,17 +270,13 @@ static void write_queue(struct scrape *scrape)
 
 static void write_http(struct scrape *scrape)
 {
-    struct buf *out = scrape->out;
     for (const struct route_stat *stat = scrape->api->stats; stat != NULL; stat = stat->next) {
         char code[16];
         struct buf labels = BUF_EMPTY;
         snprintf(code, sizeof code, "%d", stat->status);
         label(&labels, "route", stat->route ? stat->route->pattern : "none", true);
         label(&labels, "code", code, false);
-        for (size_t i = 0; i < DURATION_BUCKETS; i++)
-            buf_add_fmt(out, "%s_bucket%s,le=\"%g\"} %" PRId64 "\n", scrape->metric->name, labels.data, (double)duration_bucket_us[i] / 1e6, stat->buckets[i]);
-        buf_add_fmt(out, "%s_bucket%s,le=\"+Inf\"} %" PRId64 "\n%s_sum%s} %.6f\n%s_count%s} %" PRId64 "\n", scrape->metric->name, labels.data, stat->count,
-                    scrape->metric->name, labels.data, (double)stat->sum_us / 1e6, scrape->metric->name, labels.data, stat->count);
+        seconds_of(scrape, &labels, &stat->took_us, duration_bucket_us, DURATION_BUCKETS);
         buf_clear(&labels);
     }
 }
@@ -328,12 +354,14 @@ static const struct metric metrics[] = {
     {"galloc_runs_in_memory", "gauge", "runs that are open, and the latest that ended", write_runs},
     {"galloc_attempts_total", "counter", "attempts that ended, by class, since the start", write_attempts},
     {"galloc_calls_total", "counter", "requests sent to the endpoint since the start", write_calls},
+    {"galloc_request_duration_seconds", "histogram", "how long calls took, from their start to the end of the answer, since the start", write_durations},
     {"galloc_requests_in_flight", "gauge", "calls under way", write_in_flight},
     {"galloc_tokens_total", "counter", "tokens as the provider counts them, since the start", write_tokens},
     {"galloc_cost_micros_total", "counter", "cost in millionths of the currency, since the start", write_cost},
     {"galloc_cost_unknown_calls_total", "counter", "calls that the cost leaves out, for want of a price or of the usage, since the start", write_cost_unknown},
     {"galloc_endpoint_up", "gauge", "1 while the endpoint is not down", write_up},
     {"galloc_pacer_rate_per_second", "gauge", "calls a second that the pacer lets through, where it limits them", write_rate},
+    {"galloc_pacer_wait_seconds_total", "counter", "how long assignments waited for the next call to be let through, by what held it back, since the start", write_waits},
     {"galloc_pacer_concurrency", "gauge", "calls at once that the pacer lets through", write_concurrency},
     {"galloc_breaker_state", "gauge", "1 while the breaker is open", write_breaker},
     {"galloc_store_commit_duration_seconds", "summary", "how long commits took", write_commits},

@@ -3,6 +3,7 @@
 
 #include "api/openapi_text.h"
 #include "core/template.h"
+#include "dispatch/outside.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -110,6 +111,19 @@ static void daemon_json(struct json_out *out, struct api *api)
     json_out_end(out, '}');
 }
 
+/* What outside workers hold. The rows are counted with every commit; a lease of whose rows all were cancelled may be among the leases for a second. */
+static void leases_json(struct json_out *out, struct engine *engine)
+{
+    size_t count;
+    outside_leases(engine, &count);
+    json_out_name(out, "leases");
+    json_out_begin(out, '{');
+    json_out_member_int(out, "open", (int64_t)count);
+    json_out_member_int(out, "rows", registry_count_ever(engine_registry(engine), COUNT_OUTSIDE));
+    json_out_member_int(out, "expired", outside_expired_count(engine));
+    json_out_end(out, '}');
+}
+
 static int by_priority(const void *a, const void *b)
 {
     const struct run_entry *left = *(const struct run_entry *const *)a, *right = *(const struct run_entry *const *)b;
@@ -157,6 +171,7 @@ void handle_status(struct request *request)
     for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL; endpoint = endpoint->next)
         endpoint_json(&out, engine, endpoint);
     json_out_end(&out, ']');
+    leases_json(&out, engine);
     runs_array(&out, "open", registry, true, by_priority, SIZE_MAX);
     runs_array(&out, "ended", registry, false, by_end, STATUS_ENDED);
     json_out_end(&out, '}');

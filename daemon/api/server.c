@@ -138,7 +138,7 @@ void api_listen(struct api *api, int fd, enum api_role role)
 {
     struct listener *listener = xcalloc(1, sizeof *listener);
     *listener = (struct listener){.next = api->listeners, .api = api, .fd = fd, .role = role};
-    listener->event = event_new(loop_base(api->config.loop), fd, EV_READ | EV_PERSIST, on_accept, listener);
+    listener->event = loop_event_new(api->config.loop, fd, EV_READ | EV_PERSIST, on_accept, listener);
     event_add(listener->event, NULL);
     api->listeners = listener;
 }
@@ -191,11 +191,7 @@ void server_count(struct api *api, const struct route *route, int status, int64_
         *stat = (struct route_stat){.next = api->stats, .route = route, .status = status};
         api->stats = stat;
     }
-    int64_t took_us = clock_mono_us() - began_mono_us;
-    stat->count++;
-    stat->sum_us += took_us;
-    for (size_t i = 0; i < DURATION_BUCKETS; i++)
-        stat->buckets[i] += took_us <= duration_bucket_us[i];
+    histogram_add(&stat->took_us, duration_bucket_us, DURATION_BUCKETS, clock_mono_us() - began_mono_us);
 }
 
 void api_print_routes(struct buf *out)

@@ -4,6 +4,7 @@
 
 #include "api/request.h"
 
+#include "base/histogram.h"
 #include "base/log.h"
 #include "loop/loop.h"
 
@@ -32,7 +33,7 @@ struct route_stat {
     struct route_stat *next;
     const struct route *route; /* NULL: refused before routing */
     int status;
-    int64_t count, sum_us, buckets[DURATION_BUCKETS];
+    struct histogram took_us; /* by duration_bucket_us */
 };
 
 struct api {

@@ -30,7 +30,8 @@ struct pacer_now {
     int64_t wall_ms;
 };
 
-enum pacer_wait { PACER_GO, PACER_IN_FLIGHT, PACER_LIMIT_RPM, PACER_LIMIT_TPM, PACER_LIMIT_RPD, PACER_LIMIT_RATE, PACER_LIMIT_WINDOW, PACER_BLOCKED, PACER_QUOTA_DAY, PACER_BREAKER };
+enum pacer_wait { PACER_GO, PACER_IN_FLIGHT, PACER_LIMIT_RPM, PACER_LIMIT_TPM, PACER_LIMIT_RPD, PACER_LIMIT_RATE, PACER_LIMIT_WINDOW, PACER_BLOCKED, PACER_QUOTA_DAY, PACER_BREAKER, PACER_WAIT_COUNT };
+const char *pacer_wait_name(enum pacer_wait wait); /* "rpm", …; also of "limited by" */
 
 struct pacer_answer {
     enum pacer_wait wait;

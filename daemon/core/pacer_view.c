@@ -74,12 +74,16 @@ static double if_known(double limit)
     return isfinite(limit) ? limit : 0;
 }
 
+const char *pacer_wait_name(enum pacer_wait wait)
+{
+    static const char *const names[PACER_WAIT_COUNT] = {
+        [PACER_GO] = "concurrency", [PACER_IN_FLIGHT] = "concurrency", [PACER_LIMIT_RPM] = "rpm",   [PACER_LIMIT_TPM] = "tpm",         [PACER_LIMIT_RPD] = "rpd",
+        [PACER_LIMIT_RATE] = "rate", [PACER_LIMIT_WINDOW] = "window",  [PACER_BLOCKED] = "throttled", [PACER_QUOTA_DAY] = "quota_day", [PACER_BREAKER] = "outage"};
+    return names[wait];
+}
+
 void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *ret_view)
 {
-    static const char *const limits[] = {[PACER_GO] = "concurrency",        [PACER_IN_FLIGHT] = "concurrency",  [PACER_LIMIT_RPM] = "rpm",
-                                         [PACER_LIMIT_TPM] = "tpm",         [PACER_LIMIT_RPD] = "rpd",          [PACER_LIMIT_RATE] = "rate",
-                                         [PACER_LIMIT_WINDOW] = "window",   [PACER_BLOCKED] = "throttled",      [PACER_QUOTA_DAY] = "quota_day",
-                                         [PACER_BREAKER] = "outage"};
     const struct pace_block *block = &pacer->pace.block;
     bool is_open = pacer->breaker.is_open, is_day = block->is_on && block->is_day;
     struct pace_now paced = pace_now(pacer, now);
@@ -94,7 +98,7 @@ void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *re
         .window_tokens = if_known(pacer->pace.budget.tokens),
         .window_used = (int64_t)pacer->pace.window.counted.calls,
         .concurrency = pacer_in_flight_limit(pacer, true),
-        .limited_by = is_open ? "outage" : is_day ? "quota_day" : block->is_on ? "throttled" : limits[is_day_over ? PACER_GO : pacer->last_wait],
+        .limited_by = is_open ? "outage" : is_day ? "quota_day" : block->is_on ? "throttled" : pacer_wait_name(is_day_over ? PACER_GO : pacer->last_wait),
         .breaker = is_open ? "open" : "closed",
         .next_us = is_open ? probe_us : block->is_on ? block_us : configured.wait != PACER_GO ? configured.wait_us : -1,
         .day_room = max_i64(allowance_day_room(&pacer->allowance, now.wall_ms), 0),

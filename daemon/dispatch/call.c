@@ -60,6 +60,7 @@ void call_classify(const struct endpoint *endpoint, const struct net_response *r
 void call_charge(struct endpoint *endpoint, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge)
 {
     const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
+    histogram_add(&endpoint->durations, endpoint_duration_bounds, ENDPOINT_DURATION_BOUNDS, response->latency_us);
     *ret_charge = (struct call_charge){.currency = ""};
     for (int i = 0; i < TOKEN_COUNT; i++) /* a count of zero is left out of the usage: told as a whole or not at all */
         ret_charge->tokens[i] = verdict->tokens[TOKEN_IN] >= 0 ? max_i64(verdict->tokens[i], 0) : -1;

@@ -21,11 +21,11 @@ static int64_t at_rest(const int64_t *counts)
 
 static void log_end(const struct run_entry *run)
 {
-    const int64_t *counts = run->info.counts;
+    const int64_t *counts = run->info.counts; /* of a run that is cancelled: its rows follow in steps, this is the first one's count */
+    int64_t cancelled = counts[COUNT_STATE + ASSIGNMENT_CANCELLED] + counts[COUNT_STATE + ASSIGNMENT_PENDING] + counts[COUNT_STATE + ASSIGNMENT_LEASED];
     log_event(LOG_LEVEL_NOTICE, run->info.state == RUN_DONE ? "run_done" : "run_cancelled",
               "run=%s succeeded=%" PRId64 " failed=%" PRId64 " cancelled=%" PRId64 " calls=%" PRId64 " retries_spent=%" PRId64, run->info.run_id,
-              counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED], counts[COUNT_STATE + ASSIGNMENT_FAILED], counts[COUNT_STATE + ASSIGNMENT_CANCELLED],
-              counts[COUNT_CALLS], counts[COUNT_RETRIES]);
+              counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED], counts[COUNT_STATE + ASSIGNMENT_FAILED], cancelled, counts[COUNT_CALLS], counts[COUNT_RETRIES]);
 }
 
 static void on_state_changed(struct engine *engine, struct run_entry *run, enum run_state before, int64_t seq)

@@ -1,6 +1,6 @@
 /* What the files of this room share: the engine's inside, an attempt on its way, what a run and an endpoint carry for the dispatcher. Not for other rooms.
  *
- *   pump.c      who may go now: claims rows ahead, starts attempts, gives unsent ones back
+ *   pump.c      who may go now: claims rows ahead, starts attempts; give_back.c: gives unsent ones back
  *   attempt.c   one attempt: candidates, prompt, request, response, validation, decision
  *   call.c      one call, an attempt's or a test request's: sent, classified, priced, told to the pacer (call.h)
  *   refused.c   refusals of a run in a row (refused.h)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+const int64_t endpoint_duration_bounds[ENDPOINT_DURATION_BOUNDS] = {50000, 100000, 250000, 500000, 1000000, 2000000, 4000000, 8000000, 15000000, 30000000, 60000000, 120000000};
+
 enum { STATE_AGAIN_MS = 500, STATE_AGAIN_MOST_MS = 10000 }; /* between tries to store a state: soon after a hiccup, seldom while a disk is full */
 
 static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {

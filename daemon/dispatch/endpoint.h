@@ -2,8 +2,10 @@
 #ifndef GALLOC_DISPATCH_ENDPOINT_H
 #define GALLOC_DISPATCH_ENDPOINT_H
 
+#include "base/histogram.h"
 #include "config/config.h"
 #include "core/pacer.h"
+#include "core/waits.h"
 #include "provider/provider.h"
 #include "store/store.h"
 
@@ -21,6 +23,9 @@ int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_
 struct endpoint;
 bool endpoint_setting_applies(const struct endpoint *endpoint, enum endpoint_setting setting);
 const struct endpoint_setting_row *endpoint_setting_rows(void); /* ENDPOINT_SETTING_COUNT of them */
+
+enum { ENDPOINT_DURATION_BOUNDS = 12 };
+extern const int64_t endpoint_duration_bounds[ENDPOINT_DURATION_BOUNDS]; /* microseconds */
 
 struct endpoint_override {
     bool is_set;
@@ -44,6 +49,8 @@ struct endpoint {
     int64_t calls, test_calls, counts[OUTCOME_CLASS_COUNT], tokens[TOKEN_COUNT], cost_micros, cost_unknown_calls;
     int64_t sums_before[COUNT_KIND_END];          /* the same of former lives, as the store has them: COUNT_CALLS, COUNT_TEST_CALLS, COUNT_CLASS, … */
     char currency[4];                             /* of the costs; "": no price is known, and none was */
+    struct histogram durations;                   /* of its calls, microseconds, by endpoint_duration_bounds */
+    struct waits waits;
     int64_t in_flight;
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
 };

@@ -121,7 +121,7 @@ static void tell_expired(struct engine *engine, const struct expired_lease *expi
     int64_t suppressed;
     engine->outside.expired_count++;
     if (log_gate_open(&engine->outside.expired_gate, EXPIRED_LOG_MS, &suppressed))
-        log_event(LOG_LEVEL_NOTICE, "lease_expired", "worker=\"%s\" lease=%" PRId64 " run=%s rows=%" PRId64 " poisoned=%" PRId64 " suppressed=%" PRId64, expired->worker,
+        log_event(LOG_LEVEL_NOTICE, "lease_expired", "worker=%s lease=%" PRId64 " run=%s rows=%" PRId64 " poisoned=%" PRId64 " suppressed=%" PRId64, log_quote(expired->worker).text,
                   expired->lease, run ? run->info.run_id : "?", expired->row_count, expired->poisoned_count, suppressed);
     outside_lease_left(engine, expired->lease, 0);
     if (run == NULL)

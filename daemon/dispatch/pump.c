@@ -31,67 +31,6 @@ void pump_wake_at(struct endpoint *endpoint, int64_t wait_us)
     loop_timer_set_us(&d->wake, wait_us);
 }
 
-/* ---- giving back ---- */
-
-static void on_released(struct store_op *op)
-{
-    struct engine *engine = op->arg;
-    struct store_release *release = (struct store_release *)op;
-    for (size_t i = 0; i < release->count; i++) {
-        struct run_entry *run = registry_run_by_id(&engine->registry, release->items[i].run);
-        if (run != NULL && run->dispatch != NULL)
-            run->dispatch->dry_until_us = 0;
-    }
-    store_op_free(op);
-}
-
-/* Gives back what was leased by then and is not sent; re-asks too or not. */
-static void release(struct run_entry *run, int64_t until_us, bool with_reasks)
-{
-    struct run_dispatch *d = run->dispatch;
-    struct store_release *back = NULL;
-    struct attempt **at = &d->ready;
-    for (struct attempt *attempt = d->ready, *next; attempt != NULL; attempt = next) {
-        next = attempt->next;
-        if (attempt->ready_us > until_us || (attempt->keeps_slot && !with_reasks)) {
-            at = &attempt->next;
-            continue;
-        }
-        if (attempt->twin != NULL || attempt->is_superseded) { /* its row is the twin's */
-            *at = next;
-            d->ready_count--;
-            hedge_give_up(attempt);
-            continue;
-        }
-        if (back == NULL) {
-            back = store_op_new(OP_RELEASE, on_released, attempt->engine);
-            back->items = xcalloc((size_t)d->ready_count, sizeof *back->items);
-        }
-        back->items[back->count++] = (struct release_item){run->info.id, attempt->assignment, attempt->lease, attempt->call, attempt->n};
-        *at = next;
-        attempt_give_slot(attempt);
-        attempt_free(attempt);
-    }
-    d->ready_end = at;
-    if (back == NULL)
-        return;
-    d->ready_count -= (int64_t)back->count;
-    owed_submit(back->op.arg, &back->op);
-}
-
-void pump_release_ready(struct run_entry *run)
-{
-    if (run->dispatch != NULL)
-        release(run, INT64_MAX, true);
-}
-
-void pump_release_stalled(struct run_entry *run, int64_t now_us)
-{
-    int64_t before = run->dispatch->ready_count;
-    release(run, now_us - READY_MOST_US, false);
-    run->dispatch->has_stalled |= run->dispatch->ready_count < before;
-}
-
 /* ---- claiming ---- */
 
 static void add_ready(struct run_entry *run, struct engine *engine, int64_t lease, struct leased_row *row)
@@ -348,18 +287,22 @@ static void sink(struct run_entry **runs, size_t count, size_t i)
     runs[i] = run;
 }
 
-/* Call by call, each of the run whose turn it is. Who comes next and finds too few tokens left is waited for: behind smaller calls of others it would never find enough. */
-static void start_in_line(struct run_entry **runs, size_t count)
+/* Call by call, each of the run whose turn it is. Who comes next and finds too few tokens left is waited for: behind smaller calls of others it would never find enough. Returns what holds
+ * the first of them back; PACER_GO: nothing does. */
+static enum pacer_wait start_in_line(struct run_entry **runs, size_t count)
 {
-    enum pacer_wait wait;
+    enum pacer_wait wait, held = PACER_GO;
     for (size_t i = 0; i < count && !is_kept_back(runs, i);) {
-        if (start_next(runs[i], false, &wait))
+        bool has_gone = start_next(runs[i], false, &wait);
+        held = held != PACER_GO ? held : wait;
+        if (has_gone)
             sink(runs, count, i);
         else if (wait == PACER_LIMIT_TPM || wait == PACER_LIMIT_WINDOW)
-            return;
+            return held;
         else
             i++;
     }
+    return held;
 }
 
 /* Of what its calls cost: the more, the fewer it gets at once. */
@@ -412,7 +355,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         while (start_next(runs[i], true, &wait)) /* a re-ask has its slot already: kept back, it would keep that from those who wait for one */
             ;
     }
-    start_in_line(runs, count);
+    enum pacer_wait held = start_in_line(runs, count);
     for (size_t i = 0; i < count && !is_kept_back(runs, i); i++) {
         struct run_entry *run = runs[i];
         bool is_adaptive = run->profile.mode == MODE_CONTINUOUS;
@@ -420,6 +363,8 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         struct pacer_answer answer = pacer_ask(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, 0, is_adaptive, false);
         if (answer.wait != PACER_GO && answer.wait_us >= 0)
             pump_wake_at(endpoint, answer.wait_us);
+        if (held == PACER_GO && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] > 0)
+            held = answer.wait;
         int64_t room = pacer_room(endpoint->pacer, now, endpoint->dispatch->prompt_tokens, endpoint->in_flight, is_adaptive) - spoken_for;
         if (room <= 0 && spoken_for == 0 && answer.wait != PACER_GO && answer.wait_us >= 0)
             room = 1; /* its lease is on disk when its time comes */
@@ -430,6 +375,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         hedge_look(engine, run, now);
         pump_fail_held_if_alone(engine, run);
     }
+    waits_note(&endpoint->waits, held, now.mono_us);
     free(runs);
 }
 
@@ -463,6 +409,7 @@ static void pump_probe(struct engine *engine, struct endpoint *endpoint)
         return;
     }
     size_t count = runs_of(engine, endpoint, &runs), i = 0;
+    waits_note(&endpoint->waits, count > 0 ? PACER_BREAKER : PACER_GO, now.mono_us);
     while (i < count && !probe_with(engine, runs[(d->turn + i) % count], now))
         i++;
     for (size_t r = 0; r < count; r++)
@@ -478,8 +425,10 @@ void pump(struct engine *engine)
         return;
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
         probe_if_due(engine, endpoint);
-        if (endpoint_is_down(endpoint))
+        if (endpoint_is_down(endpoint)) {
+            waits_note(&endpoint->waits, PACER_GO, engine_now().mono_us);
             continue;
+        }
         if (pacer_is_open(endpoint->pacer))
             pump_probe(engine, endpoint);
         else

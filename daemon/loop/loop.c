@@ -63,8 +63,8 @@ struct loop *loop_new(void)
         abort();
     pthread_mutex_init(&loop->lock, NULL);
     loop->last = &loop->first;
-    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
-    if (loop->wake == NULL || event_add(loop->wake, NULL) < 0)
+    loop->wake = loop_event_new(loop, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+    if (event_add(loop->wake, NULL) < 0)
         abort();
     return loop;
 }
@@ -94,6 +94,11 @@ void loop_stop(struct loop *loop)
 struct event_base *loop_base(struct loop *loop)
 {
     return loop->base;
+}
+
+struct event *loop_event_new(struct loop *loop, int fd, short what, void (*fire)(int fd, short what, void *arg), void *arg)
+{
+    return xmust(event_new(loop->base, fd, what, fire, arg));
 }
 
 void loop_post(struct loop *loop, struct loop_note *note)
@@ -130,9 +135,7 @@ void loop_timer_init(struct loop_timer *timer, struct loop *loop, void (*fire)(v
 {
     timer->fire = fire;
     timer->arg = arg;
-    timer->event = event_new(loop->base, -1, 0, on_timer, timer);
-    if (timer->event == NULL)
-        abort();
+    timer->event = loop_event_new(loop, -1, 0, on_timer, timer);
 }
 
 void loop_timer_set_us(struct loop_timer *timer, int64_t delay_us)
@@ -176,8 +179,8 @@ void loop_signal_init(struct loop_signal *sig, struct loop *loop, int signal, vo
 {
     sig->fire = fire;
     sig->arg = arg;
-    sig->event = evsignal_new(loop->base, signal, on_signal, sig);
-    if (sig->event == NULL || event_add(sig->event, NULL) < 0)
+    sig->event = loop_event_new(loop, signal, EV_SIGNAL | EV_PERSIST, on_signal, sig);
+    if (event_add(sig->event, NULL) < 0)
         abort();
 }
 

@@ -21,6 +21,9 @@ void loop_run(struct loop *loop);  /* until loop_stop(); loop's thread */
 void loop_stop(struct loop *loop); /* loop's thread; after the events that are active now */
 struct event_base *loop_base(struct loop *loop);
 
+/* An event on this loop, as event_new(); the caller frees. Never NULL: without memory the process ends, as everywhere. */
+struct event *loop_event_new(struct loop *loop, int fd, short what, void (*fire)(int fd, short what, void *arg), void *arg);
+
 /* Hands a note over. Any thread; never blocks, never fails. */
 void loop_post(struct loop *loop, struct loop_note *note);
 

@@ -32,10 +32,10 @@ static void arm(struct net *net, curl_socket_t fd, struct net_socket *socket, sh
     if (mask == 0)
         return;
     if (socket->event == NULL)
-        socket->event = event_new(loop_base(net->loop), fd, (short)(mask | EV_PERSIST), on_event, net);
+        socket->event = loop_event_new(net->loop, fd, (short)(mask | EV_PERSIST), on_event, net);
     else
         event_assign(socket->event, loop_base(net->loop), fd, (short)(mask | EV_PERSIST), on_event, net);
-    if (socket->event != NULL && event_add(socket->event, NULL) == 0)
+    if (event_add(socket->event, NULL) == 0)
         socket->armed = mask;
 }
 

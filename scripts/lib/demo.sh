@@ -338,7 +338,9 @@ demo_cost_and_time() { # RESULTS.ndjson IS_REAL TOOK_S
     fi
     say "Time        $(people_time "$took_s"); the old loop, one by one with $OLD_LOOP_DELAY_S s between, $(people_time "$old_loop_s")"
     say "Repeated    $lost calls were in flight when the daemon was killed and were sent again, possibly billed twice;"
-    say "            $agent_full answers named an agent who had just become full; these were asked again"
+    if [ "$agent_full" -gt 0 ]; then
+        say "            $agent_full answers named an agent who had just become full; these were asked again"
+    fi
 }
 
 visible() { # what could act on a terminal (C1, bidi controls; JSON has escaped the rest) becomes a question mark

@@ -96,8 +96,10 @@ def test_the_same_worker_does_not_pass_its_own_former_fence(alone):
 
 def test_a_killed_worker_holds_nothing_longer_than_its_lease(alone, processes):
     run = enqueue(alone, 40)
+    assert alone.api("GET", "/v1/status").json["leases"] == {"open": 0, "rows": 0, "expired": 0}
     dead = [processes(alone, ttl_ms=60000, max=10) for _ in range(4)]
     assert alone.counts(run)["leased"] == 40
+    assert alone.api("GET", "/v1/status").json["leases"] == {"open": 4, "rows": 40, "expired": 0}
     for process in dead:
         assert Worker(alone.socket).renew(process.lease, ttl_ms=1000).status == 200
         process.signal(signal.SIGKILL)
@@ -109,6 +111,7 @@ def test_a_killed_worker_holds_nothing_longer_than_its_lease(alone, processes):
     line = next(line for line in alone.log.splitlines() if "lease_expired" in line)
     assert 'worker="process"' in line and f"run={run}" in line and "rows=10" in line
     metrics = alone.api("GET", "/metrics").body
+    assert alone.api("GET", "/v1/status").json["leases"] == {"open": 0, "rows": 0, "expired": 4}
     assert "galloc_leases_expired_total 4" in metrics and 'galloc_leases{worker_kind="outside"} 0' in metrics
     events = [event for event in alone.api("GET", f"/v1/events?since=0&follow=false&run={run}").lines if event["type"] == "lease_expired"]
     assert len(events) == 4 and all(event["rows"] == 10 and event["worker"] == "process" for event in events)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from harness import program, wait_until, write_csv
+from test_disk import leave, make_room, on
 from test_open import decided
 
 
@@ -222,6 +223,22 @@ def test_a_feed_waits_for_a_daemon_that_restarts(desk):
     wait_until(lambda: "2 in all" in feed.said(), 30, feed.said)
     feed.end()
     assert desk.counts("fed")["total"] == 2
+
+
+def test_a_feed_waits_for_room_on_the_disk(make_daemon, sim, disk):
+    daemon = on(disk, make_daemon(sim.url))
+    daemon.agents = ("--agents", write_csv(daemon.folder / "agents.csv", [{"agent_id": "A0", "capacity": ""}]))
+    feed = Feed(daemon, *daemon.agents, "--open", "--name", "fed")
+    feed.line("lan,region", "L0,north")
+    wait_until(lambda: "1 in all" in feed.said(), 20, feed.said)
+    leave(disk, 20 << 20)
+    feed.line("L1,north")
+    wait_until(lambda: "waiting for room" in feed.said(), 20, feed.said)
+    assert feed.process.poll() is None
+    make_room(disk)
+    wait_until(lambda: "2 in all" in feed.said(), 30, feed.said)
+    feed.end()
+    assert daemon.counts("fed")["total"] == 2
 
 
 def test_a_feed_that_is_stopped_says_what_it_holds(desk):

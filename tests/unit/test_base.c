@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/json.h"
 #include "base/json_out.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "base/text.h"
 
@@ -310,6 +311,32 @@ static void test_digest(void **state)
     assert_int_equal(strlen(a), RUN_ID_BYTES - 1);
 }
 
+static void test_logged_names(void **state)
+{
+    (void)state;
+    char long_name[1000];
+    memset(long_name, '"', sizeof long_name);
+    long_name[sizeof long_name - 1] = '\0';
+    assert_string_equal(log_quote("desk 7").text, "\"desk 7\"");
+    assert_string_equal(log_quote("a\" run=r-1 \\").text, "\"a\\\" run=r-1 \\\\\"");
+    struct log_quoted cut = log_quote(long_name);
+    size_t len = strlen(cut.text);
+    assert_true(len < sizeof cut.text && strcmp(cut.text + len - 3, "\\\"\"") == 0);
+}
+
+static void test_times_of_one_second(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t at_ms;
+        const char *text;
+    } rows[] = {{1795448640000, "2026-11-23T15:44:00.000Z"}, {1795448640007, "2026-11-23T15:44:00.007Z"}, {1795448640999, "2026-11-23T15:44:00.999Z"},
+                {1795448641000, "2026-11-23T15:44:01.000Z"}, {0, "1970-01-01T00:00:00.000Z"}, {-1, ""}, {INT64_MAX, ""}, {1795448640120, "2026-11-23T15:44:00.120Z"}};
+    char text[CLOCK_TEXT_MAX];
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        assert_string_equal(clock_rfc3339(rows[i].at_ms, text), rows[i].text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +345,8 @@ int main(void)
         cmocka_unit_test(test_json_spans),      cmocka_unit_test(test_byte_runs),
         cmocka_unit_test(test_json_quote_and_back), cmocka_unit_test(test_json_out),      cmocka_unit_test(test_json_fields),
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_logged_names),
+        cmocka_unit_test(test_times_of_one_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
