@@ -26,6 +26,7 @@ int lease_get(struct sqlite_store *store, int64_t number, struct outside_lease *
         .number = number,
         .run = sqlite3_column_int64(row, 0),
         .ttl_ms = sqlite3_column_int64(row, 1),
+        .row_count = sqlite3_column_int64(row, 4),
         .has_ended = sqlite3_column_int(row, 2) != 0,
         .is_over = sqlite3_column_int(row, 2) != 0 || sqlite3_column_int(row, 3) != 0,
     };

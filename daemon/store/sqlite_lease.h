@@ -5,7 +5,7 @@
 #include "store/sqlite.h"
 
 struct outside_lease {
-    int64_t number, run, ttl_ms;
+    int64_t number, run, ttl_ms, row_count; /* rows handed out */
     bool has_ended;    /* its end is written; it is kept for late results alone */
     bool is_over;      /* that, or its deadline has passed */
 };

@@ -27,11 +27,9 @@ struct settling {
     int64_t excluded, fulls_spent;
 };
 
-static int row_read(sqlite3_stmt *stmt, int rc, struct settle_row *ret_row)
+struct settle_row settle_row_of(sqlite3_stmt *stmt)
 {
-    if (rc <= 0)
-        return rc;
-    *ret_row = (struct settle_row){
+    return (struct settle_row){
         .run = sqlite3_column_int64(stmt, 0),
         .state = (enum assignment_state)sqlite3_column_int(stmt, 1),
         .lease = sqlite3_column_int64(stmt, 2),
@@ -44,6 +42,13 @@ static int row_read(sqlite3_stmt *stmt, int rc, struct settle_row *ret_row)
         .token_cap = sqlite3_column_int64(stmt, 9),
         .id = sqlite3_column_int64(stmt, 10),
     };
+}
+
+static int row_read(sqlite3_stmt *stmt, int rc, struct settle_row *ret_row)
+{
+    if (rc <= 0)
+        return rc;
+    *ret_row = settle_row_of(stmt);
     sqlite_end(stmt);
     return 1;
 }

@@ -14,6 +14,9 @@ struct settle_row {
     int64_t token_cap;
 };
 
+/* Of a statement that stands on a row, whose first columns are those of STMT_ROW_GET. */
+struct settle_row settle_row_of(sqlite3_stmt *stmt);
+
 /* By its id. 1 and *ret_row, 0: no such row, or a fault. */
 int settle_row_get(struct sqlite_store *store, int64_t assignment, struct settle_row *ret_row);
 

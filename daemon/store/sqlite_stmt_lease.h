@@ -7,7 +7,7 @@
 
 #define SQLITE_LEASE_STATEMENTS(X)                                                                                                                \
     X(STMT_LEASE_INSERT, "INSERT INTO lease(number, run, worker, ttl_ms, deadline_ms, row_count, node) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")       \
-    X(STMT_LEASE_GET, "SELECT run, ttl_ms, ended_at_ms IS NOT NULL, deadline_ms <= ?2 FROM lease WHERE number = ?1 "                              \
+    X(STMT_LEASE_GET, "SELECT run, ttl_ms, ended_at_ms IS NOT NULL, deadline_ms <= ?2, row_count FROM lease WHERE number = ?1 "                   \
                       "AND worker IS NOT NULL")                                                                                                   \
     X(STMT_LEASE_RENEW, "UPDATE lease SET deadline_ms = ?2 WHERE number = ?1")                                                                    \
     X(STMT_LEASE_LEFT, "SELECT count(*) FROM assignment INDEXED BY assignment_leased WHERE lease = ?1 AND state = 1")                             \
@@ -26,6 +26,8 @@
                           "WHERE t.assignment = ?1 AND t.class = ?2 AND t.call IS NULL ORDER BY t.n DESC LIMIT ?3")                             \
     X(STMT_ROW_BY_KEY, "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, token_cap, id "             \
                        "FROM assignment WHERE run = ?1 AND key = ?2")                                                                             \
+    X(STMT_ROWS_OF_LEASE, "SELECT run, state, lease, attempts, hold, retries_spent, reasks_spent, fulls_spent, failures, token_cap, id, key "     \
+                          "FROM assignment INDEXED BY assignment_leased WHERE lease = ?1 AND state = 1")                                          \
     X(STMT_ATTEMPT_OF_LEASE, "SELECT class FROM attempt WHERE assignment = ?1 AND lease = ?2 AND class IS NOT NULL LIMIT 1")                      \
     X(STMT_ATTEMPT_CLOSE, "UPDATE attempt SET class = ?4, message = ?5, ended_at_ms = ?6 WHERE assignment = ?1 AND n = ?2 AND lease = ?3 "        \
                           "AND class IS NULL")                                                                                                    \

@@ -9,7 +9,23 @@
 
 #include "base/negative.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+enum { FEW = 4 }; /* results for less than one in so many of a lease's rows are looked up one by one */
+
+/* What a lease still holds, by key: with random keys in a large run each look into the index by key is a page from the disk. */
+struct lease_row {
+    char *key; /* owned */
+    struct settle_row row; /* id 0: a result has taken it */
+};
+struct lease_rows {
+    struct lease_row *rows; /* owned, in the order of their keys */
+    size_t count;
+};
+
 struct judging {
+    struct lease_rows rows;
     struct sqlite_store *store;
     const struct store_verdicts *verdicts;
     const struct outside_lease *lease;
@@ -87,10 +103,51 @@ static int item_settle(struct judging *j, struct verdict_item *item, const struc
     return settle_row_now(store, j->entry, row, &settled);
 }
 
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct lease_row *)a)->key, ((const struct lease_row *)b)->key);
+}
+
+static int rows_load(struct judging *j)
+{
+    sqlite3_stmt *stmt = NULL;
+    size_t cap = 0;
+    int rc = sqlite_find(j->store, STMT_ROWS_OF_LEASE, &stmt, "i", j->lease->number);
+    for (; rc > 0; rc = sqlite_next(j->store, stmt)) {
+        if (j->rows.count == cap) {
+            cap = cap ? 2 * cap : (size_t)j->lease->row_count + 1;
+            j->rows.rows = xreallocarray(j->rows.rows, cap, sizeof *j->rows.rows);
+        }
+        j->rows.rows[j->rows.count++] = (struct lease_row){sqlite_text_copy(stmt, 11), settle_row_of(stmt)};
+    }
+    if (j->rows.count > 0)
+        qsort(j->rows.rows, j->rows.count, sizeof *j->rows.rows, by_key);
+    return rc;
+}
+
+static void rows_clear(struct lease_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        free(rows->rows[i].key);
+    free(rows->rows);
+}
+
+/* Takes it from the rows of the lease, else looks for it in the run: a key that comes twice is found there as its first result left it. */
+static int row_find(struct judging *j, char *key, struct settle_row *ret_row)
+{
+    const struct lease_row wanted = {.key = key};
+    struct lease_row *found = j->rows.count > 0 ? bsearch(&wanted, j->rows.rows, j->rows.count, sizeof wanted, by_key) : NULL;
+    if (found == NULL || found->row.id == 0)
+        return settle_row_by_key(j->store, j->lease->run, key, ret_row);
+    *ret_row = found->row;
+    found->row.id = 0;
+    return 1;
+}
+
 static int item_judge(struct judging *j, struct verdict_item *item)
 {
     struct settle_row row;
-    int rc = settle_row_by_key(j->store, j->lease->run, item->key, &row);
+    int rc = row_find(j, item->key, &row);
     if (rc <= 0)
         return rc;
     bool is_current = row.state == ASSIGNMENT_LEASED && row.lease == j->lease->number;
@@ -127,9 +184,10 @@ int sqlite_apply_verdicts(struct sqlite_store *store, struct store_op *op, bool 
     if (rc <= 0)
         return rc;
     verdicts->ret_run = lease.run;
-    rc = 0;
+    rc = (int64_t)verdicts->count * FEW >= lease.row_count ? rows_load(&j) : 0;
     for (size_t i = 0; rc == 0 && i < verdicts->count; i++)
         rc = item_judge(&j, &verdicts->items[i]);
+    rows_clear(&j.rows);
     if (rc == 0 && !lease.has_ended)
         rc = lease_end_if_empty(store, lease.number, &verdicts->ret_left_count);
     if (store->seq > seq_before)
