@@ -25,6 +25,7 @@
 #define LIMIT_MESSAGE_BYTES 2000              /* of a provider's words that are kept */
 #define LIMIT_REASON_BYTES 4000               /* of the model's reason that is kept */
 #define LIMIT_IN_FLIGHT 1024                  /* the highest max_in_flight */
+#define LIMIT_CLAIM_ROWS 1024                 /* leased at once for calls: a transaction of some 20 ms */
 #define LIMIT_LEASE_ROWS 1000                 /* of an outside worker's lease: a batch of results fits a body, its loss a transaction */
 #define LIMIT_LEASE_RESULTS 1000              /* told at once: as many as a lease has rows */
 #define LIMIT_LEASE_BYTES (2 << 20)            /* of keys and fields in a lease, and again of its candidates: an answer that a worker can hold */

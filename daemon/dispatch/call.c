@@ -1,4 +1,4 @@
-/* One call, whoever asked for it: an attempt (attempt.c) or the endpoint's own test request (probe.c). Its row is in the store before it comes here. What is sent,
+/* One call, whoever asked for it: one of attempts (start.c) or the endpoint's own test request (probe.c). Its row is in the store before it comes here. What is sent,
  * what the provider makes of the answer, what that cost, and what the pacer and people hear of it are the same for both. Loop's thread. */
 #include "dispatch/call.h"
 #include "dispatch/dispatch.h"

@@ -182,7 +182,7 @@ static void took_run_set(struct engine *engine, struct store_op *op)
         plan_clear(&run->plan);
         run->has_plan = false;
     }
-    pump_release_ready(run); /* they were leased for the former endpoint */
+    ready_release(run); /* they were leased for the former endpoint */
     if (set->endpoint != NULL && run->endpoint != NULL)
         held_drop(run->endpoint, run->info.id); /* and shall not wait until that one is judged */
     eta_restart(&run->eta, clock_mono_ms());

@@ -1,8 +1,12 @@
-/* What the files of this room share: the engine's inside, an attempt on its way, what a run and an endpoint carry for the dispatcher. Not for other rooms.
+/* What the files of this room share: the engine's inside, calls on their way, what a run and an endpoint carry for the dispatcher. Not for other rooms.
  *
- *   pump.c      who may go now: claims rows ahead, starts attempts; give_back.c: gives unsent ones back
- *   attempt.c   one attempt: candidates, prompt, request, response, validation, decision
- *   call.c      one call, an attempt's or a test request's: sent, classified, priced, told to the pacer (call.h)
+ *   pump.c      who may go now: claims rows ahead, starts calls
+ *   ready.c     what is leased and not sent: order, and giving back
+ *   attempt.c   a call and its attempts in memory: made, slots and places, gone (attempt.h)
+ *   start.c     from the lease to the send: candidates, prompt, request
+ *   answer.c    what came back: classified, held against each attempt, told to the pacer
+ *   decide.c    what becomes of each attempt (decide.h)
+ *   call.c      the request itself, of attempts or a test: sent, classified, priced (call.h)
  *   refused.c   refusals of a run in a row (refused.h)
  *   rest.c      an answer that comes in several calls (rest.h)
  *   hedge.c     a run's last stragglers, asked a second time
@@ -51,7 +55,7 @@ struct engine {
     struct loop_timer drain_timer;
     void (*drain_done)(void *arg);
     void *drain_arg;
-    struct attempt *flying;     /* whose call is under way */
+    struct call *flying;        /* under way */
     int64_t in_flight;          /* slots of all endpoints */
     int64_t calls;              /* under way, or their end is not stored yet: attempts' and test requests' */
     struct loop_timer upkeep;   /* the next step */
@@ -75,20 +79,16 @@ void engine_call_settled(struct engine *engine); /* the end of a call is stored 
 
 /* pump.c */
 void pump(struct engine *engine);
-void pump_release_ready(struct run_entry *run);
-void pump_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
-void pump_take_out(struct attempt *attempt); /* of its run's ready list */
-void pump_put_back(struct attempt *attempt, int64_t wait_us); /* before all that the run has leased; it may go after so long */
 void pump_wake_at(struct endpoint *endpoint, int64_t wait_us);
 int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms); /* places that the ledger still has for attempts; INT64_MAX: no limit */
 void pump_fail_held_if_alone(struct engine *engine, struct run_entry *run);
 
-/* attempt.c */
-void attempt_start(struct attempt *attempt);
-void attempt_free(struct attempt *attempt);
-int64_t attempt_estimate(const struct attempt *attempt);
-void attempt_take_slot(struct attempt *attempt);
-void attempt_give_slot(struct attempt *attempt);
+/* ready.c: what a run has leased and not sent */
+void ready_add(struct run_entry *run, struct store_claim *claim); /* the claim's rows, as calls; moves their texts */
+void ready_release(struct run_entry *run);
+void ready_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
+void ready_take_out(struct call *call); /* of its run's ready list */
+void ready_put_back(struct call *call, int64_t wait_us); /* before all that the run has leased; it may go after so long */
 
 /* places.c */
 void places_take(struct engine *engine, const struct store_commit *commit); /* that a commit told */
@@ -100,13 +100,14 @@ void owed_submit(struct engine *engine, struct store_op *op); /* until it is don
 
 /* hedge.c */
 void hedge_look(struct engine *engine, struct run_entry *run, struct pacer_now now); /* nothing else of the run is left to send */
-void hedge_decided(struct attempt *attempt); /* its answer stands: the twin is called off */
-bool hedge_stays(struct attempt *attempt, struct settle_item *item); /* does the end of this one leave the row to its twin? Then the item's move is MOVE_STAY */
-void hedge_part(struct attempt *attempt); /* from its twin; each is as any other from then on */
-void hedge_give_up(struct attempt *attempt); /* one of two that was not sent ends, and is gone from its run's ready list */
+void hedge_decided(struct call *call); /* its answer stands: the twin is called off */
+bool hedge_stays(struct call *call, struct settle_item *item); /* does the end of this one leave the row to its twin? Then the item's move is MOVE_STAY */
+void hedge_part(struct call *call); /* from its twin; each is as any other from then on */
+void hedge_give_up(struct call *call); /* one of two that was not sent ends, and is gone from its run's ready list */
 
 /* settle.c */
-struct settle_item *settle_add(struct attempt *attempt); /* zeroed but for the fence; the attempt is the settle's from now on */
+struct settle_item settle_item_of(const struct attempt *attempt); /* the fence and the budgets as they were */
+void settle_add(struct attempt *attempt, const struct settle_item *item); /* takes what the item owns; the attempt is the settle's from now on */
 void settle_flush(struct endpoint *endpoint);
 
 /* held.c */
@@ -114,7 +115,7 @@ void held_add(struct endpoint *endpoint, struct run_entry *run, struct held *hel
 void held_stored(struct endpoint *endpoint, int64_t assignment, int32_t n);
 void held_confirm(struct endpoint *endpoint, int64_t success_sent_us);
 void held_drop(struct endpoint *endpoint, int64_t run); /* of one run; 0: of all */
-void held_drop_but(struct endpoint *endpoint, int64_t assignment); /* all but one's */
+void held_drop_but(struct endpoint *endpoint, int64_t call); /* all but those of one call */
 bool held_drop_oldest(struct endpoint *endpoint); /* false: none is stored and open */
 bool held_wants_test(const struct endpoint *endpoint, int64_t now_us, int64_t *ret_wait_us);
 void held_free_all(struct endpoint *endpoint);
@@ -132,8 +133,8 @@ void runs_pause_failing(struct engine *engine, const struct endpoint *endpoint, 
 /* in_turn.c */
 bool in_turn_may_probe(struct endpoint *endpoint, int64_t *ret_wait_us); /* may an assignment go now into the open breaker? Else when: us, -1 after the next outcome */
 void in_turn_let_go(struct engine *engine, struct endpoint *endpoint); /* the oldest held failure, if nothing else is left to judge by */
-bool in_turn_is_late(const struct attempt *attempt, enum outcome_class class); /* does it go behind those never tried, so that the next probe is another's turn? */
-void in_turn_answered(struct attempt *attempt, enum outcome_class class); /* the probe */
+bool in_turn_is_late(const struct call *call, enum outcome_class class); /* does it go behind those never tried, so that the next probe is another's turn? */
+void in_turn_answered(struct call *call, enum outcome_class class); /* the probe */
 void in_turn_text(const struct run_entry *run, char *text, size_t size); /* adds what is seen when only assignments that fail are left */
 
 /* upkeep.c */

@@ -36,9 +36,9 @@ static void release_idle(struct engine *engine)
         int64_t wait_us;
         bool is_runnable = run_is_runnable(engine, run), is_shut = is_runnable && pacer_is_open(run->endpoint->pacer) && !in_turn_may_probe(run->endpoint, &wait_us);
         if (!is_runnable || is_shut)
-            pump_release_ready(run);
+            ready_release(run);
         else
-            pump_release_stalled(run, now_us);
+            ready_release_stalled(run, now_us);
     }
 }
 
@@ -329,9 +329,9 @@ static void check_drained(struct engine *engine)
 static void on_drain_timeout(void *arg)
 {
     struct engine *engine = arg;
-    for (struct attempt *attempt = engine->flying, *next; attempt != NULL; attempt = next) {
-        next = attempt->fly_next;
-        net_cancel(attempt->call_handle); /* its end is unknown: lost, and nothing is spent */
+    for (struct call *call = engine->flying, *next; call != NULL; call = next) {
+        next = call->fly_next;
+        net_cancel(call->handle); /* its end is unknown: lost, and nothing is spent */
     }
 }
 

@@ -12,66 +12,72 @@
 
 #define RACED_RETRY_MS 1000 /* a call failed while its twin's row was being written, which is rare: tried again after so long */
 
-/* The oldest call of the run that may be asked twice. NULL: none. */
-static struct attempt *oldest_of(const struct engine *engine, const struct run_entry *run)
+/* The oldest call of the run that may be asked twice: a pack is not, since it would cost as much again for one of its assignments. NULL: none. */
+static struct call *oldest_of(const struct engine *engine, const struct run_entry *run)
 {
-    struct attempt *oldest = NULL;
-    for (struct attempt *attempt = engine->flying; attempt != NULL; attempt = attempt->fly_next) {
-        bool may = attempt->run == run && attempt->endpoint == run->endpoint && !attempt->was_hedged && !attempt->is_probe && !rest_is_due(&attempt->rest);
-        if (may && (oldest == NULL || attempt->sent_us < oldest->sent_us))
-            oldest = attempt;
+    struct call *oldest = NULL;
+    for (struct call *call = engine->flying; call != NULL; call = call->fly_next) {
+        bool may = call->run == run && call->endpoint == run->endpoint && call->count == 1 && !call->was_hedged && !call->is_probe && !rest_is_due(&call->rest);
+        if (may && (oldest == NULL || call->sent_us < oldest->sent_us))
+            oldest = call;
     }
     return oldest;
 }
 
-static struct attempt *twin_of(struct attempt *first)
+static struct call *twin_of(struct call *first)
 {
-    struct attempt *twin = xcalloc(1, sizeof *twin);
-    *twin = (struct attempt){.engine = first->engine, .run = first->run, .endpoint = first->endpoint, .assignment = first->assignment, .lease = first->lease,
-                             .key = xstrdup(first->key), .fields = xstrndup(first->fields, first->fields_len), .fields_len = first->fields_len,
-                             .budget = first->budget, .excluded = first->excluded, .twin = first, .was_hedged = true, .ready_us = engine_now().mono_us};
+    struct call *twin = call_new(first->run, first->endpoint, 1);
+    const struct attempt *attempt = &first->attempts[0];
+    twin->attempts[0] = (struct attempt){.call = twin, .assignment = attempt->assignment, .lease = attempt->lease, .key = xstrdup(attempt->key),
+                                         .fields = xstrndup(attempt->fields, attempt->fields_len), .fields_len = attempt->fields_len,
+                                         .budget = attempt->budget, .excluded = attempt->excluded};
+    twin->twin = first;
+    twin->was_hedged = true;
     first->twin = twin;
     first->was_hedged = true;
     first->run->pool->in_flight++;
     return twin;
 }
 
-void hedge_part(struct attempt *attempt)
+void hedge_part(struct call *call)
 {
-    if (attempt->twin != NULL)
-        attempt->twin->twin = NULL;
-    attempt->twin = NULL;
+    if (call->twin != NULL)
+        call->twin->twin = NULL;
+    call->twin = NULL;
 }
 
-void hedge_give_up(struct attempt *attempt)
+void hedge_give_up(struct call *call)
 {
-    attempt_take_slot(attempt); /* until that is stored, like any other end */
-    struct settle_item *item = settle_add(attempt);
-    item->class = OUTCOME_RELEASED;
-    item->move = MOVE_STAY;
-    item->message = xstrdup("was not needed any more, or could not be sent");
-    hedge_part(attempt);
-    engine_turn(attempt->engine);
+    struct attempt *attempt = &call->attempts[0];
+    struct engine *engine = call->engine;
+    struct settle_item item = settle_item_of(attempt);
+    call_take_slot(call); /* until that is stored, like any other end */
+    item.class = OUTCOME_RELEASED;
+    item.move = MOVE_STAY;
+    item.message = xstrdup("was not needed any more, or could not be sent");
+    settle_add(attempt, &item);
+    hedge_part(call);
+    engine_turn(engine);
 }
 
 static void on_hedged(struct store_op *op)
 {
     struct store_hedge *hedge = (struct store_hedge *)op;
-    struct attempt *twin = op->arg;
+    struct call *twin = op->arg;
     struct engine *engine = twin->engine;
+    struct attempt *attempt = &twin->attempts[0];
     twin->run->dispatch->has_hedge = false;
     engine->settles_pending--;
-    twin->call = op->code == 0 ? hedge->ret_call : 0;
-    twin->n = twin->row_n = hedge->ret_n;
-    if (twin->call == 0) {
-        attempt_give_slot(twin);
-        attempt_free(twin);
+    twin->id = op->code == 0 ? hedge->ret_call : 0;
+    attempt->n = attempt->row_n = hedge->ret_n;
+    if (twin->id == 0) {
+        attempt_end(attempt);
     } else if (twin->is_superseded) {
         hedge_give_up(twin);
     } else {
-        twin->twin->row_n = twin->n;
+        twin->twin->attempts[0].row_n = attempt->n;
         twin->run->dispatch->hedged++;
-        pump_put_back(twin, 0);
+        ready_put_back(twin, 0);
     }
     store_op_free(op);
     engine_turn(engine);
@@ -91,58 +97,58 @@ void hedge_look(struct engine *engine, struct run_entry *run, struct pacer_now n
     bool is_tail = d->ready == NULL && !d->has_claim && d->in_flight > 0 && run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0;
     if (strcmp(run->endpoint->config->hedge, "tail") != 0 || run->profile.mode != MODE_CONTINUOUS || !is_tail || d->has_hedge)
         return;
-    struct attempt *oldest = oldest_of(engine, run);
+    struct call *oldest = oldest_of(engine, run);
     struct hedge_tail tail = {.oldest_sent_us = oldest != NULL ? oldest->sent_us : -1, .hedged = d->hedged, .assignments = size_of(run)};
     int64_t wait_us = pacer_ask_hedge(run->endpoint->pacer, now, &tail);
     if (wait_us > 0)
         pump_wake_at(run->endpoint, wait_us);
-    if (wait_us != 0 || pacer_ask(run->endpoint->pacer, now, attempt_estimate(oldest), run->endpoint->in_flight, true, false).wait != PACER_GO)
+    if (wait_us != 0 || pacer_ask(run->endpoint->pacer, now, call_estimate(oldest), run->endpoint->in_flight, true, false).wait != PACER_GO)
         return;
     struct store_hedge *hedge = store_op_new(OP_HEDGE, on_hedged, twin_of(oldest));
     hedge->run = run->info.id;
-    hedge->assignment = oldest->assignment;
-    hedge->lease = oldest->lease;
+    hedge->assignment = oldest->attempts[0].assignment;
+    hedge->lease = oldest->attempts[0].lease;
     hedge->endpoint = xstrdup(run->endpoint->config->name);
     d->has_hedge = true;
     engine->settles_pending++;
     store_submit(engine->store, &hedge->op);
 }
 
-static bool is_ready(const struct attempt *attempt)
+static bool is_ready(const struct call *call)
 {
-    for (const struct attempt *at = attempt->run->dispatch->ready; at != NULL; at = at->next)
-        if (at == attempt)
+    for (const struct call *at = call->run->dispatch->ready; at != NULL; at = at->next)
+        if (at == call)
             return true;
     return false;
 }
 
-void hedge_decided(struct attempt *attempt)
+void hedge_decided(struct call *call)
 {
-    struct attempt *twin = attempt->twin;
+    struct call *twin = call->twin;
     if (twin == NULL)
         return;
-    hedge_part(attempt);
+    hedge_part(call);
     twin->is_superseded = true;
-    if (twin->call_handle != NULL) {
-        net_cancel(twin->call_handle);
+    if (twin->handle != NULL) {
+        net_cancel(twin->handle);
     } else if (is_ready(twin)) {
-        pump_take_out(twin);
+        ready_take_out(twin);
         hedge_give_up(twin);
     } /* else it is with the store, or ends in this turn: on_hedged() or hedge_stays() sees to it */
 }
 
-bool hedge_stays(struct attempt *attempt, struct settle_item *item)
+bool hedge_stays(struct call *call, struct settle_item *item)
 {
-    struct attempt *twin = attempt->twin;
-    if (item->move == MOVE_STAY || (twin == NULL && !attempt->is_superseded))
+    struct call *twin = call->twin;
+    if (item->move == MOVE_STAY || (twin == NULL && !call->is_superseded))
         return item->move == MOVE_STAY;
     item->move = MOVE_STAY;
     item->hold = HOLD_NONE;
-    if (twin != NULL && twin->call == 0) { /* it may not come to be, so the row is not left to it */
+    if (twin != NULL && twin->id == 0) { /* it may not come to be, so the row is not left to it */
         twin->is_superseded = true;
         item->move = MOVE_PENDING;
         item->delay_ms = RACED_RETRY_MS;
     }
-    hedge_part(attempt);
+    hedge_part(call);
     return true;
 }

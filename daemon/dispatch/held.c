@@ -129,10 +129,10 @@ void held_drop(struct endpoint *endpoint, int64_t run)
     submit_judged(endpoint);
 }
 
-void held_drop_but(struct endpoint *endpoint, int64_t assignment)
+void held_drop_but(struct endpoint *endpoint, int64_t call)
 {
     for (struct held *held = endpoint->dispatch->held; held != NULL; held = held->next)
-        if (held->judgement == HELD_OPEN && held->assignment != assignment)
+        if (held->judgement == HELD_OPEN && held->call != call)
             held->judgement = HELD_DROPPED;
     submit_judged(endpoint);
 }

@@ -98,19 +98,19 @@ static void pause_if_stuck(struct engine *engine, struct endpoint *endpoint)
     runs_pause_failing(engine, endpoint, "all that is left fails each time it is tried, and has for an hour, so that nobody can tell these assignments from an outage");
 }
 
-bool in_turn_is_late(const struct attempt *attempt, enum outcome_class class)
+bool in_turn_is_late(const struct call *call, enum outcome_class class)
 {
-    return (attempt->is_probe && !outcome_is_answer(class)) || (class == OUTCOME_UNAVAILABLE && !endpoint_has_test(attempt->endpoint));
+    return (call->is_probe && !outcome_is_answer(class)) || (class == OUTCOME_UNAVAILABLE && !endpoint_has_test(call->endpoint));
 }
 
-void in_turn_answered(struct attempt *attempt, enum outcome_class class)
+void in_turn_answered(struct call *call, enum outcome_class class)
 {
-    struct endpoint *endpoint = attempt->endpoint;
+    struct endpoint *endpoint = call->endpoint;
     endpoint->dispatch->has_turn = false;
     if (outcome_is_answer(class) || class == OUTCOME_REJECTED)
-        held_confirm(endpoint, attempt->sent_us);
+        held_confirm(endpoint, call->sent_us);
     else if (class != OUTCOME_THROTTLED && class != OUTCOME_QUOTA_DAY)
-        held_drop_but(endpoint, attempt->assignment);
+        held_drop_but(endpoint, call->id);
     if (class == OUTCOME_TRANSIENT)
-        pause_if_stuck(attempt->engine, endpoint);
+        pause_if_stuck(call->engine, endpoint);
 }

@@ -1,5 +1,5 @@
 /* Who may go now. For every endpoint the runs that may run are taken by priority, then by who was given least (core/share.h); rows are claimed a little ahead, so that the
- * commit of a lease is hidden, and started as the pacer and the run's profile let them. What was claimed and not sent is given back when a pause comes.
+ * commit of a lease is hidden, and started as the pacer and the run's profile let them. What was claimed and not sent is given back when a pause comes (ready.c).
  *
  * Profiles: continuous fills every free slot; batch claims up to batch_size, starts them together, and claims the next batch when all of this one are settled
  * and the delay has passed; sequential is a batch of one, in the order of the run. */
@@ -33,45 +33,6 @@ void pump_wake_at(struct endpoint *endpoint, int64_t wait_us)
 
 /* ---- claiming ---- */
 
-static void add_ready(struct run_entry *run, struct engine *engine, int64_t lease, struct leased_row *row)
-{
-    struct run_dispatch *d = run->dispatch;
-    struct attempt *attempt = xcalloc(1, sizeof *attempt);
-    *attempt = (struct attempt){.engine = engine, .run = run, .endpoint = run->endpoint, .assignment = row->assignment, .lease = lease, .call = row->call,
-                                .key = row->key, .fields = row->fields, .n = row->n, .row_n = row->n, .ready_us = engine_now().mono_us};
-    attempt->fields_len = row->fields ? strlen(row->fields) : 0;
-    attempt->budget = (struct retry_budget){row->retries_spent, row->reasks_spent, row->fulls_spent, row->failures, row->token_cap};
-    row->key = row->fields = NULL; /* moved */
-    run->pool->in_flight++;
-    *d->ready_end = attempt;
-    d->ready_end = &attempt->next;
-    d->ready_count++;
-}
-
-void pump_take_out(struct attempt *attempt)
-{
-    struct run_dispatch *d = attempt->run->dispatch;
-    struct attempt **at = &d->ready;
-    while (*at != attempt)
-        at = &(*at)->next;
-    *at = attempt->next;
-    if (*at == NULL)
-        d->ready_end = at;
-    d->ready_count--;
-}
-
-/* What could not go before then is not given back for having waited till then. */
-void pump_put_back(struct attempt *attempt, int64_t wait_us)
-{
-    struct run_dispatch *d = attempt->run->dispatch;
-    attempt->ready_us = engine_now().mono_us + wait_us;
-    attempt->next = d->ready;
-    if (d->ready == NULL)
-        d->ready_end = &attempt->next;
-    d->ready = attempt;
-    d->ready_count++;
-}
-
 static void on_claimed(struct store_op *op)
 {
     struct store_claim *claim = (struct store_claim *)op;
@@ -83,8 +44,8 @@ static void on_claimed(struct store_op *op)
     d->claim_count = 0;
     pool_give_places(run->pool, claim->max);
     engine->settles_pending--;
-    for (size_t i = 0; op->code == 0 && i < claim->ret_count; i++)
-        add_ready(run, engine, claim->ret_lease, &claim->ret_rows[i]);
+    if (op->code == 0)
+        ready_add(run, claim);
     if (op->code < 0)
         d->dry_until_us = now_us + 500000;
     else if (claim->ret_count == 0)
@@ -96,7 +57,7 @@ static void on_claimed(struct store_op *op)
     bool is_of_former = run->endpoint == NULL || strcmp(claim->endpoint, run->endpoint->config->name) != 0;
     store_op_free(op);
     if (is_of_former || !run_is_runnable(engine, run))
-        pump_release_ready(run);
+        ready_release(run);
     engine_turn(engine);
 }
 
@@ -210,28 +171,28 @@ static bool is_long_wait(const struct pacer_answer *answer)
 static void start_first(struct run_entry *run, bool is_probe)
 {
     struct run_dispatch *d = run->dispatch;
-    struct attempt *attempt = d->ready;
-    d->ready = attempt->next;
+    struct call *call = d->ready;
+    d->ready = call->next;
     if (d->ready == NULL)
         d->ready_end = &d->ready;
     d->ready_count--;
     d->has_stalled = false;
     d->ahead.sent_count++;
-    attempt->next = NULL;
-    attempt->is_probe = is_probe;
-    attempt_start(attempt);
+    call->next = NULL;
+    call->is_probe = is_probe;
+    call_start(call);
 }
 
 /* Does the run's next call go, as far as the pacer lets it? *ret_wait tells what keeps it back. */
 static bool start_next(struct run_entry *run, bool with_slot_only, enum pacer_wait *ret_wait)
 {
-    struct attempt *attempt = run->dispatch->ready;
+    struct call *call = run->dispatch->ready;
     struct endpoint *endpoint = run->endpoint;
     *ret_wait = PACER_GO;
-    if (attempt == NULL || (with_slot_only && !attempt->keeps_slot) || engine_holds_calls(endpoint->dispatch->engine))
+    if (call == NULL || (with_slot_only && !call->keeps_slot) || engine_holds_calls(endpoint->dispatch->engine))
         return false;
-    struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), attempt_estimate(attempt), endpoint->in_flight,
-                                           run->profile.mode == MODE_CONTINUOUS, attempt->keeps_slot);
+    struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), call_estimate(call), endpoint->in_flight,
+                                           run->profile.mode == MODE_CONTINUOUS, call->keeps_slot);
     *ret_wait = answer.wait;
     if (answer.wait == PACER_GO) {
         start_first(run, endpoint->dispatch->next_is_probe);
@@ -241,7 +202,7 @@ static bool start_next(struct run_entry *run, bool with_slot_only, enum pacer_wa
     if (answer.wait_us >= 0)
         pump_wake_at(endpoint, answer.wait_us);
     if (is_long_wait(&answer))
-        pump_release_ready(run);
+        ready_release(run);
     return false;
 }
 
@@ -384,7 +345,7 @@ static bool probe_with(struct engine *engine, struct run_entry *run, struct pace
 {
     away_release(engine, run, now.wall_ms);
     if (run->dispatch->ready != NULL) {
-        int64_t wait_us = pacer_ask_test(run->endpoint->pacer, now, attempt_estimate(run->dispatch->ready));
+        int64_t wait_us = pacer_ask_test(run->endpoint->pacer, now, call_estimate(run->dispatch->ready));
         if (wait_us == 0)
             start_first(run, true);
         else if (wait_us > 0)

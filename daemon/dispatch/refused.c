@@ -11,17 +11,17 @@
 
 enum { ROUNDS_TOLD = 3 }; /* the first is the limit's, the second may be: the wait was too short */
 
-void refused_note(const struct attempt *attempt, enum outcome_class class)
+void refused_note(const struct call *call, enum outcome_class class)
 {
-    struct refused *refused = &attempt->run->dispatch->refused;
-    if (outcome_is_answer(class) || refused->endpoint != attempt->endpoint)
-        *refused = (struct refused){.endpoint = attempt->endpoint};
-    if (class != OUTCOME_THROTTLED || attempt->sent_us < refused->last_us)
+    struct refused *refused = &call->run->dispatch->refused;
+    if (outcome_is_answer(class) || refused->endpoint != call->endpoint)
+        *refused = (struct refused){.endpoint = call->endpoint};
+    if (class != OUTCOME_THROTTLED || call->sent_us < refused->last_us)
         return;
     refused->last_us = engine_now().mono_us;
     if (refused->rounds++ == 0)
         refused->since_at_ms = clock_wall_ms();
-    snprintf(refused->key, sizeof refused->key, "%s", attempt->key);
+    snprintf(refused->key, sizeof refused->key, "%s", call->attempts[0].key);
 }
 
 bool run_is_refused(const struct run_entry *run)

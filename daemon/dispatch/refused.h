@@ -5,7 +5,7 @@
 #include "core/limits.h"
 #include "core/outcome.h"
 
-struct attempt;
+struct call;
 struct endpoint;
 struct run_entry;
 
@@ -14,9 +14,9 @@ struct refused {
     int64_t rounds;                  /* those of calls under way together are one */
     int64_t last_us;                 /* when the last was told */
     int64_t since_at_ms;             /* wall; of the first */
-    char key[LIMIT_KEY_BYTES + 1];   /* of the assignment that was refused last */
+    char key[LIMIT_KEY_BYTES + 1];   /* of an assignment that was refused last */
 };
-void refused_note(const struct attempt *attempt, enum outcome_class class); /* how a call of the run ended */
+void refused_note(const struct call *call, enum outcome_class class); /* how a call of the run ended */
 bool run_is_refused(const struct run_entry *run); /* so often in a row that a person should look */
 void refused_text(const struct run_entry *run, char *text, size_t size); /* added to the text: which, since when, what to do */
 

@@ -79,9 +79,9 @@ void run_clear(struct run_entry *run)
     struct run_dispatch *d = run->dispatch;
     if (d == NULL)
         return;
-    for (struct attempt *attempt = d->ready, *next; attempt != NULL; attempt = next) {
-        next = attempt->next;
-        attempt_free(attempt);
+    for (struct call *call = d->ready, *next; call != NULL; call = next) {
+        next = call->next;
+        call_free(call);
     }
     template_free(d->template);
     buf_clear(&d->system);

@@ -1,50 +1,15 @@
-/* What is on its way: an attempt, a failure that waits to be judged, and what a run and an endpoint carry for the dispatcher. Not for other rooms. */
+/* A failure that waits to be judged, and what a run and an endpoint carry for the dispatcher. Not for other rooms. */
 #ifndef GALLOC_DISPATCH_WORK_H
 #define GALLOC_DISPATCH_WORK_H
 
 #include "core/ahead.h"
 #include "core/alloc.h"
-#include "core/retry.h"
 #include "core/share.h"
 #include "core/template.h"
+#include "dispatch/attempt.h"
 #include "dispatch/engine.h"
 #include "dispatch/prompt.h"
 #include "dispatch/refused.h"
-#include "dispatch/rest.h"
-
-/* One attempt, from the lease to the settle. Owned by exactly one list or callback at a time: a run's ready list, a network call, a settle on its way. */
-struct attempt {
-    struct attempt *next;
-    struct attempt *fly_next, **fly_at; /* in the engine's list while its call is under way */
-    struct engine *engine;      /* borrowed, like the next three */
-    struct run_entry *run;
-    struct endpoint *endpoint;
-    struct net_call *call_handle; /* while under way */
-    int64_t assignment, lease, call;
-    char *key, *fields;         /* owned */
-    size_t fields_len;
-    int32_t n;
-    int32_t row_n;              /* attempts of the row: its own number, or that of one made beside it */
-    struct attempt *twin;       /* the other one at the same row, while both are on their way (hedge.c); NULL */
-    bool is_superseded;         /* its twin decided: it is recorded, and decides nothing */
-    bool was_hedged;            /* is, or had, a second one: none is made again */
-    struct retry_budget budget;
-    int64_t token_cap;          /* in force for this attempt */
-    int64_t tokens;             /* of its prompt, once that was made and too large for what the quota had left; 0: as the last prompts were */
-    bool keeps_slot;            /* a re-ask: its place is taken already */
-    bool has_slot;              /* counted in endpoint->in_flight, the run's and the pool's */
-    bool is_probe;              /* shows whether the endpoint is well, where that has no test request (in_turn.c) */
-    bool was_full;              /* sent when calls under way were at the limit */
-    int64_t ready_us;           /* leased since */
-    int64_t sent_us;
-    int64_t charged;            /* tokens that its run's share was charged at the send */
-    int64_t *candidates;        /* owned: ids of the agents named in the prompt */
-    size_t candidate_count;
-    int64_t excluded;           /* the agent that was full in the attempt before; 0 */
-    int64_t away_changes, away_until_at_ms; /* of one that waits for an agent: the pool's changes that were seen, and the first date */
-    struct rest rest;           /* of its answer, when that comes in several calls */
-    int64_t chosen;             /* agent claimed until the settle has committed; 0 */
-};
 
 #define READY_MOST_US 2000000 /* unsent for longer, a row is given back: who looks shall see leased what is worked on; many times the commits that leasing ahead is for */
 #define NO_PLACES_MS 500 /* how long is waited for a place that is being decided upon */
@@ -53,11 +18,11 @@ struct attempt {
 enum held_judgement { HELD_OPEN, HELD_CONFIRMED, HELD_DROPPED };
 struct held {
     struct held *next;
-    int64_t run, assignment;
+    int64_t run, assignment, call;
     int32_t n;
     int64_t sent_us, failed_us;
     int64_t due_us;             /* when its backoff ends */
-    bool is_first;              /* an attempt numbered 1 */
+    bool is_first;              /* tells the pacer of a call that tried nobody a second time: one of its attempts alone */
     int32_t retries_spent;      /* before it is judged */
     bool is_stored;             /* its settle has committed */
     enum held_judgement judgement;
@@ -76,7 +41,7 @@ struct away_list {
 };
 
 struct run_dispatch {
-    struct attempt *ready, **ready_end; /* leased and not sent */
+    struct call *ready, **ready_end; /* leased and not sent */
     int64_t ready_count;
     int64_t in_flight;          /* slots taken, settles on the way included */
     struct share share;         /* of its endpoint, in tokens */

@@ -1,4 +1,4 @@
-/* Operations of the hot path: leasing and settling. What holds for every operation stands at the top of store.h. */
+/* What is the same for every operation, and settling, of the hot path; leasing stands in op_claim.h. What holds for every operation stands at the top of store.h. */
 #ifndef GALLOC_STORE_OP_H
 #define GALLOC_STORE_OP_H
 
@@ -55,7 +55,7 @@ enum settle_verdict {
 };
 struct settle_item {
     int64_t run, assignment, lease; /* fence: `lease` has to be the row's */
-    int64_t call;                   /* 0: no call was made */
+    int64_t call;                   /* 0: none was made, or others of it go on */
     int32_t n;                      /* the attempt */
     enum outcome_class class;
     enum settle_move move;
@@ -64,12 +64,16 @@ struct settle_item {
     int64_t delay_ms;               /* of MOVE_PENDING */
     int32_t retries_spent, reasks_spent, fulls_spent, failures; /* the budgets after this attempt */
     int64_t token_cap;              /* for the next attempt; 0: the endpoint's */
+    int32_t pack_most;              /* likewise: it goes with at most so many in a call; 0: with as many as there may be */
     int64_t ledger, agent;          /* of MOVE_SUCCEED; agent also where the answer named one (0: none) */
     int64_t excluded;               /* the agent that was full; 0: none */
     char *result;                   /* owned JSON body of MOVE_SUCCEED and MOVE_FAIL; NULL else */
     char *message;                  /* owned; the provider's or our words; NULL: none */
     char *raw;                      /* owned; the model's words of an answer that was not valid, at most LIMIT_MESSAGE_BYTES; NULL: none */
-    bool has_call_result;           /* the call's own row is filled from what follows */
+    bool has_call_result;           /* its call ended, with what follows: told in each of the call's items alike, kept in the call's row once */
+    int32_t part, part_count;       /* which of the call's items it is, from 0 (who ends the row), and of how many; 0 of 0: the only one. Tokens and cost are split
+                                       over them by floor, the remainder is the first's */
+    enum outcome_class call_class;  /* of the call as a whole */
     bool is_call_lost;              /* the call ends as lost: maybe sent, no answer */
     int32_t http_status, local_port;
     int64_t tokens[TOKEN_COUNT];    /* -1: not told */
@@ -105,43 +109,6 @@ struct store_judge {
     struct store_op op;
     struct judge_item *items; /* owned */
     size_t count;
-};
-
-/* RELEASE: leased ahead and never sent; call and attempt rows end as released, the rows are due again at once. */
-struct release_item {
-    int64_t run, assignment, lease, call;
-    int32_t n;
-};
-struct store_release {
-    struct store_op op;
-    struct release_item *items; /* owned */
-    size_t count;
-};
-
-/* CLAIM: leases up to `max` due rows of a run: waiting rows that are due (not late) first, then fresh ones in order, then late ones that are due.
- * Lease, attempts and (with an endpoint) calls are made in the same transaction. An outside worker (`worker`) gets a row that `goes_alone` as a lease's only one. `in_order` is for `sequential`: only the first row of the run that is
- * neither final nor held as rejected is leased, and only when it is due. */
-struct leased_row {
-    int64_t assignment, call;
-    char *key;     /* owned */
-    char *fields;  /* owned JSON object text, its digest checked; NULL: it did not match (settle as corrupt) */
-    int32_t n, retries_spent, reasks_spent, fulls_spent, failures;
-    int64_t token_cap;
-};
-struct store_claim {
-    struct store_op op;
-    int64_t run;
-    int32_t max;      /* at most LIMIT_IN_FLIGHT; LIMIT_LEASE_ROWS for an outside worker */
-    bool in_order;
-    char *endpoint;   /* owned; NULL: an outside worker */
-    char *worker;     /* owned; NULL: the built-in one */
-    int64_t ttl_ms;   /* of an outside worker; 0 for the built-in one */
-    int64_t max_bytes; /* of keys and fields together, but always one row; 0: no cap */
-    /* out */
-    int64_t ret_lease;
-    struct leased_row *ret_rows; /* owned */
-    size_t ret_count;
-    int64_t ret_next_due_ms; /* when nothing was due: how long until something is; -1: nothing waits */
 };
 
 #endif

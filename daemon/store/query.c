@@ -25,12 +25,12 @@ static const char *const attempt_names[] = {
     "message",    "token_cap",      "lease",       "worker",      "call",      "endpoint",
     "sent_at",    "http_status",    "latency_ms",  "local_port",  "tokens_in", "tokens_cached",
     "tokens_out", "tokens_thought", "tokens_tool", "cost_micros", "currency",  "is_possibly_billed",
-    "raw",        "uid",            "decision"};
+    "raw",        "uid",            "decision",  "pack"};
 static const enum cell_kind attempt_kinds[] = {CELL_INT,  CELL_TEXT, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_TEXT,
                                                CELL_TEXT, CELL_INT,  CELL_INT,  CELL_TEXT, CELL_INT,  CELL_TEXT,
                                                CELL_TIME, CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,
                                                CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_TEXT, CELL_BOOL,
-                                               CELL_TEXT, CELL_INT,  CELL_JSON};
+                                               CELL_TEXT, CELL_INT,  CELL_JSON, CELL_INT};
 _Static_assert(ARRAY_COUNT(attempt_names) == ATTEMPT_COLUMN_COUNT && ARRAY_COUNT(attempt_kinds) == ATTEMPT_COLUMN_COUNT,
                "a name and a kind for each column");
 

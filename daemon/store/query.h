@@ -31,7 +31,8 @@ enum attempt_column {
     ATTEMPT_CALL, ATTEMPT_ENDPOINT, ATTEMPT_SENT_AT, ATTEMPT_HTTP_STATUS, ATTEMPT_LATENCY_MS, ATTEMPT_LOCAL_PORT, /* null without a call */
     ATTEMPT_TOKENS_IN, ATTEMPT_TOKENS_CACHED, ATTEMPT_TOKENS_OUT, ATTEMPT_TOKENS_THOUGHT, ATTEMPT_TOKENS_TOOL, ATTEMPT_COST_MICROS, ATTEMPT_CURRENCY,
     ATTEMPT_IS_POSSIBLY_BILLED, ATTEMPT_RAW,
-    ATTEMPT_UID, /* of a person's decision */ ATTEMPT_DECISION, /* as it was before a person changed it */ ATTEMPT_COLUMN_COUNT
+    ATTEMPT_UID, /* of a person's decision */ ATTEMPT_DECISION, /* as it was before a person changed it */
+    ATTEMPT_PACK, /* attempts that the call carried */ ATTEMPT_COLUMN_COUNT
 };
 
 /* QUERY_FAILURES: the failed rows of a run grouped by code, message and HTTP status, the most frequent first, at most FAILURE_GROUPS. One page.

@@ -15,7 +15,7 @@ int sqlite_apply_call_begin(struct sqlite_store *store, struct store_op *op, boo
 {
     (void)ret_has_more;
     struct store_call_begin *begin = CONTAINER_OF(op, struct store_call_begin, op);
-    int rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", begin->endpoint, (int64_t)1, store->node, store->wall_ms);
+    int rc = sqlite_do(store, STMT_CALL_INSERT, "tiiii", begin->endpoint, (int64_t)1, store->node, store->wall_ms, (int64_t)0);
     begin->ret_call = sqlite3_last_insert_rowid(store->db);
     return rc < 0 ? rc : sqlite_reserve_set(store, NULL, 0, begin->ret_call, begin->reserve_micros);
 }
@@ -56,10 +56,10 @@ int sqlite_apply_call_end(struct sqlite_store *store, struct store_op *op, bool 
     rc = test_count(store, end);
     if (rc < 0)
         return rc;
-    return sqlite_do(store, STMT_CALL_END, "iiiizmmmmmmtmz", end->call, (int64_t)(end->is_lost ? CALL_LOST : CALL_DONE), store->wall_ms,
+    return sqlite_do(store, STMT_CALL_END, "iiiizmmmmmmtmzi", end->call, (int64_t)(end->is_lost ? CALL_LOST : CALL_DONE), store->wall_ms,
                      (int64_t)end->class, (int64_t)end->http_status, tokens[TOKEN_IN], tokens[TOKEN_CACHED], tokens[TOKEN_OUT],
                      tokens[TOKEN_THOUGHT], tokens[TOKEN_TOOL], end->cost_micros, end->currency[0] == '\0' ? NULL : end->currency,
-                     end->latency_ms, (int64_t)end->local_port);
+                     end->latency_ms, (int64_t)end->local_port, (int64_t)0);
 }
 
 int sqlite_day_count(struct sqlite_store *store, const struct store_settle *settle)
@@ -73,10 +73,11 @@ int sqlite_day_count(struct sqlite_store *store, const struct store_settle *sett
         const struct settle_item *item = &settle->items[i];
         int64_t day = are_today ? today : day_of(store, item->latency_ms);
         int64_t micros = max_i64(item->cost_micros, 0) + item->kept_micros;
-        if (item->has_call_result && day == today) {
+        bool is_end = item->has_call_result && item->part == 0;
+        if (is_end && day == today) {
             count++;
             cost_micros += micros;
-        } else if (item->has_call_result) {
+        } else if (is_end) {
             rc = sqlite_do(store, STMT_DAY_COUNT, "tiii", settle->endpoint, day, (int64_t)1, micros);
         }
     }

@@ -17,6 +17,7 @@ static void row_read(sqlite3_stmt *stmt, struct leased_row *row)
         .fulls_spent = sqlite3_column_int(stmt, 5),
         .failures = sqlite3_column_int(stmt, 6),
         .token_cap = sqlite3_column_int64(stmt, 7),
+        .pack_most = sqlite3_column_int(stmt, 11),
     };
     const char *fields = (const char *)sqlite3_column_text(stmt, 8);
     const void *kept = sqlite3_column_blob(stmt, 9);
@@ -29,32 +30,62 @@ static void row_read(sqlite3_stmt *stmt, struct leased_row *row)
         row->fields = xstrndup(fields, len);
 }
 
-/* The batch on its way. */
+/* The batch on its way. Its last call is open: more rows may go into it. */
 struct batch {
     struct store_claim *claim;
     int64_t max, bytes;
+    int32_t calls, max_calls;
+    int32_t call_rows, call_most; /* of the last call: rows, and how many it bears */
+    int64_t call_bytes;
     bool is_whole; /* nothing more goes into it */
 };
 
-/* Does the row go into the batch? One that an outside worker was lost with goes first and alone, or not into this one. */
-static bool batch_takes(struct batch *batch, sqlite3_stmt *stmt)
+/* Does an outside worker's batch take the row? One that a worker was lost with goes first and alone, or not into this one. */
+static bool outside_takes(struct batch *batch, sqlite3_stmt *stmt, int64_t bytes)
 {
     struct store_claim *claim = batch->claim;
     bool is_first = claim->ret_count == 0;
-    bool goes_alone = claim->worker != NULL && sqlite3_column_int(stmt, 10) != 0 && !BREAKS(GOES_TOGETHER);
+    bool goes_alone = sqlite3_column_int(stmt, 10) != 0 && !BREAKS(GOES_TOGETHER);
     if (goes_alone && !is_first)
         return false;
-    batch->bytes += sqlite3_column_bytes(stmt, 1) + sqlite3_column_bytes(stmt, 8);
+    batch->bytes += bytes;
     batch->is_whole = goes_alone || (claim->max_bytes > 0 && batch->bytes >= claim->max_bytes);
     return is_first || claim->max_bytes <= 0 || batch->bytes <= claim->max_bytes;
+}
+
+/* Does the row go into the last call, or into one more? */
+static bool calls_take(struct batch *batch, sqlite3_stmt *stmt, int64_t bytes)
+{
+    const struct store_claim *claim = batch->claim;
+    int32_t most = sqlite3_column_int(stmt, 11);
+    if (most == 0 || most > claim->pack)
+        most = claim->pack;
+    bool has_pack = batch->call_most > 1;
+    bool fits = batch->call_rows > 0 && batch->call_rows < min_i64(most, batch->call_most) &&
+                (claim->pack_bytes <= 0 || batch->call_bytes + bytes <= claim->pack_bytes);
+    if (!fits && has_pack && most <= 1)
+        return false; /* it would part those who go together: a later claim begins with it */
+    if (!fits && batch->calls == batch->max_calls) {
+        batch->is_whole = true;
+        return false;
+    }
+    batch->call_most = fits ? (int32_t)min_i64(most, batch->call_most) : most;
+    batch->call_rows = fits ? batch->call_rows + 1 : 1;
+    batch->call_bytes = fits ? batch->call_bytes + bytes : bytes;
+    batch->calls += !fits;
+    return true;
 }
 
 static int rows_take(struct sqlite_store *store, struct batch *batch, int rc, sqlite3_stmt *stmt)
 {
     struct store_claim *claim = batch->claim;
     while (rc > 0) {
-        if (batch_takes(batch, stmt))
-            row_read(stmt, &claim->ret_rows[claim->ret_count++]);
+        int64_t bytes = sqlite3_column_bytes(stmt, 1) + sqlite3_column_bytes(stmt, 8);
+        if (claim->worker != NULL ? outside_takes(batch, stmt, bytes) : calls_take(batch, stmt, bytes)) {
+            struct leased_row *row = &claim->ret_rows[claim->ret_count++];
+            row_read(stmt, row);
+            row->call = batch->calls; /* its number, until that has a row */
+        }
         if (batch->is_whole || (int64_t)claim->ret_count == batch->max) {
             sqlite_end(stmt);
             batch->is_whole = true;
@@ -124,18 +155,31 @@ static int next_due(struct sqlite_store *store, struct store_claim *claim)
     return 0;
 }
 
-static int call_make(struct sqlite_store *store, const char *endpoint, int64_t *ret_call)
+static int call_make(struct sqlite_store *store, const char *endpoint, int64_t attempt_count, int64_t *ret_call)
 {
-    int rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", endpoint, (int64_t)0, store->node, store->wall_ms);
+    int rc = sqlite_do(store, STMT_CALL_INSERT, "tiiii", endpoint, (int64_t)0, store->node, store->wall_ms, attempt_count);
     *ret_call = sqlite3_last_insert_rowid(store->db);
     return rc;
 }
 
-static int row_lease(struct sqlite_store *store, struct store_claim *claim, struct leased_row *row)
+/* The call of the rows that stand together from `from` on. */
+static int rows_call(struct sqlite_store *store, struct store_claim *claim, size_t from, size_t *ret_to)
+{
+    struct leased_row *rows = claim->ret_rows;
+    int64_t call = 0, number = rows[from].call;
+    size_t to = from;
+    while (to < claim->ret_count && rows[to].call == number)
+        to++;
+    int rc = claim->endpoint != NULL ? call_make(store, claim->endpoint, (int64_t)(to - from), &call) : 0;
+    for (size_t i = from; i < to; i++)
+        rows[i].call = call;
+    *ret_to = to;
+    return rc;
+}
+
+static int row_lease(struct sqlite_store *store, const struct store_claim *claim, const struct leased_row *row)
 {
     int rc = sqlite_do(store, STMT_ROW_LEASE, "iii", row->assignment, claim->ret_lease, (int64_t)row->n);
-    if (rc == 0 && claim->endpoint != NULL)
-        rc = call_make(store, claim->endpoint, &row->call);
     if (rc == 0)
         rc = sqlite_do(store, STMT_ATTEMPT_INSERT, "iiizzi", row->assignment, (int64_t)row->n, claim->ret_lease, row->call, row->token_cap,
                        store->wall_ms);
@@ -148,8 +192,12 @@ static int rows_lease(struct sqlite_store *store, struct store_claim *claim, str
     claim->ret_lease = sqlite_lease_next(store);
     claim->op.seq_first = store->seq + 1;
     int rc = lease_make(store, claim, (int64_t)claim->ret_count);
-    for (size_t i = 0; rc == 0 && i < claim->ret_count; i++)
-        rc = row_lease(store, claim, &claim->ret_rows[i]);
+    for (size_t i = 0, to = 0; rc == 0 && i < claim->ret_count; i++) {
+        if (i == to)
+            rc = rows_call(store, claim, i, &to);
+        if (rc == 0)
+            rc = row_lease(store, claim, &claim->ret_rows[i]);
+    }
     if (rc == 0)
         rc = books_move_rows(store, entry, ASSIGNMENT_PENDING, ASSIGNMENT_LEASED, false, (int64_t)claim->ret_count);
     if (rc == 0 && claim->worker != NULL)
@@ -180,7 +228,8 @@ int sqlite_apply_claim(struct sqlite_store *store, struct store_op *op, bool *re
     int rc = books_run(store, claim->run, &entry);
     if (rc <= 0)
         return rc < 0 ? rc : sqlite_refuse(op, GALLOC_NOT_FOUND, "there is no run %lld", (long long)claim->run);
-    struct batch batch = {.claim = claim, .max = clamp_i64(claim->max, 0, claim->worker == NULL ? LIMIT_IN_FLIGHT : LIMIT_LEASE_ROWS)};
+    struct batch batch = {.claim = claim, .max = clamp_i64(claim->max, 0, claim->worker == NULL ? LIMIT_CLAIM_ROWS : LIMIT_LEASE_ROWS)};
+    batch.max_calls = claim->max_calls > 0 ? claim->max_calls : (int32_t)batch.max;
     if (entry->now.state != RUN_RUNNING || entry->now.pauses != 0 || batch.max == 0)
         return 0;
     claim->ret_rows = xcalloc((size_t)batch.max, sizeof *claim->ret_rows);
@@ -205,7 +254,7 @@ int sqlite_apply_hedge(struct sqlite_store *store, struct store_op *op, bool *re
     op->seq_first = sqlite_seq_next(store);
     rc = sqlite_do(store, STMT_ROW_HEDGE, "ii", hedge->assignment, (int64_t)hedge->ret_n);
     if (rc == 0)
-        rc = call_make(store, hedge->endpoint, &hedge->ret_call);
+        rc = call_make(store, hedge->endpoint, 1, &hedge->ret_call);
     if (rc == 0)
         rc = sqlite_do(store, STMT_ATTEMPT_INSERT, "iiizzi", hedge->assignment, (int64_t)hedge->ret_n, hedge->lease, hedge->ret_call, row.token_cap, store->wall_ms);
     return rc;

@@ -38,8 +38,10 @@
                     "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \
     X(READ_ATTEMPTS, "SELECT t.n, t.class, t.started_at_ms, t.ended_at_ms, g.agent_id, x.agent_id, t.message, t.token_cap, t.lease, " \
                      "coalesce(l.worker, CASE WHEN t.call IS NULL AND l.number IS NULL AND t.class IS NOT NULL AND t.uid IS NULL THEN 'outside' END), " \
-                     "t.call, c.endpoint, c.sent_at_ms, c.http_status, c.latency_ms, c.local_port, c.tokens_in, c.tokens_cached, "             \
-                     "c.tokens_out, c.tokens_thought, c.tokens_tool, c.cost_micros, c.currency, coalesce(c.state = 2, 0), t.raw, t.uid, t.decision "              \
+                     "t.call, c.endpoint, c.sent_at_ms, c.http_status, c.latency_ms, c.local_port, t.tokens_in, "                              \
+                     "c.tokens_cached / c.attempt_count, t.tokens_out - coalesce(c.tokens_thought / c.attempt_count, 0), "                     \
+                     "c.tokens_thought / c.attempt_count, c.tokens_tool / c.attempt_count, t.cost_micros, c.currency, "                        \
+                     "coalesce(c.state = 2, 0), t.raw, t.uid, t.decision, c.attempt_count "                                                    \
                      "FROM attempt t LEFT JOIN call c ON c.id = t.call LEFT JOIN agent g ON g.id = t.agent "                                   \
                      "LEFT JOIN agent x ON x.id = t.excluded LEFT JOIN lease l ON l.number = t.lease "                                         \
                      "WHERE t.assignment = ?1 AND t.n > ?2 ORDER BY t.n")                                                                      \

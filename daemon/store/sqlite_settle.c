@@ -91,21 +91,28 @@ static void tokens_count(struct settling *s)
     call_sums_add_usage(s->sums, item->http_status, item->tokens, item->cost_micros, item->currency);
 }
 
-/* The call's own row. It ends once; what comes later is passed over. A call of which there is nothing to tell was never sent. */
+/* The part of a call's tokens or cost that one of its attempts is told to have used; -1: not told. */
+static int64_t share_of(const struct settle_item *item, int64_t total)
+{
+    int64_t count = max_i64(item->part_count, 1);
+    return total < 0 ? -1 : total / count + (item->part == 0 ? total % count : 0);
+}
+
+/* The call's own row, by the first of its items. It ends once; what comes later is passed over. A call of which there is nothing to tell was never sent. */
 static int call_end(struct settling *s)
 {
     struct sqlite_store *store = s->store;
     const struct settle_item *item = s->item;
     const int64_t *tokens = item->tokens;
-    if (item->call == 0)
+    if (item->call == 0 || item->part > 0)
         return 0;
     enum call_state state = item->is_call_lost ? CALL_LOST : item->has_call_result ? CALL_DONE : CALL_RELEASED;
     int rc;
     if (item->has_call_result)
-        rc = sqlite_do(store, STMT_CALL_END, "iiiizmmmmmmtmz", item->call, (int64_t)state, store->wall_ms, (int64_t)item->class,
+        rc = sqlite_do(store, STMT_CALL_END, "iiiizmmmmmmtmzi", item->call, (int64_t)state, store->wall_ms, (int64_t)item->call_class,
                        (int64_t)item->http_status, tokens[TOKEN_IN], tokens[TOKEN_CACHED], tokens[TOKEN_OUT], tokens[TOKEN_THOUGHT],
                        tokens[TOKEN_TOOL], item->cost_micros, item->currency[0] == '\0' ? NULL : item->currency, item->latency_ms,
-                       (int64_t)item->local_port);
+                       (int64_t)item->local_port, max_i64(item->part_count, 1));
     else
         rc = sqlite_do(store, STMT_CALL_CLOSE, "iiii", item->call, (int64_t)state, store->wall_ms, (int64_t)item->class);
     if (rc < 0 || sqlite3_changes(store->db) == 0)
@@ -116,7 +123,7 @@ static int call_end(struct settling *s)
     if (state != CALL_RELEASED)
         books_count(store, s->entry, COUNT_CALLS, 1);
     if (state != CALL_RELEASED)
-        call_sums_add_call(s->sums, false, item->class);
+        call_sums_add_call(s->sums, false, item->call_class);
     if (item->has_call_result)
         tokens_count(s);
     return 0;
@@ -129,8 +136,8 @@ static int attempt_end(struct settling *s)
     bool has_tokens = item->has_call_result && item->tokens[TOKEN_IN] >= 0;
     int64_t tokens_out = max_i64(item->tokens[TOKEN_OUT], 0) + max_i64(item->tokens[TOKEN_THOUGHT], 0);
     int rc = sqlite_do(s->store, STMT_ATTEMPT_END, "iiiizzmmmtit", item->assignment, (int64_t)item->n, item->lease, (int64_t)s->class, item->agent,
-                       s->excluded, has_tokens ? item->tokens[TOKEN_IN] : -1, has_tokens ? tokens_out : -1,
-                       item->has_call_result ? item->cost_micros : -1, item->message, s->store->wall_ms, item->raw);
+                       s->excluded, has_tokens ? share_of(item, item->tokens[TOKEN_IN]) : -1, has_tokens ? share_of(item, tokens_out) : -1,
+                       item->has_call_result ? share_of(item, item->cost_micros) : -1, item->message, s->store->wall_ms, item->raw);
     if (rc < 0 || sqlite3_changes(s->store->db) == 0)
         return rc;
     books_count(s->store, s->entry, COUNT_CLASS + (int)s->class, 1);
@@ -170,9 +177,9 @@ static int row_pending(struct settling *s, enum assignment_hold hold, bool is_la
     int rc = row_move(s, ASSIGNMENT_PENDING);
     if (rc < 0)
         return rc;
-    return sqlite_do(s->store, STMT_ROW_PENDING, "iiiiiiiiii", item->assignment, (int64_t)hold, (int64_t)is_late, not_before_ms,
+    return sqlite_do(s->store, STMT_ROW_PENDING, "iiiiiiiiiii", item->assignment, (int64_t)hold, (int64_t)is_late, not_before_ms,
                      (int64_t)s->class, (int64_t)item->retries_spent, (int64_t)item->reasks_spent, s->fulls_spent,
-                     (int64_t)item->failures, item->token_cap);
+                     (int64_t)item->failures, item->token_cap, (int64_t)item->pack_most);
 }
 
 static int move_succeed(struct settling *s)
@@ -230,7 +237,7 @@ static int move_reask(struct settling *s)
                        (int64_t)item->retries_spent, (int64_t)item->reasks_spent, s->fulls_spent, (int64_t)item->failures,
                        item->token_cap);
     if (rc == 0 && s->endpoint != NULL) {
-        rc = sqlite_do(store, STMT_CALL_INSERT, "tiii", s->endpoint, (int64_t)0, store->node, store->wall_ms);
+        rc = sqlite_do(store, STMT_CALL_INSERT, "tiiii", s->endpoint, (int64_t)0, store->node, store->wall_ms, (int64_t)1);
         item->ret_call = sqlite3_last_insert_rowid(store->db);
     }
     if (rc == 0)

@@ -11,9 +11,9 @@
 #define ADD_TO_DAY "ON CONFLICT(endpoint, ends_at_ms) DO UPDATE SET calls = calls + excluded.calls, cost_micros = cost_micros + excluded.cost_micros"
 #define ADD_TO_CLASS "ON CONFLICT(endpoint, class) DO UPDATE SET calls = calls + excluded.calls"
 #define OPEN_CALLS                                                                                                                              \
-    "SELECT c.endpoint, 0 AS is_test FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 " \
-    "UNION ALL SELECT endpoint, 1 FROM call INDEXED BY call_open_test WHERE state = 0 AND kind = 1"
-#define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256, a.goes_alone"
+    "SELECT DISTINCT c.id, c.endpoint, 0 AS is_test FROM attempt t INDEXED BY attempt_open JOIN call c ON c.id = t.call WHERE t.class IS NULL AND c.state = 0 " \
+    "UNION ALL SELECT id, endpoint, 1 FROM call INDEXED BY call_open_test WHERE state = 0 AND kind = 1"
+#define CLAIM_COLUMNS "a.id, a.key, a.attempts, a.retries_spent, a.reasks_spent, a.fulls_spent, a.failures, a.token_cap, p.fields, p.sha256, a.goes_alone, a.pack_most"
 
 #define SQLITE_HOT_STATEMENTS(X)                                        \
     X(STMT_BEGIN, "BEGIN IMMEDIATE")                                                                                                                       \
@@ -65,7 +65,7 @@
       "fulls_spent = ?7, failures = ?8, resets = ?9 WHERE id = ?1")                                                                                        \
     X(STMT_ROW_PENDING,                                                                                                                                    \
       "UPDATE assignment SET state = 0, lease = NULL, hold = ?2, is_late = ?3, not_before_ms = ?4, class = ?5, retries_spent = ?6, "                       \
-      "reasks_spent = ?7, fulls_spent = ?8, failures = ?9, token_cap = ?10 WHERE id = ?1")                                                                 \
+      "reasks_spent = ?7, fulls_spent = ?8, failures = ?9, token_cap = ?10, pack_most = ?11 WHERE id = ?1")                                                \
     X(STMT_ROW_REASK,                                                                                                                                      \
       "UPDATE assignment SET lease = ?2, attempts = ?3, class = ?4, retries_spent = ?5, reasks_spent = ?6, fulls_spent = ?7, failures = ?8, "              \
       "token_cap = ?9 WHERE id = ?1")                                                                                                                      \
@@ -75,10 +75,11 @@
     X(STMT_ATTEMPT_END,                                                                                                                                    \
       "UPDATE attempt SET class = ?4, agent = ?5, excluded = ?6, tokens_in = ?7, tokens_out = ?8, cost_micros = ?9, message = ?10, "                       \
       "ended_at_ms = ?11, raw = ?12 WHERE assignment = ?1 AND n = ?2 AND lease = ?3 AND class IS NULL")                                                  \
-    X(STMT_CALL_INSERT, "INSERT INTO call(endpoint, state, kind, node, sent_at_ms) VALUES(?1, 0, ?2, ?3, ?4)")                                          \
+    X(STMT_CALL_INSERT, "INSERT INTO call(endpoint, state, kind, node, sent_at_ms, attempt_count) VALUES(?1, 0, ?2, ?3, ?4, ?5)")                        \
     X(STMT_CALL_END,                                                                                                                                       \
       "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4, http_status = ?5, tokens_in = ?6, tokens_cached = ?7, tokens_out = ?8, "                  \
-      "tokens_thought = ?9, tokens_tool = ?10, cost_micros = ?11, currency = ?12, latency_ms = ?13, local_port = ?14 WHERE id = ?1 AND state = 0")         \
+      "tokens_thought = ?9, tokens_tool = ?10, cost_micros = ?11, currency = ?12, latency_ms = ?13, local_port = ?14, "                            \
+      "attempt_count = ?15 WHERE id = ?1 AND state = 0")                                                                                                   \
     X(STMT_CALL_CLOSE, "UPDATE call SET state = ?2, ended_at_ms = ?3, class = ?4 WHERE id = ?1 AND state = 0")                                             \
     X(STMT_DAY_COUNT, "INSERT INTO endpoint_day(endpoint, ends_at_ms, calls, cost_micros) VALUES(?1, ?2, ?3, ?4) " ADD_TO_DAY)                             \
     X(STMT_DAY_COUNT_TEST,                                                                                                                                 \

@@ -60,7 +60,7 @@
     X(STMT_SWEEP_ROW, "SELECT state, class, lease, attempts, coalesce(agent, 0), resets FROM assignment WHERE id = ?1")                                                       \
     X(STMT_SWEEP_CANCEL, "UPDATE assignment SET state = 4, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, agent = NULL WHERE id = ?1")   \
     X(STMT_SWEEP_RETRY, "UPDATE assignment SET state = 0, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, failures = 0, "                 \
-                        "retries_spent = 0, reasks_spent = 0, fulls_spent = 0, lost_alone = 0, token_cap = 0, class = NULL, agent = NULL WHERE id = ?1")\
+                        "retries_spent = 0, reasks_spent = 0, fulls_spent = 0, lost_alone = 0, token_cap = 0, pack_most = 0, class = NULL, agent = NULL WHERE id = ?1")\
     X(STMT_SWEEP_FAIL, "UPDATE assignment SET state = 3, lease = NULL, hold = 0, is_late = 0, not_before_ms = 0, class = ?2 WHERE id = ?1")       \
     X(STMT_LAST_WORDS, "SELECT t.message, c.http_status, c.latency_ms FROM attempt t LEFT JOIN call c ON c.id = t.call WHERE t.assignment = ?1 "  \
                        "AND t.class IS NOT NULL ORDER BY t.n DESC LIMIT 1")                                                                       \

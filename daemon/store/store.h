@@ -10,6 +10,7 @@
 #include "core/allowance.h"
 #include "store/op_admin.h"
 #include "store/op_backup.h"
+#include "store/op_claim.h"
 #include "store/op_hedge.h"
 #include "store/op_reserve.h"
 #include "store/op_lease.h"

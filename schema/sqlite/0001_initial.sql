@@ -118,6 +118,7 @@ CREATE TABLE assignment (           -- narrow and hot
   goes_alone     INTEGER NOT NULL DEFAULT 0 CHECK (goes_alone IN (0, 1)), -- an outside worker was lost with it: a lease of its own from now on
   lost_alone     INTEGER NOT NULL DEFAULT 0,                              -- so often lost as the only row of a lease
   token_cap      INTEGER NOT NULL DEFAULT 0,                              -- raised after a truncated answer; 0: the endpoint's
+  pack_most      INTEGER NOT NULL DEFAULT 0,                              -- goes with at most so many in a call, since more of them failed; 0: as the run says
   class          INTEGER,                                                 -- of the last attempt; the cause of a failure
   agent          INTEGER,                                                 -- set while succeeded. No foreign key: all rows would be looked through for each
                                                                           -- agent that goes with its run. doctor looks
@@ -160,7 +161,7 @@ CREATE INDEX lease_deadline ON lease(deadline_ms) WHERE worker IS NOT NULL AND e
 CREATE INDEX lease_ended    ON lease(ended_at_ms) WHERE ended_at_ms IS NOT NULL;
 CREATE INDEX lease_run      ON lease(run);                                 -- for the foreign key, when a run is purged
 
-CREATE TABLE call (                 -- one API request; a test request of the endpoint has no attempt
+CREATE TABLE call (                 -- one API request, of one attempt or several; a test request of the endpoint has none
   id           INTEGER PRIMARY KEY,
   endpoint     TEXT NOT NULL,
   state        INTEGER NOT NULL CHECK (state BETWEEN 0 AND 3),            -- open, done, lost, released
@@ -168,6 +169,7 @@ CREATE TABLE call (                 -- one API request; a test request of the en
                                                                           -- purged, kept for as long as the endpoint's limits look back
   node         INTEGER NOT NULL,
   sent_at_ms   INTEGER NOT NULL,                                          -- when it was made durable; just before the send
+  attempt_count INTEGER NOT NULL DEFAULT 1,                               -- attempts that it carries
   ended_at_ms  INTEGER,
   class        INTEGER,
   http_status  INTEGER,

@@ -87,7 +87,7 @@ struct store_settle *make_settle(const struct store_claim *claim, size_t from, s
         const struct leased_row *row = &claim->ret_rows[from + i];
         struct settle_item *item = &settle->items[i];
         *item = (struct settle_item){.run = claim->run, .assignment = row->assignment, .lease = claim->ret_lease, .call = row->call, .n = row->n,
-                                     .class = class, .move = move, .has_call_result = true, .http_status = 200, .latency_ms = 5,
+                                     .class = class, .call_class = class, .move = move, .has_call_result = true, .http_status = 200, .latency_ms = 5,
                                      .tokens = {100, -1, 20, 3, -1}, .cost_micros = 7, .currency = "USD",
                                      .retries_spent = row->retries_spent, .reasks_spent = row->reasks_spent,
                                      .fulls_spent = row->fulls_spent, .failures = row->failures};

@@ -89,7 +89,7 @@ static void settle_again(const struct settle_item *was, const struct work_run *r
     settle->items[0].n = was->ret_n;
     settle->items[0].call = was->ret_call;
     settle->items[0].move = MOVE_SUCCEED;
-    settle->items[0].class = OUTCOME_SUCCEEDED;
+    settle->items[0].class = settle->items[0].call_class = OUTCOME_SUCCEEDED;
     settle->items[0].ledger = run->pool.ledger;
     settle->items[0].agent = run->pool.agents.items[(size_t)was->assignment % run->pool.agents.count].id;
     settle->items[0].result = xstrdup("{}");

@@ -273,6 +273,7 @@ static enum settle_verdict settle_all(struct rig *rig, const struct store_claim 
         item->n = row->n;
         item->result = xstrdup(result);
         item->message = xstrdup(message);
+        item->call_class = like->class;
         item->has_call_result = true;
         item->tokens[TOKEN_IN] = 100;
         item->tokens[TOKEN_OUT] = 10;

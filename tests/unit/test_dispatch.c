@@ -312,15 +312,19 @@ static void test_events_of_a_commit_are_told_by_their_numbers(void **state)
 /* A refusal of a call of the run that was sent then, told now. */
 static bool is_refused_after(struct run_entry *run, int64_t sent_us, enum outcome_class class)
 {
-    const struct attempt attempt = {.run = run, .endpoint = run->endpoint, .sent_us = sent_us, .key = (char *)(uintptr_t)"K0"};
-    refused_note(&attempt, class);
+    struct call *call = call_new(run, run->endpoint, 1);
+    call->sent_us = sent_us;
+    call->attempts[0].key = xstrdup("K0");
+    refused_note(call, class);
+    call_free(call);
     return run_is_refused(run);
 }
 
 static void test_refusals_of_calls_under_way_together_are_one_round(void **state)
 {
     (void)state;
-    struct endpoint endpoint = {.calls = 0};
+    struct endpoint_dispatch of_endpoint = {.endpoint = NULL};
+    struct endpoint endpoint = {.dispatch = &of_endpoint};
     struct run_dispatch dispatch = {.ready_count = 0};
     struct run_entry run = {.endpoint = &endpoint, .dispatch = &dispatch};
     for (int64_t round = 1; round <= 3; round++) {
@@ -337,17 +341,17 @@ static void test_refusals_of_calls_under_way_together_are_one_round(void **state
     clock_real();
 }
 
-/* A probe that fails tells that the others' failures were the endpoint's; of its own assignment it tells nothing. */
+/* A probe that fails tells that the others' failures were the endpoint's; of its own assignments it tells nothing. */
 static void test_a_failed_probe_drops_what_is_held_of_others(void **state)
 {
     (void)state;
     struct endpoint endpoint = {.calls = 0};
     struct endpoint_dispatch dispatch = {.endpoint = &endpoint, .has_turn = true};
-    struct held others = {.assignment = 8, .judgement = HELD_OPEN}, own = {.next = &others, .assignment = 7, .judgement = HELD_OPEN};
-    struct attempt attempt = {.endpoint = &endpoint, .assignment = 7, .is_probe = true};
+    struct held others = {.call = 8, .judgement = HELD_OPEN}, own = {.next = &others, .call = 7, .judgement = HELD_OPEN};
+    struct call call = {.endpoint = &endpoint, .id = 7, .is_probe = true};
     endpoint.dispatch = &dispatch;
     dispatch.held = &own;
-    in_turn_answered(&attempt, OUTCOME_UNAVAILABLE);
+    in_turn_answered(&call, OUTCOME_UNAVAILABLE);
     assert_int_equal(own.judgement, HELD_OPEN);
     assert_int_equal(others.judgement, HELD_DROPPED);
     assert_false(dispatch.has_turn);

@@ -24,6 +24,7 @@ static void settle(struct rig *rig, struct store_claim *claim, int64_t run, cons
                                  .call = row->call,
                                  .n = row->n,
                                  .class = told->class,
+                                 .call_class = told->class,
                                  .move = told->move,
                                  .has_call_result = true,
                                  .is_call_lost = told->class == OUTCOME_LOST,

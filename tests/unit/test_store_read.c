@@ -143,6 +143,7 @@ static void test_attempts(void **state)
                                             .call = claim->ret_rows[0].call,
                                             .n = 1,
                                             .class = OUTCOME_AGENT_FULL,
+                                            .call_class = OUTCOME_AGENT_FULL,
                                             .move = MOVE_REASK,
                                             .reasks_spent = 1,
                                             .excluded = agent,

@@ -1,0 +1,17 @@
+/* What becomes of an attempt whose call has ended. Not for other rooms. */
+#ifndef GALLOC_DISPATCH_DECIDE_H
+#define GALLOC_DISPATCH_DECIDE_H
+
+#include "core/alloc.h"
+#include "dispatch/work.h"
+
+struct decision {
+    struct attempt *attempt;    /* borrowed */
+    struct settle_item item;    /* as it will be settled; what it owns goes with it */
+    struct alloc_answer answer; /* of item.class SUCCEEDED: what the model chose and why; reason owned */
+};
+
+/* Turns the outcome in `item` into the row's move, by what it spends (core/retry.h). */
+void decide(struct decision *decision, const struct provider_verdict *verdict);
+
+#endif

@@ -1,0 +1,237 @@
+/* From the lease to the send: who can be named for each attempt, what is asked, the request. The lease, the attempts and their call are durable before it comes
+ * here; rendered at the moment of sending, so that loads and open agents are fresh. An attempt for which nobody can be asked leaves its call, and the others go. */
+#include "dispatch/ask.h"
+#include "dispatch/call.h"
+#include "dispatch/dispatch.h"
+
+#include "core/result_body.h"
+
+#include <inttypes.h>
+
+enum { CALL_ID_BYTES = 96 };
+
+/* ---- attempts that leave ---- */
+
+static bool is_last(const struct attempt *attempt)
+{
+    const struct call *call = attempt->call;
+    for (size_t i = 0; i < call->count; i++)
+        if (&call->attempts[i] != attempt && !call->attempts[i].has_left)
+            return false;
+    return true;
+}
+
+/* It ends without an answer; the last that does so ends the call, whose row becomes `released`. Takes what the item owns. */
+static void leave(struct attempt *attempt, struct settle_item *item)
+{
+    call_take_slot(attempt->call);
+    item->call = is_last(attempt) ? attempt->call->id : 0;
+    attempt->has_left = true;
+    settle_add(attempt, item);
+}
+
+static void fail_without_call(struct attempt *attempt, enum outcome_class class, const char *message)
+{
+    struct settle_item item = settle_item_of(attempt);
+    item.class = class;
+    item.move = MOVE_FAIL;
+    item.message = xstrdup(message);
+    item.result = result_body_failure(message, NULL, RESULT_NO_CALL);
+    leave(attempt, &item);
+}
+
+static void wait_without_call(struct attempt *attempt, const struct candidates_way *way)
+{
+    struct settle_item item = settle_item_of(attempt);
+    item.class = way->class;
+    item.move = way->move;
+    item.hold = way->hold;
+    item.is_late = attempt->budget.failures > 1;
+    item.delay_ms = way->delay_ms;
+    item.message = xstrdup(way->words);
+    leave(attempt, &item);
+}
+
+/* All that are left of it, for a reason of the call's. */
+static void wait_all(struct call *call, enum outcome_class class, const char *words)
+{
+    const struct candidates_way way = {.class = class, .move = MOVE_PENDING, .words = words};
+    for (size_t i = 0; i < call->count; i++)
+        if (!call->attempts[i].has_left)
+            wait_without_call(&call->attempts[i], &way);
+}
+
+/* ---- sending ---- */
+
+static void fly(struct call *call)
+{
+    struct engine *engine = call->engine;
+    call->fly_next = engine->flying;
+    call->fly_at = &engine->flying;
+    if (call->fly_next != NULL)
+        call->fly_next->fly_at = &call->fly_next;
+    engine->flying = call;
+}
+
+/* What was tried before may have died with a reused connection, which spends nothing: on a new one its end is clear. */
+static bool was_tried(const struct call *call)
+{
+    for (size_t i = 0; i < call->count; i++)
+        if (call->attempts[i].n > 1)
+            return !call->keeps_slot;
+    return false;
+}
+
+static void send_request(struct call *call, struct provider_request *request)
+{
+    struct endpoint *endpoint = call->endpoint;
+    struct endpoint_dispatch *d = endpoint->dispatch;
+    const struct call_sending sending = {.timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
+                                         .wants_new_connection = call->is_probe || was_tried(call),
+                                         .done = call_answered,
+                                         .arg = call};
+    int64_t tokens = call_tokens((int64_t)request->body.len);
+    d->prompt_tokens = d->prompt_tokens == 0 ? tokens : d->prompt_tokens + (tokens - d->prompt_tokens) / 8;
+    d->has_turn |= call->is_probe;
+    call->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
+    call->charged = tokens;
+    share_charge(&d->clock, &call->run->dispatch->share, tokens);
+    endpoint->calls++;
+    call->handle = call_send(endpoint, request, &sending, &call->sent_us);
+    call->engine->calls++;
+    fly(call);
+}
+
+/* It was let through as one like the last prompts. One that is larger than what the quota of tokens has left waits for room, before all that its run has leased:
+ * behind smaller ones it would never find any. */
+static bool waits_for_tokens(struct call *call, const struct provider_request *request)
+{
+    int64_t tokens = call_tokens((int64_t)request->body.len);
+    bool is_adaptive = call->run->profile.mode == MODE_CONTINUOUS;
+    struct pacer_answer answer = pacer_ask(call->endpoint->pacer, engine_now(), tokens, call->endpoint->in_flight, is_adaptive, true);
+    if (answer.wait != PACER_LIMIT_TPM && answer.wait != PACER_LIMIT_WINDOW)
+        return false;
+    call->tokens = tokens;
+    if (!call->keeps_slot)
+        call_leave_slot(call);
+    ready_put_back(call, answer.wait_us);
+    return true;
+}
+
+/* `rc`: of making the request; what cannot be made for one assignment can be made for none. Clears the request. */
+static void send_if_made(struct call *call, int rc, struct provider_request *request, const struct galloc_error *error)
+{
+    if (rc == 0) {
+        if (!waits_for_tokens(call, request))
+            send_request(call, request);
+    } else {
+        endpoint_go_down(call->engine, call->endpoint, OUTCOME_CONFIG, error->message);
+        wait_all(call, OUTCOME_CONFIG, error->message);
+    }
+    provider_request_clear(request);
+}
+
+/* Nothing is made anew: it is the rest of an answer to what was asked. Places and loads are looked at when the whole is there. */
+static void ask_for_rest(struct call *call)
+{
+    struct galloc_error error;
+    struct provider_request request = {0};
+    struct provider_wire wire = endpoint_wire(call->endpoint);
+    const struct rest *rest = &call->rest;
+    int rc = call->endpoint->provider->build_rest(&wire, rest->body, rest->body_len, rest->token, &request, &error);
+    send_if_made(call, rc, &request, &error);
+}
+
+/* ---- what is asked ---- */
+
+static void keep_candidates(struct attempt *attempt, const struct candidates *candidates)
+{
+    free(attempt->candidates);
+    attempt->candidates = xcalloc(candidates->count, sizeof *attempt->candidates);
+    attempt->candidate_count = candidates->count;
+    for (size_t i = 0; i < candidates->count; i++)
+        attempt->candidates[i] = candidates->agents[i]->info.id;
+}
+
+/* Who may be named for it. False: nobody, and it has left. Else the caller frees ret_candidates->agents. */
+static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
+{
+    const struct run_entry *run = attempt->call->run;
+    if (attempt->fields == NULL) {
+        const struct candidates_way *way = candidates_way(CANDIDATES_CORRUPT);
+        fail_without_call(attempt, way->class, way->words);
+        return false;
+    }
+    enum candidates_found found = candidates_find(run, run->pool, (struct json_span){attempt->fields, attempt->fields_len}, attempt->excluded,
+                                                  engine_now().wall_ms, ret_candidates);
+    if (found == CANDIDATES_SOME) {
+        keep_candidates(attempt, ret_candidates);
+        return true;
+    }
+    free(ret_candidates->agents);
+    attempt->away_changes = run->pool->changes;
+    attempt->away_until_at_ms = ret_candidates->away_until_at_ms;
+    const struct candidates_way *way = candidates_way(found);
+    if (way->move == MOVE_FAIL)
+        fail_without_call(attempt, way->class, way->words);
+    else
+        wait_without_call(attempt, way);
+    return false;
+}
+
+/* `asked` is what about_of() led to. */
+static void ask(struct attempt *attempt, const struct candidates *candidates, const struct asked *asked)
+{
+    struct galloc_error error;
+    struct provider_request request = {0};
+    struct call *call = attempt->call;
+    struct provider_wire wire = endpoint_wire(call->endpoint);
+    struct run_dispatch *d = call->run->dispatch;
+    char id[CALL_ID_BYTES];
+    struct buf user_json = BUF_EMPTY;
+    prompt_system_json(d, &asked->system);
+    if (asked->user.len > 0)
+        asked_user_json(asked, &user_json);
+    prompt_named_set(&d->named, call->endpoint->provider, candidates);
+    snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, call->run->info.run_id, attempt->assignment, attempt->n);
+    struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user_json = buf_text(&user_json),
+                               .user_json_len = user_json.len, .choice_json = buf_text(&d->named.choice_json),
+                               .choice_json_len = d->named.choice_json.len, .max_output_tokens = call->token_cap,
+                               .id = id, .run = call->run->info.run_id, .key = attempt->key, .attempt = attempt->n};
+    asked_take_data(asked, &ask);
+    int rc = call->endpoint->provider->build(&wire, &ask, &request, &error);
+    send_if_made(call, rc, &request, &error);
+    buf_clear(&user_json);
+}
+
+static struct ask_about about_of(const struct attempt *attempt, const struct candidates *candidates)
+{
+    const struct call *call = attempt->call;
+    const struct run_dispatch *d = call->run->dispatch;
+    return (struct ask_about){.provider = call->endpoint->provider, .plan = &call->run->plan, .keep_back = call->engine->config->keep_back,
+                              .sends_all = d->sends_all, .template = d->template, .pool = call->run->pool, .key = attempt->key, .fields = attempt->fields,
+                              .fields_len = attempt->fields_len, .candidates = candidates};
+}
+
+void call_start(struct call *call)
+{
+    struct galloc_error error;
+    struct candidates candidates;
+    struct attempt *attempt = &call->attempts[0];
+    if (rest_is_due(&call->rest)) {
+        ask_for_rest(call);
+        return;
+    }
+    if (!has_candidates(attempt, &candidates))
+        return;
+    call_take_slot(call);
+    call->token_cap = attempt->budget.token_cap ? attempt->budget.token_cap : call->endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
+    struct asked asked;
+    const struct ask_about about = about_of(attempt, &candidates);
+    if (ask_make(&about, &asked, &error) < 0 || asked_check_size(&asked, &error) < 0)
+        fail_without_call(attempt, OUTCOME_TEMPLATE, error.message);
+    else
+        ask(attempt, &candidates, &asked);
+    free(candidates.agents);
+    asked_clear(&asked);
+}
