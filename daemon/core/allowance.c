@@ -63,6 +63,73 @@ static int64_t wait_for_tokens(struct allowance *allowance, int64_t now_us, int6
     return count > 0 ? wait_for_leaving(allowance, now_us, count) : 1000;
 }
 
+/* ---- days ---- */
+
+/* How long the calls of that day count still (microseconds); not above 0: no longer. */
+static int64_t day_left_us(const struct allowance_day *day, int64_t now_us, int64_t wall_ms)
+{
+    int64_t by_clocks_us = max_i64((day->ends_at_ms - wall_ms) * 1000, day->ends_us - now_us);
+    return min_i64(by_clocks_us, day->last_us + ALLOWANCE_DAY_MOST_US - now_us);
+}
+
+static int64_t day_count(const struct allowance *allowance, int64_t now_us, int64_t wall_ms)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < ALLOWANCE_DAYS; i++)
+        if (day_left_us(&allowance->days[i], now_us, wall_ms) > 0)
+            count += allowance->days[i].count;
+    return count;
+}
+
+/* Until the first of the days that count ends. */
+static int64_t wait_for_day(const struct allowance *allowance, int64_t now_us, int64_t wall_ms)
+{
+    int64_t wait_us = ALLOWANCE_DAY_MOST_US;
+    for (size_t i = 0; i < ALLOWANCE_DAYS; i++) {
+        int64_t left_us = day_left_us(&allowance->days[i], now_us, wall_ms);
+        if (allowance->days[i].count > 0 && left_us > 0)
+            wait_us = min_i64(wait_us, left_us);
+    }
+    return wait_us;
+}
+
+static struct allowance_day *find_day(struct allowance *allowance, int64_t wall_ms)
+{
+    for (size_t i = 0; i < ALLOWANCE_DAYS; i++)
+        if (allowance->days[i].count > 0 && wall_ms >= allowance->days[i].from_at_ms && wall_ms < allowance->days[i].ends_at_ms)
+            return &allowance->days[i];
+    int64_t ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
+    for (size_t i = 0; i < ALLOWANCE_DAYS; i++)
+        if (allowance->days[i].count > 0 && allowance->days[i].ends_at_ms == ends_at_ms)
+            return &allowance->days[i];
+    return NULL;
+}
+
+/* The place of a new day: a free one, or the oldest; what that one has counts on when it is not over. */
+static struct allowance_day *begin_day(struct allowance *allowance, int64_t now_us, int64_t wall_ms)
+{
+    struct allowance_day *day = &allowance->days[0];
+    for (size_t i = 1; i < ALLOWANCE_DAYS && day->count > 0; i++)
+        if (allowance->days[i].count == 0 || allowance->days[i].last_us < day->last_us)
+            day = &allowance->days[i];
+    int64_t kept = day->count > 0 && day_left_us(day, now_us, wall_ms) > 0 ? day->count : 0;
+    int64_t ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
+    *day = (struct allowance_day){.count = kept, .from_at_ms = wall_ms, .ends_at_ms = ends_at_ms, .ends_us = now_us + (ends_at_ms - wall_ms) * 1000};
+    return day;
+}
+
+static void count_day(struct allowance *allowance, int64_t now_us, int64_t wall_ms, int64_t calls)
+{
+    struct allowance_day *day = find_day(allowance, wall_ms);
+    if (day == NULL)
+        day = begin_day(allowance, now_us, wall_ms);
+    day->from_at_ms = min_i64(day->from_at_ms, wall_ms);
+    day->last_us = now_us;
+    day->count += calls;
+}
+
+/* ---- the gate ---- */
+
 /* Sends that the log lets within a window. */
 static int64_t log_room(const struct allowance *allowance)
 {
@@ -73,8 +140,8 @@ enum allowance_limit allowance_ask(struct allowance *allowance, int64_t now_us, 
 {
     *ret_wait_us = 0;
     forget_old(allowance, now_us);
-    if (allowance->rpd > 0 && wall_ms < allowance->day_ends_at_ms && allowance->day_count >= allowance->rpd) {
-        *ret_wait_us = (allowance->day_ends_at_ms - wall_ms) * 1000;
+    if (allowance_day_room(allowance, now_us, wall_ms) <= 0) {
+        *ret_wait_us = wait_for_day(allowance, now_us, wall_ms);
         return ALLOWANCE_RPD;
     }
     if (allowance->rpm > 0 && (int64_t)allowance->log.count >= log_room(allowance)) {
@@ -89,31 +156,25 @@ enum allowance_limit allowance_ask(struct allowance *allowance, int64_t now_us, 
     return ALLOWANCE_FREE;
 }
 
-int64_t allowance_day_room(const struct allowance *allowance, int64_t wall_ms)
+int64_t allowance_day_room(const struct allowance *allowance, int64_t now_us, int64_t wall_ms)
 {
-    return allowance->rpd > 0 ? allowance->rpd - (wall_ms < allowance->day_ends_at_ms ? allowance->day_count : 0) : INT64_MAX;
+    return allowance->rpd > 0 ? allowance->rpd - day_count(allowance, now_us, wall_ms) : INT64_MAX;
 }
 
-int64_t allowance_room(const struct allowance *allowance, int64_t wall_ms, int64_t tokens)
+int64_t allowance_room(const struct allowance *allowance, int64_t now_us, int64_t wall_ms, int64_t tokens)
 {
     int64_t room = INT64_MAX;
     if (allowance->rpm > 0)
         room = log_room(allowance) - (int64_t)allowance->log.count;
     if (allowance->tpm > 0 && tokens > 0)
         room = min_i64(room, max_i64((allowance->tpm - allowance->log_tokens) / tokens, 1));
-    if (allowance->rpd > 0)
-        room = min_i64(room, allowance_day_room(allowance, wall_ms));
-    return room;
+    return min_i64(room, allowance_day_room(allowance, now_us, wall_ms));
 }
 
 void allowance_sent(struct allowance *allowance, int64_t now_us, int64_t wall_ms, int64_t tokens)
 {
     remember(allowance, now_us, tokens);
-    if (wall_ms >= allowance->day_ends_at_ms) {
-        allowance->day_count = 0;
-        allowance->day_ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
-    }
-    allowance->day_count++;
+    count_day(allowance, now_us, wall_ms, 1);
 }
 
 void allowance_read_back(struct allowance *allowance, int64_t now_us, int64_t wall_ms, const struct sendlog_entry *entries, size_t count, int64_t day_calls)
@@ -121,8 +182,8 @@ void allowance_read_back(struct allowance *allowance, int64_t now_us, int64_t wa
     for (size_t i = 0; i < count; i++)
         remember(allowance, entries[i].at_us, entries[i].tokens);
     forget_old(allowance, now_us);
-    allowance->day_count = day_calls;
-    allowance->day_ends_at_ms = clock_next_pacific_midnight_ms(wall_ms);
+    if (day_calls > 0)
+        count_day(allowance, now_us, wall_ms, day_calls);
 }
 
 /* The entry of what was sent then; the log's count when it has left. */
@@ -148,6 +209,7 @@ void allowance_unsent(struct allowance *allowance, int64_t sent_us, int64_t sent
         allowance->log_tokens -= sendlog_at(&allowance->log, at)->tokens;
         sendlog_remove(&allowance->log, at);
     }
-    if (allowance->day_count > 0 && clock_next_pacific_midnight_ms(sent_wall_ms) == allowance->day_ends_at_ms) /* else a new day has begun since */
-        allowance->day_count--;
+    struct allowance_day *day = find_day(allowance, sent_wall_ms);
+    if (day != NULL)
+        day->count--;
 }

@@ -109,7 +109,7 @@ int64_t pacer_room(struct pacer *pacer, struct pacer_now now, int64_t tokens, in
     int64_t wait_us, slots = max_i64(pacer_in_flight_limit(pacer, is_adaptive) - in_flight, 0);
     if (pacer->breaker.is_open || allowance_ask(&pacer->allowance, now.mono_us, now.wall_ms, tokens, &wait_us) != ALLOWANCE_FREE)
         return 0;
-    int64_t room = min_i64(allowance_room(&pacer->allowance, now.wall_ms, tokens), pace_room(&pacer->pace, pace_now(pacer, now), tokens, is_adaptive));
+    int64_t room = min_i64(allowance_room(&pacer->allowance, now.mono_us, now.wall_ms, tokens), pace_room(&pacer->pace, pace_now(pacer, now), tokens, is_adaptive));
     return min_i64(slots, room);
 }
 

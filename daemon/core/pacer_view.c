@@ -101,7 +101,7 @@ void pacer_view(struct pacer *pacer, struct pacer_now now, struct pacer_view *re
         .limited_by = is_open ? "outage" : is_day ? "quota_day" : block->is_on ? "throttled" : pacer_wait_name(is_day_over ? PACER_GO : pacer->last_wait),
         .breaker = is_open ? "open" : "closed",
         .next_us = is_open ? probe_us : block->is_on ? block_us : configured.wait != PACER_GO ? configured.wait_us : -1,
-        .day_room = max_i64(allowance_day_room(&pacer->allowance, now.wall_ms), 0),
+        .day_room = max_i64(allowance_day_room(&pacer->allowance, now.mono_us, now.wall_ms), 0),
         .quota_until_at_ms = is_day ? pacer->day_until_at_ms : 0,
         .latency_p50_us = pacer->latency.p50_us,
         .open_us = is_open ? real_us(pacer, paced.us - pacer->breaker.opened_ms * 1000) : 0,

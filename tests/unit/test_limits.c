@@ -58,6 +58,108 @@ static void test_a_send_of_yesterday_is_not_taken_from_today(void **state)
     pacer_free(pacer);
 }
 
+static struct pacer_now at_wall(int64_t us, int64_t wall_ms)
+{
+    return (struct pacer_now){.mono_us = us, .wall_ms = wall_ms};
+}
+
+/* As many as may go within that time, one after the other; `ahead_ms`: of the wall clock. */
+static int64_t drain(struct pacer *pacer, int64_t *now_us, int64_t until_us, int64_t ahead_ms)
+{
+    int64_t count = 0;
+    while (*now_us < until_us) {
+        struct pacer_now now = at_wall(*now_us, NOON_MS + *now_us / 1000 + ahead_ms);
+        struct pacer_answer answer = pacer_ask(pacer, now, 1, 0, false, false);
+        if (answer.wait == PACER_GO) {
+            pacer_sent(pacer, now, 1);
+            count++;
+        } else {
+            assert_int_equal(answer.wait, PACER_LIMIT_RPD);
+        }
+        *now_us += max_i64(answer.wait_us, 1000);
+    }
+    return count;
+}
+
+/* A clock that is set forth or back, by hours or years, gives no new day; the day that comes by itself does. */
+static void test_a_clock_that_is_set_gives_no_new_day(void **state)
+{
+    (void)state;
+    enum { RPD = 7 };
+    static const int64_t hour_us = INT64_C(3600000000), day_ms = INT64_C(86400000);
+    static const struct {
+        int64_t first_ms, second_ms, third_ms; /* how far the clock is ahead of the hour, each for an hour */
+    } rows[] = {{0, day_ms, 0}, {0, -day_ms, 0}, {day_ms, 0, -day_ms}, {0, 13 * 3600000, 0}, {13 * 3600000, 0, 0}, {365 * 20 * day_ms, 0, 0}, {0, 365 * 20 * day_ms, 0}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct pacer_limits limits = {.rpd = RPD, .max_in_flight = 9, .time_scale = 1};
+        struct pacer *pacer = pacer_new(&limits, 1);
+        int64_t now_us = 1000000, sent = drain(pacer, &now_us, hour_us, rows[i].first_ms);
+        now_us = hour_us;
+        sent += drain(pacer, &now_us, 2 * hour_us, rows[i].second_ms);
+        now_us = 2 * hour_us;
+        sent += drain(pacer, &now_us, 3 * hour_us, rows[i].third_ms);
+        assert_int_equal(sent, RPD);
+        now_us = 28 * hour_us; /* noon of the next day, and four hours: whatever the clock was, that day is over */
+        assert_int_equal(drain(pacer, &now_us, 29 * hour_us, rows[i].third_ms), RPD);
+        pacer_free(pacer);
+    }
+}
+
+static void test_more_days_than_are_kept_count_all_the_same(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.rpd = 10, .max_in_flight = 9, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 1);
+    for (int64_t i = 0; i < 10; i++) {
+        struct pacer_now now = at_wall(1000 * (i + 1), NOON_MS + i * 86400000);
+        assert_int_equal(pacer_ask(pacer, now, 1, 0, false, false).wait, PACER_GO);
+        pacer_sent(pacer, now, 1);
+    }
+    assert_int_equal(pacer_ask(pacer, at_wall(20000, NOON_MS + 86400000 * INT64_C(10)), 1, 0, false, false).wait, PACER_LIMIT_RPD);
+    pacer_free(pacer);
+}
+
+/* The operator raises and lowers what is configured while calls go: what was sent stays counted, and nothing is more than what holds now. */
+static void test_limits_that_change_hold_at_once(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.rpm = 5, .tpm = 100, .rpd = 8, .max_in_flight = 9, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 1);
+    for (int64_t i = 1; i <= 5; i++)
+        pacer_sent(pacer, at(i * 1000), 10);
+    assert_int_equal(ask(pacer, 10000, 10), PACER_LIMIT_RPM);
+    limits = (struct pacer_limits){.rpm = 20, .tpm = 60, .rpd = 8, .max_in_flight = 9, .time_scale = 1};
+    pacer_set_limits(pacer, &limits);
+    assert_int_equal(ask(pacer, 10000, 10), PACER_GO);
+    assert_int_equal(ask(pacer, 10000, 11), PACER_LIMIT_TPM);
+    limits.rpd = 5;
+    pacer_set_limits(pacer, &limits);
+    assert_int_equal(ask(pacer, 10000, 1), PACER_LIMIT_RPD);
+    limits = (struct pacer_limits){.rpm = 2, .max_in_flight = 3, .time_scale = 1};
+    pacer_set_limits(pacer, &limits);
+    struct pacer_answer answer = pacer_ask(pacer, at(10000), 1, 0, false, false);
+    assert_int_equal(answer.wait, PACER_LIMIT_RPM);
+    assert_int_equal(ask(pacer, 10000 + answer.wait_us - 1000, 1), PACER_LIMIT_RPM); /* until but one of the five has left */
+    assert_int_equal(ask(pacer, 10000 + answer.wait_us, 1), PACER_GO);
+    assert_int_equal(pacer_ask(pacer, at(10000 + answer.wait_us), 1, 3, true, false).wait, PACER_IN_FLIGHT);
+    pacer_free(pacer);
+}
+
+/* Larger than the whole quota of a minute: it goes when nothing else was sent in it, since nothing else could ever let it through. */
+static void test_a_call_larger_than_the_quota_goes_alone(void **state)
+{
+    (void)state;
+    struct pacer_limits limits = {.tpm = 100, .max_in_flight = 9, .time_scale = 1};
+    struct pacer *pacer = pacer_new(&limits, 1);
+    pacer_sent(pacer, at(1000), 60);
+    pacer_sent(pacer, at(2000000), 30);
+    struct pacer_answer answer = pacer_ask(pacer, at(3000000), 500, 0, false, false);
+    assert_int_equal(answer.wait, PACER_LIMIT_TPM);
+    assert_int_equal(answer.wait_us, 2000000 + ALLOWANCE_WINDOW_US + ALLOWANCE_GUARD_US - 3000000); /* when both have left */
+    assert_int_equal(ask(pacer, 3000000 + answer.wait_us, 500), PACER_GO);
+    pacer_free(pacer);
+}
+
 static void test_a_canary_that_did_not_go_out_lets_the_next_one_go(void **state)
 {
     (void)state;
@@ -163,6 +265,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_did_not_go_out_is_not_counted),
         cmocka_unit_test(test_a_send_of_yesterday_is_not_taken_from_today),
+        cmocka_unit_test(test_a_clock_that_is_set_gives_no_new_day),
+        cmocka_unit_test(test_more_days_than_are_kept_count_all_the_same),
+        cmocka_unit_test(test_limits_that_change_hold_at_once),
+        cmocka_unit_test(test_a_call_larger_than_the_quota_goes_alone),
         cmocka_unit_test(test_room_is_what_each_limit_leaves),
         cmocka_unit_test(test_sends_of_former_lives_leave_the_window_in_their_time),
         cmocka_unit_test(test_tokens_that_nobody_told_are_as_many_as_may_be),
