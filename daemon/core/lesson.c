@@ -14,6 +14,10 @@
 #define NEAR_VERIFIED       0.75    /* times   N, in VERIFY: a soft event                                       soft event: .75-1.25 N */
 #define PAST_TOKENS         1.4     /* times   T, in VERIFY: sizes differ                                       limitsim: soft */
 #define NEAR_PRINTED        0.9     /* times   the printed limit were counted: it is the limit                  lim(A) */
+#define PRINTED_LEAST       0.45    /* times   what a minute let in: less is not the limit                      ours: the edge of a fixed window lets in twice its limit */
+#define PRINTED_MOST        4.0     /* times   the rate that was refused: more is not what refused it           ours */
+#define PRINTED_KEPT        0.8     /* times   a printed rate went through, below it: else it is not the limit  ours */
+#define PRINTED_REFUSALS    5       /* below it, each within a minute: it is not                                ours */
 #define SLACK_MIN           4.0     /* calls                                                                    reset suspected: max(4, .1 A) */
 #define SLACK_SHARE         0.1     /*                                                                          */
 #define STRICT_S            59.9    /* s       a window of a minute holds what was sent within it               the trailing 59.9 s */
@@ -48,7 +52,7 @@ struct lesson {
     double met_all;   /* the same without the floor */
     double accepted, epoch_s; /* in the epoch that it ended, and how long until the canary */
     double budget;    /* in force */
-    double printed;   /* the limit, as the endpoint tells it; 0: not told */
+    double printed;   /* the limit, as the endpoint tells it, where that may be true; 0: not told, or it cannot be */
     bool is_long;
 };
 
@@ -74,17 +78,31 @@ static double strict_minute(const struct pace *pace, int64_t at_us)
     return in_units(pace, window_sum_live(&pace->window, at_us - in_us(STRICT_S), at_us - 1)) + 1e-9;
 }
 
+/* What an endpoint prints need not be what it does: another quota's number, or anything. So it is used where it can be true, of what was let in within a minute, and was not
+ * refused below before. */
+static double credible(const struct pace *pace, double printed)
+{
+    double seen = met_until(pace, pace->block.refused_us, false) * unit_of(pace);
+    return printed >= PRINTED_LEAST * seen && printed != pace->disproved ? printed : 0;
+}
+
+static bool agrees(double seen, double printed)
+{
+    return printed > 0 && seen >= NEAR_PRINTED * printed;
+}
+
 /* The budget was met at `met` calls; a printed limit that agrees with that is it. */
 static void set_budget(struct pace *pace, double met, double printed)
 {
     double seen = met * unit_of(pace);
-    if (printed > 0 && (printed <= seen || seen >= NEAR_PRINTED * printed))
+    bool is_printed = agrees(seen, printed);
+    if (is_printed)
         seen = printed;
     if (pace->budget.by_tokens)
         pace->budget.tokens = fmax(1, seen);
     else
         pace->budget.calls = fmax(1, seen);
-    pace->budget.is_printed = printed > 0;
+    pace->budget.is_printed = is_printed;
 }
 
 static void suspect_reset(struct pace *pace, int64_t at_us, double calls)
@@ -141,7 +159,7 @@ bool lesson_moves_budget(struct pace *pace, struct pace_now now, const struct pa
         return false;
     if (is_verifying && used > (budget->by_tokens ? PAST_TOKENS : PAST_BUDGET) * *limit)
         return false;
-    set_budget(pace, (is_verifying ? used : fmin(*limit, used)) / unit_of(pace), refusal->printed);
+    set_budget(pace, (is_verifying ? used : fmin(*limit, used)) / unit_of(pace), refusal->printed >= PRINTED_LEAST * used ? refusal->printed : 0);
     pace->moved_us = now.us;
     pace->probe.good = 0;
     if (is_verifying) {
@@ -159,7 +177,7 @@ bool lesson_moves_budget(struct pace *pace, struct pace_now now, const struct pa
 static struct lesson read_lesson(struct pace *pace)
 {
     const struct pace_block *block = &pace->block;
-    struct lesson lesson = {.from = pace->mode, .gap_s = in_s(block->canary_us - block->began_us), .accepted = block->accepted, .printed = block->printed,
+    struct lesson lesson = {.from = pace->mode, .gap_s = in_s(block->canary_us - block->began_us), .accepted = block->accepted,
                             .epoch_s = fmax(1e-3, in_s(block->canary_us - pace->epoch_us))};
     if (!block->is_day && block->by_tokens != pace->budget.by_tokens) { /* the other limit binds now: what was learned was in its unit */
         pace->budget.by_tokens = block->by_tokens;
@@ -172,6 +190,7 @@ static struct lesson read_lesson(struct pace *pace)
     lesson.met = met_until(pace, block->refused_us, true);
     lesson.met_all = met_until(pace, block->refused_us, false);
     lesson.budget = pace_budget_calls(pace);
+    lesson.printed = credible(pace, block->printed);
     return lesson;
 }
 
@@ -261,13 +280,25 @@ static void learn_from_growth(struct pace *pace, const struct lesson *lesson)
     learn_rate(pace, lesson->accepted >= GROWTH_EARLY ? pace->block.last_per_s : fmax(1, pace->grown) / since_s, CONFIDENCE_MIN);
 }
 
+/* The rate that was printed, of a refusal that it can explain; 0: none. One that was kept to, and was refused all the same, is not asked again; but for tokens, where
+ * calls differ in size. */
+static double printed_rate(struct pace *pace, const struct lesson *lesson)
+{
+    double per_s = lesson->printed / unit_of(pace) / PACE_MINUTE_S;
+    bool was_kept_to = lesson->from == PACE_RATE && pace->budget.is_printed && !pace->budget.by_tokens && pace->block.refused_us < pace->rate.cubic_us;
+    pace->printed_refusals = was_kept_to && lesson->epoch_s < PACE_MINUTE_S ? pace->printed_refusals + 1 : 0;
+    if (was_kept_to && ((lesson->accepted + 1) / lesson->epoch_s < PRINTED_KEPT * pace->rate.measured_per_s || pace->printed_refusals >= PRINTED_REFUSALS))
+        pace->disproved = lesson->printed;
+    return lesson->printed != pace->disproved && per_s <= PRINTED_MOST * pace->block.last_per_s ? per_s : 0;
+}
+
 /* The endpoint took the canary soon: it limits a rate. */
 static void learn_short(struct pace *pace, const struct lesson *lesson)
 {
-    double rm = pace->rate.measured_per_s;
-    pace->budget.is_printed = lesson->printed > 0 || (pace->budget.is_printed && rm <= 0);
-    if (lesson->printed > 0) {
-        learn_rate(pace, lesson->printed / unit_of(pace) / PACE_MINUTE_S, 1);
+    double rm = pace->rate.measured_per_s, printed_per_s = printed_rate(pace, lesson);
+    pace->budget.is_printed = printed_per_s > 0 || (pace->budget.is_printed && rm <= 0);
+    if (printed_per_s > 0) {
+        learn_rate(pace, printed_per_s, 1);
     } else if (lesson->from == PACE_STARTUP && pace->warm_calls > 0) {
         learn_rate(pace, WARM_DROP * rm, CONFIDENCE_AGAIN);
     } else if (lesson->from == PACE_STARTUP) {
@@ -288,11 +319,11 @@ static void learn_short(struct pace *pace, const struct lesson *lesson)
 /* The first row that fits is what the block taught. */
 static void apply(struct pace *pace, const struct lesson *lesson)
 {
-    bool knows_window = lesson->from == PACE_VERIFY || lesson->from == PACE_WINDOW;
-    if (knows_window && pace->shorts >= SHORTS && lesson->printed <= 0) { /* it takes calls again at once, again and again: a rate */
+    bool knows_window = lesson->from == PACE_VERIFY || lesson->from == PACE_WINDOW, is_printed = agrees(lesson->met * unit_of(pace), lesson->printed);
+    if (knows_window && pace->shorts >= SHORTS && !is_printed) { /* it takes calls again at once, again and again: a rate */
         pace->shorts = 0;
         learn_rate(pace, lesson->met_all / PACE_MINUTE_S, CONFIDENCE_AGAIN);
-    } else if (lesson->from == PACE_VERIFY && lesson->printed <= 0 && lesson->met > PAST_BUDGET * lesson->budget) { /* much more than N: a rate, or a shorter window */
+    } else if (lesson->from == PACE_VERIFY && !is_printed && lesson->met > PAST_BUDGET * lesson->budget) { /* much more than N: a rate, or a shorter window */
         learn_rate(pace, fmax(1, lesson->accepted) / pace->block.span_s, CONFIDENCE_AGAIN);
     } else if (knows_window && lesson->met >= NEAR_BUDGET * lesson->budget) {
         learn_budget(pace, lesson, lesson->met);

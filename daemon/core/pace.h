@@ -98,6 +98,8 @@ struct pace {
     int64_t growth_us;     /* since then */
     double first_calls, first_s; /* of STARTUP: how much went before the first block, and when that was over */
     double warm_calls;     /* STARTUP after a former life: so many may go at once; 0: cold */
+    double disproved;      /* a printed limit that was refused below; 0: none */
+    int printed_refusals;  /* below a printed one, in a row */
     bool was_scarce;       /* a block lasted more than two minutes: calls are dear, no duplicates */
 };
 
