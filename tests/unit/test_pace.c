@@ -227,6 +227,37 @@ static void test_a_straggler_is_worth_a_second_call_in_the_tail_alone(void **sta
     assert_int_equal(hedge_wait_us(&latency, 2 * S, &tail), -1);
 }
 
+static struct latency known_latency(int64_t each_us, int64_t last_us)
+{
+    struct latency latency = {.count = 0};
+    for (int i = 0; i < 15; i++)
+        latency_add(&latency, each_us);
+    latency_add(&latency, last_us); /* the 95th of a hundred: the last of sixteen */
+    return latency;
+}
+
+static void test_who_is_asked_twice(void **state)
+{
+    (void)state;
+    struct latency even = known_latency(S, S), wide = known_latency(S, 4 * S);
+    const struct {
+        const struct latency *latency;
+        struct hedge_tail tail;
+        int64_t wait_us; /* at ten seconds */
+    } rows[] = {
+        {&even, {.oldest_sent_us = 8 * S, .assignments = 10}, S / 2},               /* 2.5 medians */
+        {&wide, {.oldest_sent_us = 8 * S, .assignments = 10}, 4 * S},               /* 1.5 times the 95th */
+        {&even, {.oldest_sent_us = S, .assignments = 10}, 0},
+        {&even, {.oldest_sent_us = -1, .assignments = 10}, -1},                     /* none is under way */
+        {&even, {.oldest_sent_us = S, .hedged = 3, .assignments = 10}, 0},          /* four may be, however small the run */
+        {&even, {.oldest_sent_us = S, .hedged = 4, .assignments = 10}, -1},
+        {&even, {.oldest_sent_us = S, .hedged = 49, .assignments = 1000}, 0},
+        {&even, {.oldest_sent_us = S, .hedged = 50, .assignments = 1000}, -1},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        assert_int_equal(hedge_wait_us(rows[i].latency, 10 * S, &rows[i].tail), rows[i].wait_us);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_503_at_any_load_is_no_ceiling),
         cmocka_unit_test(test_one_503_of_few_calls_is_no_ceiling),
         cmocka_unit_test(test_a_straggler_is_worth_a_second_call_in_the_tail_alone),
+        cmocka_unit_test(test_who_is_asked_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,37 +328,6 @@ static void test_an_outage_forgets_a_ceiling(void **state)
 
 /* ---- hedging ---- */
 
-static struct latency known_latency(int64_t each_us, int64_t last_us)
-{
-    struct latency latency = {.count = 0};
-    for (int i = 0; i < 15; i++)
-        latency_add(&latency, each_us);
-    latency_add(&latency, last_us); /* the 95th of a hundred: the last of sixteen */
-    return latency;
-}
-
-static void test_who_is_asked_twice(void **state)
-{
-    (void)state;
-    struct latency even = known_latency(S, S), wide = known_latency(S, 4 * S);
-    const struct {
-        const struct latency *latency;
-        struct hedge_tail tail;
-        int64_t wait_us; /* at ten seconds */
-    } rows[] = {
-        {&even, {.oldest_sent_us = 8 * S, .assignments = 10}, S / 2},               /* 2.5 medians */
-        {&wide, {.oldest_sent_us = 8 * S, .assignments = 10}, 4 * S},               /* 1.5 times the 95th */
-        {&even, {.oldest_sent_us = S, .assignments = 10}, 0},
-        {&even, {.oldest_sent_us = -1, .assignments = 10}, -1},                     /* none is under way */
-        {&even, {.oldest_sent_us = S, .hedged = 3, .assignments = 10}, 0},          /* four may be, however small the run */
-        {&even, {.oldest_sent_us = S, .hedged = 4, .assignments = 10}, -1},
-        {&even, {.oldest_sent_us = S, .hedged = 49, .assignments = 1000}, 0},
-        {&even, {.oldest_sent_us = S, .hedged = 50, .assignments = 1000}, -1},
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
-        assert_int_equal(hedge_wait_us(rows[i].latency, 10 * S, &rows[i].tail), rows[i].wait_us);
-}
-
 /* Nobody is asked twice while the endpoint blocks or is ill, nor where a block lasted more than two minutes: calls are dear there. */
 static void test_dear_calls_are_not_asked_twice(void **state)
 {
@@ -496,7 +465,6 @@ int main(void)
         cmocka_unit_test(test_a_probe_is_given_up_after_what_calls_take),
         cmocka_unit_test(test_concurrency_follows_use_and_configuration),
         cmocka_unit_test(test_an_outage_forgets_a_ceiling),
-        cmocka_unit_test(test_who_is_asked_twice),
         cmocka_unit_test(test_dear_calls_are_not_asked_twice),
         cmocka_unit_test(test_what_is_learned_on_one_clock_is_forgotten_on_another),
         cmocka_unit_test(test_each_change_of_mind_has_its_event),
