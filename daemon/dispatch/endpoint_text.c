@@ -33,7 +33,7 @@ static const char *limit_words(const char *limited_by)
                 {"tpm", "the configured tokens a minute"},
                 {"rpd", "the configured requests a day"},
                 {"rate", "the rate that was learned"},
-                {"window", "the minute's calls are used"},
+                {"window", "how many calls fit into a minute, as was learned"},
                 {"concurrency", "how many it bears at once"},
                 {"quota_day", "the day's quota"},
                 {"throttled", "its refusals"},
@@ -44,16 +44,31 @@ static const char *limit_words(const char *limited_by)
     return "nothing";
 }
 
+/* What it goes by. */
+static const char *mode_words(const char *mode)
+{
+    static const struct {
+        const char *name, *words;
+    } rows[] = {{"startup", "no limit of its own is known: goes faster until it is refused"},
+                {"growth", "a rate was refused: goes faster again from below"},
+                {"rate", "goes by how many calls a minute it was seen to take"},
+                {"verify", "so many calls a minute seem to fit: makes sure"},
+                {"window", "goes by how many calls fit into a minute"}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
+        if (strcmp(rows[i].name, mode) == 0)
+            return rows[i].words;
+    return mode;
+}
+
 static void pace_text(const struct pacer_view *view, char *ret_text, size_t size)
 {
     struct buf text = BUF_EMPTY;
+    buf_add_fmt(&text, "%s; ", mode_words(view->mode));
     if (view->window_calls > 0)
-        buf_add_fmt(&text, "about %s calls fit into a minute, %s of them are used", text_count(llround(view->window_calls)).text, text_count(view->window_used).text);
+        buf_add_fmt(&text, "about %s do, %s of them are used, ", text_count(llround(view->window_calls)).text, text_count(view->window_used).text);
     else if (view->rate_per_min > 0)
-        buf_add_fmt(&text, "about %s calls a minute", text_count(llround(view->rate_per_min)).text);
-    else
-        buf_add_str(&text, "no limit met");
-    buf_add_fmt(&text, ", up to %s at once; what limits now: %s", text_count(view->concurrency).text, limit_words(view->limited_by));
+        buf_add_fmt(&text, "about %s calls a minute, ", text_count(llround(view->rate_per_min)).text);
+    buf_add_fmt(&text, "up to %s at once; what limits now: %s", text_count(view->concurrency).text, limit_words(view->limited_by));
     snprintf(ret_text, size, "%s", buf_text(&text));
     buf_clear(&text);
 }
@@ -90,27 +105,15 @@ void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size,
     }
 }
 
-static const char *mode_words(const char *mode)
-{
-    static const struct {
-        const char *name, *words;
-    } rows[] = {{"startup", "no limit is known: goes faster until it is refused"},
-                {"growth", "a rate was refused: goes faster again from below"},
-                {"rate", "goes by the rate that it was seen to take"},
-                {"verify", "so many calls a minute seem to fit: makes sure"},
-                {"window", "goes by how many calls fit into a minute"}};
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
-        if (strcmp(rows[i].name, mode) == 0)
-            return rows[i].words;
-    return mode;
-}
-
 static void mind_text(const struct pacer_event *event, char *ret_text, size_t size)
 {
     struct text_count before = text_count(llround(event->before)), after = text_count(llround(event->after));
     switch (event->kind) {
     case PACER_MODE_ENTERED:
-        snprintf(ret_text, size, "%s", mode_words(event->mode));
+        if (event->after > 0)
+            snprintf(ret_text, size, "%s: about %s", mode_words(event->mode), after.text);
+        else
+            snprintf(ret_text, size, "%s", mode_words(event->mode));
         break;
     case PACER_WINDOW_MOVED:
         if (event->before > 0)

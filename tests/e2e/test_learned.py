@@ -1,5 +1,6 @@
 """What the pacer learned: told to people, and kept from life to life."""
 import json
+import re
 import sqlite3
 
 import pytest
@@ -42,7 +43,8 @@ def test_it_is_told_in_words_and_as_events(taught):
     told = pacer(daemon)
     assert 190 <= told["window"] <= 210 and "calls fit into a minute" in told["text"]
     assert "calls fit into a minute" in daemon.ctl("endpoint", "show", "gemini").stdout
-    wait_until(lambda: any("how many calls fit into a minute" in text for text in texts(daemon)), 20, lambda: f"it is told: {texts(daemon)}")
+    assert told["text"].startswith("goes by how many calls fit into a minute; about ") and "; what limits now: " in told["text"], told
+    wait_until(lambda: any(re.fullmatch(r"goes by how many calls fit into a minute: about \d+", text) for text in texts(daemon)), 20, lambda: f"it is told: {texts(daemon)}")
     assert "takes calls again" in texts(daemon)
 
 
