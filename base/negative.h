@@ -31,6 +31,7 @@
     X(GOES_TOGETHER, "goes_together", "what a worker was lost with goes out with others again")               \
     X(PLACES_PROMISED, "places_promised", "places that attempts under way may need are given again")          \
     X(DIES_OF_EMFILE, "dies_of_emfile", "a connection that finds no descriptor ends the daemon")              \
+    X(OVER_LIMITS, "over_limits", "what is configured for an endpoint a minute and a day is not looked at")   \
     X(OVERSPENDS, "overspends", "calls go as long as the known costs are below the budget: nothing is reserved for those under way")
 
 enum negative_control {

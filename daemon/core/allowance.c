@@ -2,6 +2,7 @@
 #include "core/allowance.h"
 
 #include "base/clock.h"
+#include "base/negative.h"
 
 void allowance_init(struct allowance *allowance, double time_scale)
 {
@@ -140,6 +141,8 @@ enum allowance_limit allowance_ask(struct allowance *allowance, int64_t now_us, 
 {
     *ret_wait_us = 0;
     forget_old(allowance, now_us);
+    if (BREAKS(OVER_LIMITS))
+        return ALLOWANCE_FREE;
     if (allowance_day_room(allowance, now_us, wall_ms) <= 0) {
         *ret_wait_us = wait_for_day(allowance, now_us, wall_ms);
         return ALLOWANCE_RPD;
@@ -164,6 +167,8 @@ int64_t allowance_day_room(const struct allowance *allowance, int64_t now_us, in
 int64_t allowance_room(const struct allowance *allowance, int64_t now_us, int64_t wall_ms, int64_t tokens)
 {
     int64_t room = INT64_MAX;
+    if (BREAKS(OVER_LIMITS))
+        return room;
     if (allowance->rpm > 0)
         room = log_room(allowance) - (int64_t)allowance->log.count;
     if (allowance->tpm > 0 && tokens > 0)

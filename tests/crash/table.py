@@ -36,7 +36,7 @@ ROWS = (
     Row("R20", "signals:run", 4, 200, "SIGTERM, two of them, SIGHUPs, or restarts, one upon the other", ("no_drain",)),
     Row("R15", "simulation:run", 60, 10000, "a seed of the deterministic simulation",
         ("no_fence", "forget_lost", "capacity", "wall_clock_leases",  # not those that wait in real time before a commit: R1 and R2 have them
-         "outage_spends", "refusal_spends", "leases_stand", "goes_together", "places_promised")),
+         "outage_spends", "refusal_spends", "leases_stand", "goes_together", "places_promised", "over_limits")),
     Row("R18", "network:run", 8, 80, "a storm of one kind of network faults; HTTP/2 that gives streams back, names that do not resolve", ("post_repeats",)),
     Row("R23", "canary:run", 1, 3, "work, a refused key, a crash; then everything is read", ("key_in_log",)),
 )

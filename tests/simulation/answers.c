@@ -11,11 +11,12 @@
 
 enum answer {
     GOOD, THROTTLED_HINT, THROTTLED_BARE, QUOTA_USED, BUSY_503, FAILED_500, RESET, REUSE_DIED, HUNG, CUT, NO_JSON, NO_AGENT, BLOCKED, BAD_INPUT, WRONG_KEY, NO_CREDIT,
-    REFUSED, NO_MODEL, PIECE, ANSWER_COUNT
+    REFUSED, NO_MODEL, PIECE, SLOW, ANSWER_COUNT
 };
 
 static const struct answer_row rows[ANSWER_COUNT] = {
     [GOOD] = {"good", OUTCOME_SUCCEEDED, NET_ANSWERED, 200, NULL, -1, 200, 2500, false},
+    [SLOW] = {"slow", OUTCOME_SUCCEEDED, NET_ANSWERED, 200, NULL, -1, 4000, 15000, false},
     [THROTTLED_HINT] = {"throttled_hint", OUTCOME_THROTTLED, NET_ANSWERED, 429,
                         ERROR_OF(429, "RESOURCE_EXHAUSTED", "quota", QUOTA_OF("RequestsPerMinute") "," RETRY_OF("3s")), -1, 20, 80, false},
     [THROTTLED_BARE] = {"throttled", OUTCOME_THROTTLED, NET_ANSWERED, 429, ERROR_OF(429, "RESOURCE_EXHAUSTED", "slow down", ""), -1, 20, 80, false},
@@ -56,8 +57,8 @@ static const struct weather {
         int percent;
     } shares[10];
 } weathers[] = {
-    {"fair", NULL, {{GOOD, 100}}},
-    {"usual", NULL, {{FAILED_500, 4}, {NO_JSON, 3}, {CUT, 2}, {BUSY_503, 2}, {REUSE_DIED, 2}, {PIECE, 3}}},
+    {"fair", NULL, {{SLOW, 5}}},
+    {"usual", NULL, {{FAILED_500, 4}, {NO_JSON, 3}, {CUT, 2}, {BUSY_503, 2}, {REUSE_DIED, 2}, {PIECE, 3}, {SLOW, 12}}},
     {"rough", NULL, {{FAILED_500, 8}, {RESET, 6}, {HUNG, 2}, {BUSY_503, 8}, {THROTTLED_BARE, 6}, {THROTTLED_HINT, 6}, {NO_AGENT, 5}, {CUT, 3}, {REUSE_DIED, 5}, {PIECE, 4}}},
     {"throttled", NULL, {{THROTTLED_HINT, 40}, {THROTTLED_BARE, 20}}},
     {"refusing", NULL, {{BLOCKED, 20}, {BAD_INPUT, 10}}},

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Longer than a call may hang: a daemon that starts too often makes one at a time, and other runs do not say that they wait for it. */
-enum { IDLE_MOST_S = 45, WORKERS_IDLE_MOST_S = 90, LATE_MS = 3000, SETTLED_S = 60 };
+enum { IDLE_MOST_S = 45, WORKERS_IDLE_MOST_S = 90, LATE_MS = 3000, SETTLED_S = 60, MINUTE_US = 60000000 };
 
 static struct {
     sqlite3 *db;
@@ -24,8 +24,11 @@ static const struct rule {
 } rules[] = {
     {"rows are leased without a lease that stands",
      "SELECT count(*) FROM assignment a LEFT JOIN lease l ON l.number = a.lease WHERE a.state = 1 AND (l.number IS NULL OR l.ended_at_ms IS NOT NULL)"},
-    {"rows are leased whose last attempt is over, or another lease's",
-     "SELECT count(*) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 1 AND (t.n IS NULL OR t.class IS NOT NULL OR t.lease <> a.lease)"},
+    {"rows are leased of which no attempt of that lease goes on",
+     "SELECT count(*) FROM assignment a WHERE a.state = 1 AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.assignment = a.id AND t.class IS NULL AND t.lease = a.lease)"},
+    {"rows have attempts that go on, and are not leased for them",
+     "SELECT count(*) FROM attempt t JOIN assignment a ON a.id = t.assignment WHERE t.class IS NULL AND a.state IN (0, 1) AND a.lease IS NOT t.lease"},
+    {"rows have more than two attempts that go on", "SELECT count(*) FROM (SELECT assignment FROM attempt WHERE class IS NULL GROUP BY assignment HAVING count(*) > 2)"},
     {"agents hold more than their capacity", "SELECT count(*) FROM ledger_agent l JOIN agent g ON g.id = l.agent WHERE l.held > g.capacity"},
     {"agents hold what a recount does not find",
      "SELECT count(*) FROM ledger_agent l WHERE l.held <> l.base + (SELECT count(*) FROM assignment a JOIN run r ON r.id = a.run JOIN ledger d ON d.id = r.ledger "
@@ -34,11 +37,11 @@ static const struct rule {
      "SELECT count(*) FROM run r JOIN (VALUES (0), (1), (2), (3), (4)) s WHERE coalesce((SELECT value FROM run_count c WHERE c.run = r.id AND c.kind = s.column1), 0) <> "
      "(SELECT count(*) FROM assignment a WHERE a.run = r.id AND a.state = s.column1)"},
     {"rows are decided or failed without a result", "SELECT count(*) FROM assignment a LEFT JOIN result r ON r.assignment = a.id WHERE a.state IN (2, 3) AND r.assignment IS NULL"},
-    {"rows are decided by an attempt that is not their last, or not well",
-     "SELECT count(*) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 2 AND (t.class IS NULL OR t.class NOT IN (0, 22))"},
+    {"rows are decided by an attempt that is not their last but one at most, not well, or taken back",
+     "SELECT count(*) FROM assignment a WHERE a.state = 2 AND NOT EXISTS (SELECT 1 FROM attempt t WHERE t.assignment = a.id AND t.class IN (0, 22) AND t.decision IS NULL "
+     "AND t.n >= a.attempts - 1)"},
     {"rows are decided more than once, and nobody took the first decision back",
      "SELECT count(*) FROM (SELECT assignment FROM attempt WHERE class IN (0, 22) AND decision IS NULL GROUP BY assignment HAVING count(*) > 1)"},
-    {"rows are decided by what was taken back", "SELECT count(*) FROM assignment a JOIN attempt t ON t.assignment = a.id AND t.n = a.attempts WHERE a.state = 2 AND t.decision IS NOT NULL"},
     {"runs are done with rows left", "SELECT count(*) FROM run r WHERE r.state = 2 AND EXISTS (SELECT 1 FROM assignment a WHERE a.run = r.id AND a.state IN (0, 1))"},
     {"rows that three workers were lost with alone are not failed", "SELECT count(*) FROM assignment WHERE lost_alone >= 3 AND state IN (0, 1)"},
     {"rows are failed as poison before the third loss alone", "SELECT count(*) FROM assignment WHERE state = 3 AND class = 19 AND lost_alone < 3"},
@@ -224,7 +227,32 @@ void check_call(const char *name)
     int64_t recorded = check_number(sql, run->id, run->number * KEY_RUN_FACTOR + (key - run->key));
     int64_t free_count = check_number(free_sql, run->id, 0);
     if (run->capacity >= 0 && !run->is_assigned && run->in_flight > free_count) /* a person may take a place that a call was sent for */
-        violate("run %d: %lld calls are under way, and %lld places are free", run->number, (long long)run->in_flight, (long long)free_count);
+        violate("run %d: calls about %lld assignments are under way, and %lld places are free", run->number, (long long)run->in_flight, (long long)free_count);
     if (key->calls > recorded)
         violate("%s: %lld calls have left, and %lld are recorded", name, (long long)key->calls, (long long)recorded);
+}
+
+/* Of an assignment one call is under way, or two where stragglers are asked twice; of an endpoint as many as are configured, and as many in any minute that really passes,
+ * whatever the wall clock is set to, and however many lives the minute sees. */
+void check_limits(int number, const char *name)
+{
+    struct sim_endpoint *endpoint = &world.endpoints[number];
+    struct sim_key *key = NULL;
+    int64_t now_us = sched_now_us();
+    if (run_of_key(name, &key) != NULL && key->in_flight > 1 + endpoint->hedges)
+        violate("%s: %lld calls about it are under way", name, (long long)key->in_flight);
+    if (endpoint->in_flight > endpoint->max_in_flight)
+        violate("endpoint %d: %lld calls are under way, %lld are configured", number, (long long)endpoint->in_flight, (long long)endpoint->max_in_flight);
+    if (endpoint->rpm == 0)
+        return;
+    int64_t *oldest_us = &endpoint->sent_us[endpoint->sent_count++ % endpoint->rpm];
+    if (endpoint->sent_count > endpoint->rpm && now_us - *oldest_us < MINUTE_US)
+        violate("endpoint %d: %lld calls in %lld ms, and %lld a minute are configured", number, (long long)endpoint->rpm + 1, (long long)(now_us - *oldest_us) / 1000, (long long)endpoint->rpm);
+    *oldest_us = now_us;
+}
+
+void check_limits_forget(void)
+{
+    for (int i = 0; i < ENDPOINTS; i++)
+        world.endpoints[i].sent_count = 0;
 }

@@ -11,6 +11,8 @@ struct net_call {
     struct sched_event end;
     const struct answer_row *row;
     struct sim_run *run; /* NULL: a test request, or it is of a daemon that was dead */
+    struct sim_key *key; /* its assignment, as well */
+    int endpoint;
     char *body; /* owned: the request's */
     size_t body_len;
     int64_t began_us;
@@ -32,8 +34,10 @@ struct net *net_new(struct loop *loop)
 
 static void call_free(struct net_call *call)
 {
-    if (call->run != NULL)
-        call->run->in_flight--;
+    if (call->run != NULL) {
+        call->run->in_flight -= --call->key->in_flight == 0;
+        world.endpoints[call->endpoint].in_flight--;
+    }
     sched_stop(&call->end);
     free(call->body);
     free(call);
@@ -124,9 +128,12 @@ struct net_call *net_start(struct net *net, struct net_request *request)
     call->port = (int32_t)dice(20000, 20007);
     trace("call endpoint=%d key=%s %s", endpoint, name, call->row->name);
     world.calls++;
+    call->endpoint = endpoint;
     if (key != NULL) {
         call->run = run;
-        run->in_flight++;
+        call->key = key;
+        run->in_flight += key->in_flight++ == 0;
+        world.endpoints[endpoint].in_flight++;
         key->calls++;
         key->told[call->row->class]++;
         if (call->row->is_ill) {
@@ -137,6 +144,7 @@ struct net_call *net_start(struct net *net, struct net_request *request)
         }
         check_call(name);
     }
+    check_limits(endpoint, name);
     int64_t ms = call->row->end == NET_TIMED_OUT ? request->total_timeout_ms : dice(call->row->least_ms, call->row->most_ms);
     sched_set_us(&call->end, min_i64(ms, request->total_timeout_ms) * 1000 + dice(0, 999));
     return call;

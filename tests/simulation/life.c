@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 4000, RESTART_LATEST_MS = 3000, FAULT_NTH_LATEST = 40, MEND_LATEST_MS = 1200 };
+enum { DRAIN_MS = 4000, RESTART_LATEST_MS = 3000, FAULT_NTH_LATEST = 40, MEND_LATEST_MS = 1200, MINUTE_US = 60000000 };
 
 static struct life {
     char *folder, *database, *config, *key, *kept_database, *kept_log; /* owned */
@@ -89,13 +89,21 @@ static void files_keep(void)
 
 static void config_write(void)
 {
-    char *text = xasprintf("drain_timeout = \"%dms\"\n"
-                           "endpoint \"a\" {\n base_url = \"https://a.example\"\n api_key_file = \"%s\"\n request_timeout = \"20s\"\n max_in_flight = 24\n}\n"
-                           "endpoint \"b\" {\n base_url = \"https://b.example\"\n api_key_file = \"%s\"\n request_timeout = \"8s\"\n max_in_flight = 6\n rpm = 300\n}\n",
-                           DRAIN_MS, life.key, life.key);
-    file_write(life.config, text);
+    static const char *const names[ENDPOINTS] = {"a", "b"};
+    static const int timeouts_s[ENDPOINTS] = {20, 8};
+    struct buf text = BUF_EMPTY;
+    buf_add_fmt(&text, "drain_timeout = \"%dms\"\n", DRAIN_MS);
+    for (int i = 0; i < ENDPOINTS; i++) {
+        const struct sim_endpoint *endpoint = &world.endpoints[i];
+        buf_add_fmt(&text, "endpoint \"%s\" {\n base_url = \"https://%s.example\"\n api_key_file = \"%s\"\n request_timeout = \"%ds\"\n max_in_flight = %lld\n", names[i], names[i], life.key,
+                    timeouts_s[i], (long long)endpoint->max_in_flight);
+        if (endpoint->rpm > 0)
+            buf_add_fmt(&text, " rpm = %lld\n", (long long)endpoint->rpm);
+        buf_add_fmt(&text, " hedge = \"%s\"\n}\n", endpoint->hedges ? "tail" : "off");
+    }
+    file_write(life.config, buf_text(&text));
     file_write(life.key, "no-key-at-all-0123456789\n");
-    free(text);
+    buf_clear(&text);
 }
 
 /* ---- the end of a life ---- */
@@ -191,6 +199,9 @@ void life_start(void)
     struct store_image image = {0};
     if (life.engine != NULL)
         return;
+    /* When its calls of the last minute were sent, a new life knows by the wall clock alone. */
+    if (world.jumped_us != 0 && sched_now_us() - world.jumped_us < MINUTE_US)
+        check_limits_forget();
     life.number++;
     life.loop = loop_new();
     life.net = net_new(life.loop);

@@ -369,6 +369,7 @@ static void clock_jump(struct sim_run *run)
     (void)run;
     trace("the wall clock jumps %lld ms", (long long)ms);
     sched_jump_wall_ms(ms);
+    world.jumped_us = sched_now_us();
 }
 
 static void change_weather(struct sim_run *run)

@@ -129,6 +129,17 @@ static void world_go(void)
         check_end();
 }
 
+static void endpoints_draw(void)
+{
+    static const int64_t rpms[] = {300, 60, 20};
+    world.endpoints[0] = (struct sim_endpoint){.max_in_flight = 24};
+    world.endpoints[1] = (struct sim_endpoint){.max_in_flight = 6, .rpm = rpms[dice(0, (int64_t)ARRAY_COUNT(rpms) - 1)]};
+    for (int i = 0; i < ENDPOINTS; i++) {
+        world.endpoints[i].hedges = dice_percent(60);
+        world.endpoints[i].sent_us = xcalloc((size_t)world.endpoints[i].rpm, sizeof(int64_t));
+    }
+}
+
 bool world_run(uint64_t seed, int steps, const char *folder, bool is_verbose)
 {
     world = (struct world){.seed = seed, .steps_left = steps};
@@ -137,6 +148,7 @@ bool world_run(uint64_t seed, int steps, const char *folder, bool is_verbose)
     people = (struct sched_event){.fire = on_people};
     mending = (struct sched_event){.fire = on_mending};
     weather_fair();
+    endpoints_draw();
     life_begin(folder);
     life_start();
     people_begin();
@@ -144,6 +156,8 @@ bool world_run(uint64_t seed, int steps, const char *folder, bool is_verbose)
     sched_set_us(&people, 1);
     world_go();
     life_end();
+    for (int i = 0; i < ENDPOINTS; i++)
+        free(world.endpoints[i].sent_us);
     sched_end();
     return !is_violated();
 }

@@ -29,6 +29,7 @@ struct sim_key {
     bool is_asked;    /* sent to the daemon: it may stand */
     bool is_promised; /* answered: it stands */
     int64_t calls;    /* that left for an endpoint */
+    int64_t in_flight; /* of them, those that are under way */
     int64_t told[OUTCOME_CLASS_COUNT]; /* answers by the class that they really were */
     int64_t ill;      /* of the transient ones, those that were an outage's */
     int64_t outages, last_outage; /* how many of them it met, and which was the last */
@@ -55,7 +56,7 @@ struct sim_run {
     int rows_a_part;
     bool is_cancelled, is_retried, is_away; /* somebody has asked for it; of is_away, that an agent be away */
     bool is_assigned, is_redone, is_discarded; /* decisions were made or taken back by a person, of some of it */
-    int64_t in_flight;   /* calls about it that are under way */
+    int64_t in_flight;   /* of its assignments, those about which calls are under way */
     int keys;            /* that may be sent, ever */
     struct sim_key key[KEYS_MAX];
     struct sched_event next; /* of its sender */
@@ -63,13 +64,24 @@ struct sim_run {
     int64_t seen_seq, idle_since_us; /* nothing of it moves, and no reason is told; 0: it moves */
 };
 
+/* What the operator has written for an endpoint, and what of it is seen to be kept. */
+struct sim_endpoint {
+    bool hedges;            /* a run's stragglers are asked twice */
+    int64_t max_in_flight, rpm; /* 0: none */
+    int64_t in_flight;      /* calls about assignments */
+    int64_t *sent_us;       /* owned: of the last rpm calls, a ring */
+    int64_t sent_count;
+};
+
 struct world {
     uint64_t seed;
+    struct sim_endpoint endpoints[ENDPOINTS];
     struct sim_run runs[RUNS_MAX];
     int run_count;
     int steps_left;
     bool is_well;     /* nothing fails any more: what is open has to end */
     int64_t well_us;  /* since when */
+    int64_t jumped_us; /* when somebody set the wall clock; 0: nobody */
     int64_t steps, calls, kills, faults, leases;
     char failure[1024]; /* "": none yet */
 };
@@ -115,6 +127,8 @@ void check_open(const char *path);
 void check_close(void);
 void check_step(void);                      /* the store, and memory beside it */
 void check_call(const char *key);           /* a call leaves: it is on disk */
+void check_limits(int endpoint, const char *key); /* and it is within what is configured */
+void check_limits_forget(void);                   /* nobody can tell any more when the calls of the last minute were sent */
 void check_end(void);                       /* after all is over */
 int64_t reasks_of(const struct sim_key *key);
 int64_t failures_of(const struct sim_run *run, const struct sim_key *key);
