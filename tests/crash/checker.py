@@ -289,12 +289,13 @@ def check_attempts(db, verdict, at_rest):
     """I-5, I-8, I-10, I-11, I-12: the record of an assignment's way. At rest nothing is leased and no attempt is open."""
     for row in db.execute("SELECT assignment FROM attempt WHERE class = 0 GROUP BY assignment HAVING count(*) > 1"):
         verdict.add("duplicated", f"two decisions of assignment {row[0]}")
-    for row in db.execute("SELECT assignment, lease FROM attempt GROUP BY assignment, lease HAVING count(*) > 1"):
+    for row in db.execute("SELECT assignment, lease FROM attempt GROUP BY assignment, lease HAVING count(*) > 1 AND (count(*) > 2 OR count(call) < 2)"):
         verdict.add("duplicated", f"lease {row[1]} was given twice for assignment {row[0]}")
     for row in db.execute("SELECT a.id, a.attempts, count(t.n), coalesce(max(t.n), 0) FROM assignment a LEFT JOIN attempt t ON t.assignment = a.id "
                           "GROUP BY a.id HAVING count(t.n) <> a.attempts OR coalesce(max(t.n), 0) <> a.attempts"):
         verdict.add("broken", f"assignment {row[0]} counts {row[1]} attempts, {row[2]} stand, the last is {row[3]}")
-    for row in db.execute("SELECT t.assignment, t.n FROM attempt t JOIN attempt b ON b.assignment = t.assignment AND b.n = t.n - 1 WHERE t.lease <= b.lease"):
+    for row in db.execute("SELECT t.assignment, t.n FROM attempt t JOIN attempt b ON b.assignment = t.assignment AND b.n = t.n - 1 "
+                          "WHERE t.lease < b.lease OR (t.lease = b.lease AND (t.call IS NULL OR b.call IS NULL))"):
         verdict.add("broken", f"attempt {row[1]} of assignment {row[0]} has no larger lease than the one before")
     for row in db.execute("SELECT assignment, n FROM attempt WHERE class IS NULL") if at_rest else ():
         verdict.add("broken", f"attempt {row[1]} of assignment {row[0]} was never told to have ended")

@@ -6,8 +6,9 @@ from purges import Purges
 
 
 def run(options):
-    with Bench(options, "R1", "kill -9", sim=("--latency_ms", 15, "--latency_sigma", 0.5, "--error_500", 0.01, "--malformed", 0.01, "--drop_reused", 0.01)) as bench:
-        daemon = bench.subject().start()
+    with Bench(options, "R1", "kill -9", sim=("--latency_ms", 15, "--latency_sigma", 0.5, "--error_500", 0.01, "--malformed", 0.01, "--drop_reused", 0.01,
+                                                      "--straggler_share", 0.03, "--straggler_factor", 20)) as bench:
+        daemon = bench.subject(endpoint="max_in_flight = 32\nhedge = \"tail\"").start()
         load = Load(daemon, bench.history, options.seed, capacity=30)
         bench.callback(load.stopping.set)
         load.start()
