@@ -154,6 +154,22 @@ void json_out_ratio(struct json_out *out, double value)
     }
 }
 
+void json_out_number(struct json_out *out, double value)
+{
+    char text[32];
+    if (!isfinite(value)) {
+        json_out_null(out);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) { /* 17 always give it again */
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    before_value(out);
+    buf_add_str(out->buf, text);
+}
+
 void json_out_raw(struct json_out *out, const char *json, size_t len)
 {
     before_value(out);
@@ -179,6 +195,12 @@ void json_out_member_int(struct json_out *out, const char *name, int64_t value)
 {
     json_out_name(out, name);
     json_out_int(out, value);
+}
+
+void json_out_member_number(struct json_out *out, const char *name, double value)
+{
+    json_out_name(out, name);
+    json_out_number(out, value);
 }
 
 void json_out_member_bool(struct json_out *out, const char *name, bool value)

@@ -22,12 +22,14 @@ void json_out_int(struct json_out *out, int64_t value);
 void json_out_bool(struct json_out *out, bool value);
 void json_out_null(struct json_out *out);
 void json_out_ratio(struct json_out *out, double value); /* four digits after the point; NaN and infinity are null */
+void json_out_number(struct json_out *out, double value); /* all its digits, the shortest that give it again; NaN and infinity are null */
 void json_out_raw(struct json_out *out, const char *json, size_t len); /* checked JSON, as it is */
 void json_out_time(struct json_out *out, int64_t wall_ms); /* RFC 3339 UTC; 0 is null */
 
 /* A member in one call. */
 void json_out_member_str(struct json_out *out, const char *name, const char *text);
 void json_out_member_int(struct json_out *out, const char *name, int64_t value);
+void json_out_member_number(struct json_out *out, const char *name, double value);
 void json_out_member_bool(struct json_out *out, const char *name, bool value);
 void json_out_member_null(struct json_out *out, const char *name);
 void json_out_member_time(struct json_out *out, const char *name, int64_t wall_ms);

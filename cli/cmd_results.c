@@ -3,9 +3,9 @@
 #include "cli/atomic.h"
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/stream.h"
 #include "cli/xlsx.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,88 +56,6 @@ static void make_path(struct results *results)
     results->path = buf_take(&path);
 }
 
-static void put(const struct results *results, const char *data, size_t len)
-{
-    if (results->file != NULL)
-        fwrite(data, 1, len, results->file);
-    else if (results->format == FORMAT_CSV)
-        out_bytes(results->cli, data, len);
-    else
-        out_json(results->cli, data, len);
-}
-
-/* CSV and NDJSON as they come. A terminal gets whole lines, so that no character is cut in two. */
-static int copy_stream(const struct results *results, struct galloc_error *error)
-{
-    struct transfer *transfer = transfer_start(results->cli->client, &(struct request){.method = "GET", .path = results->path});
-    struct buf chunk = BUF_EMPTY;
-    struct json_span line;
-    bool by_line = results->file == NULL && results->cli->is_stdout_terminal;
-    int rc;
-    do {
-        rc = by_line ? transfer_line(transfer, 1000, &line, error) : transfer_chunk(transfer, 1000, &chunk, error);
-        if (rc == STREAM_LINE && by_line) {
-            put(results, line.at, line.len);
-            if (results->format == FORMAT_CSV)
-                fputc('\n', stdout);
-        } else if (rc == STREAM_LINE) {
-            fwrite(chunk.data, 1, chunk.len, results->file ? results->file : stdout);
-        }
-        if (ferror(results->file ? results->file : stdout))
-            rc = galloc_fail(error, GALLOC_LOCAL_IO, "writing failed: %s", strerror(errno));
-    } while (rc == STREAM_LINE || rc == STREAM_NOTHING);
-    buf_clear(&chunk);
-    transfer_drop(transfer);
-    return rc < 0 ? rc : 0;
-}
-
-/* Every row, by a function. */
-static int each_row(const struct results *results, int (*take)(void *arg, struct json_span row, struct galloc_error *error), void *arg,
-                    struct galloc_error *error)
-{
-    struct transfer *transfer = transfer_start(results->cli->client, &(struct request){.method = "GET", .path = results->path});
-    struct json_span line;
-    int rc;
-    do {
-        rc = transfer_line(transfer, 1000, &line, error);
-        if (rc == STREAM_LINE && line.len > 0) {
-            int taken = take(arg, line, error);
-            rc = taken < 0 ? taken : rc;
-        }
-    } while (rc == STREAM_LINE || rc == STREAM_NOTHING);
-    transfer_drop(transfer);
-    return rc < 0 ? rc : 0;
-}
-
-struct json_array {
-    const struct results *results;
-    int64_t count;
-};
-
-static int add_element(void *arg, struct json_span row, struct galloc_error *error)
-{
-    struct json_array *array = arg;
-    struct buf text = BUF_EMPTY;
-    (void)error;
-    buf_add_str(&text, array->count++ > 0 ? ",\n" : "[\n");
-    buf_add(&text, row.at, row.len);
-    if (array->results->file == NULL && array->results->cli->is_stdout_terminal)
-        out_json(array->results->cli, text.data, text.len);
-    else
-        fwrite(text.data, 1, text.len, array->results->file ? array->results->file : stdout);
-    buf_clear(&text);
-    return 0;
-}
-
-static int write_array(const struct results *results, struct galloc_error *error)
-{
-    struct json_array array = {.results = results};
-    int rc = each_row(results, add_element, &array, error);
-    if (rc == 0)
-        fputs(array.count > 0 ? "\n]\n" : "[]\n", results->file ? results->file : stdout);
-    return rc;
-}
-
 static int add_to_book(void *arg, struct json_span text, struct galloc_error *error)
 {
     struct json_object *row = NULL;
@@ -156,7 +74,7 @@ static int write_book(const struct results *results, const char *path, struct ga
     int rc = xlsx_open(path, &xlsx, error);
     if (rc < 0)
         return rc;
-    rc = each_row(results, add_to_book, xlsx, error);
+    rc = stream_rows(results->cli, results->path, add_to_book, xlsx, error);
     if (rc == 0)
         rc = client_get(results->cli->client, &loads, error, "/v1/runs/%s/load", results->run);
     if (rc == 0)
@@ -169,6 +87,12 @@ static int write_book(const struct results *results, const char *path, struct ga
     return rc;
 }
 
+static int copy(const struct results *results, struct galloc_error *error)
+{
+    return results->format == FORMAT_JSON ? stream_array(results->cli, results->path, results->file, error)
+                                          : stream_copy(results->cli, results->path, results->format == FORMAT_CSV, results->file, error);
+}
+
 static int write_file(struct results *results, const char *output, struct galloc_error *error)
 {
     struct atomic_file atomic;
@@ -177,7 +101,7 @@ static int write_file(struct results *results, const char *output, struct galloc
     if (rc == 0 && results->format == FORMAT_XLSX)
         rc = write_book(results, atomic.temporary, error);
     else if (rc == 0)
-        rc = results->format == FORMAT_JSON ? write_array(results, error) : copy_stream(results, error);
+        rc = copy(results, error);
     if (rc == 0)
         rc = atomic_commit(&atomic, error);
     atomic_clear(&atomic);
@@ -225,7 +149,7 @@ int command_results(struct cli *cli, int count, char **words)
     if (is_file)
         rc = write_file(&results, output, &error);
     else
-        rc = results.format == FORMAT_JSON ? write_array(&results, &error) : copy_stream(&results, &error);
+        rc = copy(&results, &error);
     if (rc == 0 && is_file)
         tell_written(&results, output);
     free(results.path);

@@ -120,6 +120,12 @@ static const struct option_row loads_options[] = {
     {"pool", 'p', OPTION_TEXT, "POOL", "of a standing pool instead of a run", NULL, 0, 0},
     {0},
 };
+static const struct option_row compare_options[] = {
+    {"truth", 0, OPTION_TEXT, "COLUMN", "the column of the input with the right agent: also how often either is right", NULL, 0, 0},
+    {"only", 0, OPTION_CHOICE, "WHAT", "diff: the keys that differ, with both agents and reasons", "diff", 0, 0},
+    {"stats", 0, OPTION_FLAG, NULL, "more figures, every move, and how it is reckoned", NULL, 0, 0},
+    {0},
+};
 static const struct option_row endpoint_options[] = {
     {"for", 0, OPTION_DURATION, "DUR", "set: only for so long", NULL, 0, 0},
     {0},
@@ -202,6 +208,8 @@ const struct command commands[] = {
      "gallocctl results @last -o allocations.xlsx", NULL},
     {"loads", "Work out", "[RUN]", "places taken and left per agent", {loads_options}, NULL, 0, 1, command_loads, "run",
      "gallocctl loads @last", NULL},
+    {"compare", "Work out", "RUN_A RUN_B", "two runs on the same keys: agreement, moves, loads, time, cost", {compare_options}, NULL, 2, 2, command_compare, "run",
+     "gallocctl compare october-a october-b --stats\ngallocctl compare october-a october-b --only diff --format csv > differ.csv", NULL},
     {"pause", "Change", "RUN|--all", "send nothing more for now", {all_options}, NULL, 0, 1, command_pause, "run",
      "gallocctl pause --all", NULL},
     {"resume", "Change", "RUN|--all", "go on after a pause", {all_options}, NULL, 0, 1, command_resume, "run",

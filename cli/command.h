@@ -52,6 +52,7 @@ int command_follow(struct cli *cli, int count, char **words);
 int command_wait(struct cli *cli, int count, char **words);
 int command_events(struct cli *cli, int count, char **words);
 int command_results(struct cli *cli, int count, char **words);
+int command_compare(struct cli *cli, int count, char **words);
 int command_loads(struct cli *cli, int count, char **words);
 int command_pause(struct cli *cli, int count, char **words);
 int command_resume(struct cli *cli, int count, char **words);

@@ -59,6 +59,9 @@ struct store_read *page_read(struct request *request, const struct page *page, v
 void cell_json(struct json_out *out, const struct store_read *read, size_t row, size_t column);
 void cell_member(struct json_out *out, const char *name, const struct store_read *read, size_t row, size_t column);
 
+/* A cell as one of CSV, quoted where it has to be; nothing where it is null. `is_guarded`: a text that a spreadsheet would run gets a ' before it. (csv.c) */
+void csv_value(struct buf *out, const struct store_read *read, size_t row, size_t column, bool is_guarded);
+
 /* ---- selectors ---- */
 int selector_from_json(struct json_object *body, struct store_selector *ret_selector, struct galloc_error *error) MUST_CHECK;
 int selector_from_query(const struct http_head *head, struct store_selector *ret_selector, struct galloc_error *error) MUST_CHECK;

@@ -18,6 +18,7 @@ static const char *const query_results[] = {"format", "state", "excel_safe", NUL
 static const char *const query_events[] = {"since", "run", "assignments", "follow", NULL};
 static const char *const query_backup[] = {"verify", NULL};
 static const char *const query_unassign[] = {"reason", NULL};
+static const char *const query_compare[] = {"a", "b", "truth", "only", "format", NULL};
 static const char *const query_purge[] = {"release", NULL};
 static const char *const query_audit[] = {"run", "since", "limit", "cursor", NULL};
 
@@ -107,6 +108,7 @@ static const struct route routes[] = {
     {HTTP_GET, "/v1/runs/{run}/failures", LOOK, .handle = handle_failures, .summary = "failed assignments by cause"},
     {HTTP_GET, "/v1/runs/{run}/load", LOOK, .handle = handle_run_load, .summary = "places taken and left per agent"},
     {HTTP_GET, "/v1/runs/{run}/results", LOOK, .kind = REQUEST_STREAM, .handle = handle_results, .query = query_results, .summary = "the decisions, streamed"},
+    {HTTP_GET, "/v1/compare", LOOK, .kind = REQUEST_STREAM, .handle = handle_compare, .query = query_compare, .summary = "two runs on the same keys"},
     {HTTP_GET, "/v1/events", LOOK, .kind = REQUEST_STREAM, .handle = handle_events, .query = query_events, .summary = "what happens, streamed"},
     {HTTP_GET, "/v1/pools", LOOK, .handle = handle_pool_list, .summary = "standing pools"},
     {HTTP_GET, "/v1/pools/{pool}", LOOK, .handle = handle_pool_show, .summary = "a pool with its agents"},

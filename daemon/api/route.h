@@ -79,6 +79,7 @@ void handle_attempt_list(struct request *request);
 void handle_failures(struct request *request);
 void handle_run_load(struct request *request);
 void handle_results(struct request *request);
+void handle_compare(struct request *request);
 
 void handle_pool_list(struct request *request);
 void handle_pool_show(struct request *request);

@@ -45,53 +45,7 @@ static const struct result_column cost_columns[] = {
     {"currency", ASSIGNMENT_CURRENCY, false},
 };
 
-/* ---- CSV (RFC 4180) ---- */
-
-/* Would a spreadsheet take the cell for a formula? */
-static bool is_formula(const char *text, size_t len)
-{
-    return len > 0 && strchr("=+-@\t\r", text[0]) != NULL;
-}
-
-static void csv_text(struct buf *out, const char *text, size_t len, bool is_guarded)
-{
-    bool needs_guard = is_guarded && is_formula(text, len);
-    bool needs_quotes = len == 0 || text[0] == ' ' || text[len - 1] == ' ';
-    for (size_t i = 0; i < len && !needs_quotes; i++)
-        needs_quotes = text[i] == '"' || text[i] == ',' || text[i] == '\n' || text[i] == '\r';
-    if (needs_quotes)
-        buf_add_char(out, '"');
-    if (needs_guard)
-        buf_add_char(out, '\'');
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '"')
-            buf_add_char(out, '"');
-        buf_add_char(out, text[i]);
-    }
-    if (needs_quotes)
-        buf_add_char(out, '"');
-}
-
-static void csv_cell(struct buf *out, const struct store_read *read, size_t row, const struct result_column *column, bool is_excel_safe)
-{
-    const struct store_cell *cell = read_cell(read, row, column->column);
-    if (cell->kind == CELL_NULL)
-        return;
-    if (cell->kind == CELL_TEXT) {
-        csv_text(out, read->ret_text.data + cell->at, cell->len, column->is_models || is_excel_safe);
-        return;
-    }
-    struct json_out json = JSON_OUT(out);
-    if (cell->kind == CELL_TIME) {
-        struct buf quoted = BUF_EMPTY;
-        struct json_out time = JSON_OUT(&quoted);
-        json_out_time(&time, cell->integer);
-        buf_add(out, quoted.data + 1, quoted.len - 2); /* without its quotes */
-        buf_clear(&quoted);
-        return;
-    }
-    cell_json(&json, read, row, column->column);
-}
+/* ---- CSV ---- */
 
 static void csv_header(struct buf *out)
 {
@@ -115,17 +69,17 @@ static void csv_row(struct buf *out, const struct store_read *read, size_t row, 
     for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
         if (i > 0)
             buf_add_char(out, ',');
-        csv_cell(out, read, row, &columns[i], is_excel_safe);
+        csv_value(out, read, row, columns[i].column, columns[i].is_models || is_excel_safe);
     }
     bool is_failed = has_error(read, row);
     for (size_t i = 0; i < ARRAY_COUNT(error_columns); i++) {
         buf_add_char(out, ',');
         if (is_failed)
-            csv_cell(out, read, row, &error_columns[i], is_excel_safe);
+            csv_value(out, read, row, error_columns[i].column, error_columns[i].is_models || is_excel_safe);
     }
     for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++) {
         buf_add_char(out, ',');
-        csv_cell(out, read, row, &cost_columns[i], is_excel_safe);
+        csv_value(out, read, row, cost_columns[i].column, is_excel_safe);
     }
     buf_add_str(out, "\r\n");
 }

@@ -90,7 +90,7 @@ static int compare_id(const struct agent *agent, const char *agent_id, size_t le
 }
 
 /* Where the agent stands in `order`, or would stand. */
-static size_t place_of_id(const struct compare *compare, const char *agent_id, size_t len, bool *ret_is_there)
+static size_t place_of_id(const struct compare *compare, const char *agent_id, size_t len, bool *ret_is_known)
 {
     size_t low = 0, high = compare->agent_count;
     while (low < high) {
@@ -100,16 +100,16 @@ static size_t place_of_id(const struct compare *compare, const char *agent_id, s
         else
             high = middle;
     }
-    *ret_is_there =
+    *ret_is_known =
         low < compare->agent_count && compare_id(&compare->agents[compare->order[low]], agent_id, len) == 0;
     return low;
 }
 
 static uint32_t index_of_id(struct compare *compare, const char *agent_id)
 {
-    bool is_there;
-    size_t place = place_of_id(compare, agent_id, strlen(agent_id), &is_there);
-    if (is_there)
+    bool is_known;
+    size_t place = place_of_id(compare, agent_id, strlen(agent_id), &is_known);
+    if (is_known)
         return compare->order[place];
     if (compare->agent_count == compare->agent_cap) {
         compare->agent_cap = compare->agent_cap ? compare->agent_cap * 2 : 64;
@@ -145,19 +145,27 @@ static struct agent *agent_of_number(const struct compare *compare, enum compare
     return &compare->agents[compare->numbers[side][place].index];
 }
 
+bool compare_has_agent(const struct compare *compare, enum compare_side side, int64_t number)
+{
+    return agent_of_number(compare, side, number) != NULL;
+}
+
 void compare_add_agent(struct compare *compare, enum compare_side side, const struct compare_agent *agent)
 {
     uint32_t index = index_of_id(compare, agent->agent_id);
     size_t count = compare->number_counts[side], place = place_of_number(compare, side, agent->number);
-    struct number *numbers = xreallocarray(compare->numbers[side], count + 1, sizeof *numbers);
-    memmove(&numbers[place + 1], &numbers[place], (count - place) * sizeof *numbers);
-    numbers[place] = (struct number){agent->number, index};
-    compare->numbers[side] = numbers;
-    compare->number_counts[side]++;
-    compare->agents[index].sides[side].is_there = true;
-    compare->agents[index].sides[side].is_open = agent->is_open;
-    compare->agents[index].sides[side].capacity = agent->capacity;
-    compare->agents[index].sides[side].held = agent->held;
+    if (!compare_has_agent(compare, side, agent->number)) {
+        struct number *numbers = xreallocarray(compare->numbers[side], count + 1, sizeof *numbers);
+        memmove(&numbers[place + 1], &numbers[place], (count - place) * sizeof *numbers);
+        numbers[place] = (struct number){agent->number, index};
+        compare->numbers[side] = numbers;
+        compare->number_counts[side]++;
+    }
+    struct agent *entry = &compare->agents[index];
+    entry->sides[side].is_there = agent->is_listed || agent->held > 0;
+    entry->sides[side].is_open = agent->is_listed && agent->is_available;
+    entry->sides[side].capacity = agent->capacity;
+    entry->sides[side].held = agent->held;
 }
 
 void compare_share_ledger(struct compare *compare, enum compare_side side)
@@ -291,6 +299,11 @@ static struct compare_mean mean_of(const struct sum *sum)
     return (struct compare_mean){sum->count, sum->count > 0 ? sum->total / (double)sum->count : NAN};
 }
 
+static bool is_there(const struct agent *agent, enum compare_side side)
+{
+    return agent->sides[side].is_there || agent->sides[side].given > 0;
+}
+
 /* What the side's agents hold, one after the other. */
 struct spread {
     double *loads, *uses; /* owned by whoever measures */
@@ -328,7 +341,7 @@ static void balance_finish(struct compare *compare, enum compare_side side)
                             .uses = xcalloc(compare->agent_count + 1, sizeof(double))};
     *balance = (struct compare_balance){.is_shared = compare->is_shared[side]};
     for (size_t i = 0; i < compare->agent_count; i++) /* by name, so that of equals the first is named */
-        if (compare->agents[compare->order[i]].sides[side].is_there)
+        if (is_there(&compare->agents[compare->order[i]], side))
             balance_add(balance, &spread, &compare->agents[compare->order[i]], side);
     if (balance->is_shared)
         balance->capacity_left = -1;
@@ -370,7 +383,7 @@ static void agreement_finish(struct compare *compare)
     int64_t *chosen[SIDE_COUNT] = {xcalloc(count + 1, sizeof(int64_t)), xcalloc(count + 1, sizeof(int64_t))};
     for (size_t i = 0; i < count; i++) {
         const struct agent *agent = &compare->agents[i];
-        bool is_in_a = agent->sides[SIDE_A].is_there, is_in_b = agent->sides[SIDE_B].is_there;
+        bool is_in_a = is_there(agent, SIDE_A), is_in_b = is_there(agent, SIDE_B);
         chosen[SIDE_A][i] = agent->sides[SIDE_A].paired;
         chosen[SIDE_B][i] = agent->sides[SIDE_B].paired;
         figures->common_agents += is_in_a && is_in_b;

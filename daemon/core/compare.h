@@ -20,7 +20,7 @@ struct compare_agent {
     const char *agent_id; /* borrowed for the call: the same text is the same agent on either side */
     int64_t capacity;     /* -1: no limit */
     int64_t held;         /* places taken in the side's ledger, with those of before the run */
-    bool is_open;         /* listed and available */
+    bool is_listed, is_available;
 };
 
 /* What a side did with a key. */
@@ -36,7 +36,9 @@ struct compare;
 
 struct compare *compare_new(void);
 void compare_free(struct compare *compare);                                               /* NULL is fine */
+/* Adds it, or tells anew what it holds. */
 void compare_add_agent(struct compare *compare, enum compare_side side, const struct compare_agent *agent);
+bool compare_has_agent(const struct compare *compare, enum compare_side side, int64_t number);
 /* The side's ledger is shared with other runs: what is held there is not the run's doing. */
 void compare_share_ledger(struct compare *compare, enum compare_side side);
 

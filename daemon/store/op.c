@@ -1,6 +1,8 @@
 /* The table of operations: a row a kind, with its lane, its size, and what it owns. Any thread. */
 #include "store/store.h"
 
+#include "core/compare.h"
+
 #include <stdlib.h>
 
 const char *verdict_name(enum verdict verdict)
@@ -188,6 +190,8 @@ static void read_clear(struct store_op *op)
     free(read->ret_pool);
     buf_clear(&read->ret_text);
     selector_clear(&read->selector);
+    compare_free(read->ret_compare);
+    free(read->truth);
     free(read->key);
 }
 

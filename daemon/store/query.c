@@ -59,6 +59,13 @@ static const enum cell_kind audit_kinds[] = {CELL_INT,  CELL_TIME, CELL_INT,  CE
 _Static_assert(ARRAY_COUNT(audit_names) == AUDIT_COLUMN_COUNT && ARRAY_COUNT(audit_kinds) == AUDIT_COLUMN_COUNT,
                "a name and a kind for each column");
 
+static const char *const diff_names[] = {"key",      "agent_a",      "agent_b",      "state_a", "state_b", "reason_a",
+                                         "reason_b", "confidence_a", "confidence_b", "truth",   "corrupt"};
+static const enum cell_kind diff_kinds[] = {CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_TEXT,
+                                            CELL_TEXT, CELL_REAL, CELL_REAL, CELL_TEXT, CELL_TEXT};
+_Static_assert(ARRAY_COUNT(diff_names) == DIFF_COLUMN_COUNT && ARRAY_COUNT(diff_kinds) == DIFF_COLUMN_COUNT,
+               "a name and a kind for each column");
+
 static const struct query_row rows[STORE_QUERY_COUNT] = {
     [QUERY_RUNS] = {.name = "runs"},
     [QUERY_RUN] = {.name = "run"},
@@ -71,6 +78,8 @@ static const struct query_row rows[STORE_QUERY_COUNT] = {
     [QUERY_HOLDINGS] = {.name = "holdings", COLUMNS(holding_names, holding_kinds)},
     [QUERY_RESULTS] = {.name = "results", COLUMNS(assignment_names, assignment_kinds)},
     [QUERY_AUDIT] = {.name = "audit", COLUMNS(audit_names, audit_kinds)},
+    [QUERY_COMPARE] = {.name = "compare"},
+    [QUERY_DIFF] = {.name = "diff", COLUMNS(diff_names, diff_kinds)},
 };
 
 const struct query_row *query_row(enum store_query query)

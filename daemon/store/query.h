@@ -58,6 +58,16 @@ enum holding_column { HOLDING_RUN, HOLDING_NAME, HOLDING_STATE, HOLDING_COUNT, H
  * `detail` is {"before":{…},"after":{…},"reason":…} where they apply. */
 enum audit_column { AUDIT_ID, AUDIT_AT, AUDIT_UID, AUDIT_PID, AUDIT_VERB, AUDIT_TARGET, AUDIT_DETAIL, AUDIT_SEQ, AUDIT_COLUMN_COUNT };
 
+/* QUERY_COMPARE: all keys of `run` beside those of `other`, in turns, each in a snapshot of its own: ret_compare has the pairs (not yet finished), ret_runs the two
+ * runs with their counters as of the last turn. One of them importing is -WRONG_STATE; a column `truth` that none of the first rows has is -INVALID_INPUT.
+ * QUERY_DIFF: of the keys that both have, those that went to different agents or to an agent on one side alone, in the order of `run`; the cursor is
+ * its row's id. The reason of one that failed is the message. */
+enum diff_column {
+    DIFF_KEY, DIFF_AGENT_A, DIFF_AGENT_B, DIFF_STATE_A, DIFF_STATE_B, DIFF_REASON_A, DIFF_REASON_B, DIFF_CONFIDENCE_A, DIFF_CONFIDENCE_B,
+    DIFF_TRUTH, DIFF_CORRUPT, DIFF_COLUMN_COUNT
+};
+#define TRUTH_ROWS_LOOKED 1000 /* in which the column of the right agent is looked for */
+
 struct query_row {
     const char *name;                 /* for messages and traces */
     const char *const *columns;       /* NULL: it gives runs */

@@ -4,9 +4,12 @@
 
 #include "store/op_run.h"
 
+struct compare; /* core/compare.h */
+
 /* READ: one page. Cells are typed; columns of a query are fixed (store/query.h has the table). */
 enum store_query {
     QUERY_RUNS, QUERY_RUN, QUERY_PARTS, QUERY_ASSIGNMENTS, QUERY_ASSIGNMENT, QUERY_ATTEMPTS, QUERY_FAILURES, QUERY_LOAD, QUERY_HOLDINGS, QUERY_RESULTS, QUERY_AUDIT,
+    QUERY_COMPARE, QUERY_DIFF,
     STORE_QUERY_COUNT
 };
 enum cell_kind { CELL_NULL, CELL_INT, CELL_REAL, CELL_TEXT, CELL_JSON, CELL_TIME /* wall ms */, CELL_BOOL };
@@ -19,6 +22,8 @@ struct store_cell {
 struct store_read {
     struct store_op op;
     enum store_query query;
+    int64_t other;         /* of QUERY_COMPARE and QUERY_DIFF: the run that `run` is compared with */
+    char *truth;           /* owned; of these: the column of the input that names the right agent; NULL: none */
     int64_t run, pool;     /* where the query is of a run or a ledger/pool; 0 else */
     char *key;             /* owned; of QUERY_ASSIGNMENT and QUERY_ATTEMPTS, run id text of QUERY_RUN */
     struct store_selector selector;
@@ -32,7 +37,8 @@ struct store_read {
     struct store_cell *ret_cells;   /* owned; rows one after the other */
     struct buf ret_text;            /* owned */
     int64_t ret_next;               /* the cursor of the next page; 0: the end */
-    struct store_run *ret_runs;     /* owned; of QUERY_RUNS and QUERY_RUN, instead of cells */
+    struct store_run *ret_runs;     /* owned; of QUERY_RUNS, QUERY_RUN and QUERY_COMPARE, instead of cells */
+    struct compare *ret_compare;    /* owned; of QUERY_COMPARE */
     struct store_pool *ret_pool;    /* owned; of with_pool; NULL: the run has none */
     int beginnings;                 /* the store's: it begins anew when it was ended for the log's sake */
 };

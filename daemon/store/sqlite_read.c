@@ -3,6 +3,7 @@
 #include "store/sqlite_reader.h"
 
 #include "base/clock.h"
+#include "core/compare.h"
 #include "core/limits.h"
 #include "store/sqlite_admin.h"
 
@@ -93,6 +94,19 @@ static int pool_of(struct store_reader *reader, int64_t id, struct store_pool **
     for (; rc > 0; rc = read_next(reader, row))
         sqlite_agents_row(row, &(*ret_pool)->agents);
     return rc;
+}
+
+int read_whole_run(struct store_reader *reader, int64_t id, struct store_run *ret_run)
+{
+    sqlite3_stmt *row = NULL;
+    int rc = read_find(reader, READ_RUN, &row, "i", id);
+    if (rc == 0)
+        return read_refuse(reader, GALLOC_NOT_FOUND, "there is no such run (any more)");
+    if (rc < 0)
+        return rc;
+    sqlite_run_row(row, true, ret_run);
+    sqlite3_reset(row);
+    return counts_of(reader, ret_run);
 }
 
 static int read_run(struct store_reader *reader, struct page *page)
@@ -216,6 +230,8 @@ static int (*const readers[STORE_QUERY_COUNT])(struct store_reader *reader, stru
     [QUERY_HOLDINGS] = read_holdings,
     [QUERY_RESULTS] = read_assignments,
     [QUERY_AUDIT] = read_audit,
+    [QUERY_COMPARE] = read_compare,
+    [QUERY_DIFF] = read_diff,
 };
 
 /* A page that failed shows nothing. */
@@ -229,6 +245,8 @@ static void page_drop(struct store_read *read)
     read->ret_pool = NULL;
     free(read->ret_runs);
     free(read->ret_cells);
+    compare_free(read->ret_compare);
+    read->ret_compare = NULL;
     read->ret_runs = NULL;
     read->ret_cells = NULL;
     buf_clear(&read->ret_text);
@@ -237,13 +255,13 @@ static void page_drop(struct store_read *read)
 }
 
 /* A page of a run that was purged since the page before: its end would look like the end of the run. */
-static int check_run(struct store_reader *reader, const struct store_read *read)
+static int check_run(struct store_reader *reader, int64_t run)
 {
     int64_t ignored;
-    if (read->run == 0)
+    if (run == 0)
         return 0;
-    int rc = read_number(reader, READ_IS_THERE, &ignored, "i", read->run);
-    return rc == 0 ? read_refuse(reader, GALLOC_NOT_FOUND, "there is no such run (any more)") : min_i64(rc, 0);
+    int rc = read_number(reader, READ_IS_THERE, &ignored, "i", run);
+    return rc == 0 ? read_refuse(reader, GALLOC_NOT_FOUND, "there is no such run (any more)") : (int)min_i64(rc, 0);
 }
 
 bool sqlite_reader_read(struct store_reader *reader, struct store_read *read)
@@ -253,7 +271,9 @@ bool sqlite_reader_read(struct store_reader *reader, struct store_read *read)
     page_begin(&page, read);
     int rc = read_begin(reader, &read->op, READ_SNAPSHOT_MS);
     if (rc == 0)
-        rc = check_run(reader, read);
+        rc = check_run(reader, read->run);
+    if (rc == 0)
+        rc = check_run(reader, read->other);
     if (rc == 0)
         rc = readers[read->query](reader, &page);
     read_end(reader);

@@ -56,6 +56,13 @@
                    "LEFT JOIN ledger_agent l ON l.ledger = d.id AND l.agent = g.id WHERE d.pool = ?1 AND g.agent_id = ?2")                       \
     X(READ_LEDGER_RUN_BEFORE, "SELECT max(id) FROM run INDEXED BY run_ledger WHERE ledger = ?1 AND id < ?2 AND id NOT IN (SELECT run FROM purge)") \
     X(READ_HOLDING_RUN, "SELECT run_id, name, state FROM run WHERE id = ?1 AND id NOT IN (SELECT run FROM purge)")                              \
+    X(READ_PAIRS, "SELECT a.id, a.key, a.state, a.agent, ra.body, ra.sha256, b.state, b.agent, rb.body, rb.sha256, p.fields, p.sha256 "         \
+                  "FROM assignment a INDEXED BY assignment_run LEFT JOIN assignment b ON b.run = ?2 AND b.key = a.key "                       \
+                  "LEFT JOIN result ra ON ra.assignment = a.id LEFT JOIN result rb ON rb.assignment = b.id "                                  \
+                  "LEFT JOIN payload p ON ?4 AND p.assignment = a.id WHERE a.run = ?1 AND a.id > ?3 ORDER BY a.id")                           \
+    X(READ_AGENT_ID, "SELECT agent_id FROM agent WHERE id = ?1")                                                                                \
+    X(READ_FIRST_FIELDS, "SELECT p.fields, p.sha256 FROM assignment a INDEXED BY assignment_run JOIN payload p ON p.assignment = a.id "        \
+                         "WHERE a.run = ?1 ORDER BY a.id LIMIT ?2")                                                                            \
     X(READ_FAILURE, "SELECT a.class, a.key, r.body, r.sha256, r.finished_at_ms FROM assignment a LEFT JOIN result r ON r.assignment = a.id "   \
                     "WHERE a.id = ?1 AND a.state = 3")                                                                                         \
     X(READ_AUDIT, "SELECT id, at_ms, uid, pid, verb, target, detail, seq FROM audit WHERE id < ?1 ORDER BY id DESC")                           \
@@ -115,6 +122,11 @@ int read_id_of_key(struct store_reader *reader, const struct store_read *read, i
 int read_failures(struct store_reader *reader, struct page *page);
 int read_load(struct store_reader *reader, struct page *page);
 int read_holdings(struct store_reader *reader, struct page *page); /* sqlite_holdings.c */
+/* Two runs (sqlite_compare.c): 1 there is more to do, 0 done. What it has is in the operation. */
+int read_compare(struct store_reader *reader, struct page *page);
+int read_diff(struct store_reader *reader, struct page *page);
+/* A run with its plan and counters; -NOT_FOUND. (sqlite_read.c) */
+int read_whole_run(struct store_reader *reader, int64_t id, struct store_run *ret_run);
 void tally_drop(struct store_reader *reader, const struct store_read *read); /* what it has of the operation, if anything */
 void tallies_free(struct store_reader *reader);
 

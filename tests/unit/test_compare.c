@@ -109,8 +109,8 @@ static struct compare *two_pools(void)
         enum compare_side side;
         struct compare_agent agent;
     } agents[] = {
-        {SIDE_A, {11, "ann", 10, 4, true}}, {SIDE_A, {12, "bob", 5, 5, true}},   {SIDE_A, {13, "x", 0, 0, true}},
-        {SIDE_B, {23, "ann", 10, 2, true}}, {SIDE_B, {21, "bob", -1, 6, true}},
+        {SIDE_A, {11, "ann", 10, 4, true, true}}, {SIDE_A, {12, "bob", 5, 5, true, true}},   {SIDE_A, {13, "x", 0, 0, true, true}},
+        {SIDE_B, {23, "ann", 10, 2, true, true}}, {SIDE_B, {21, "bob", -1, 6, true, true}},
     };
     for (size_t i = 0; i < ARRAY_COUNT(agents); i++)
         compare_add_agent(compare, agents[i].side, &agents[i].agent);
@@ -220,7 +220,7 @@ static void test_many_moves(void **state)
         for (int i = AGENTS; i >= 1; i--) {
             char name[16];
             snprintf(name, sizeof name, "agent-%03d", i);
-            compare_add_agent(compare, (enum compare_side)side, &(struct compare_agent){i, name, -1, 0, true});
+            compare_add_agent(compare, (enum compare_side)side, &(struct compare_agent){i, name, -1, 0, true, true});
         }
     for (int times = 0; times < 2; times++)
         for (int from = 1; from <= AGENTS; from++)
