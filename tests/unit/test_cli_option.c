@@ -18,7 +18,7 @@
         return 0;                                           \
     }
 STUB(enqueue) STUB(check) STUB(status) STUB(runs) STUB(list) STUB(show) STUB(attempts) STUB(failures) STUB(watch) STUB(follow) STUB(wait)
-STUB(events) STUB(results) STUB(loads) STUB(pause) STUB(resume) STUB(close) STUB(purge) STUB(cancel) STUB(retry) STUB(redo) STUB(discard) STUB(assign) STUB(unassign) STUB(set) STUB(work) STUB(notify) STUB(health) STUB(doctor) STUB(drain)
+STUB(events) STUB(results) STUB(compare) STUB(loads) STUB(pause) STUB(resume) STUB(close) STUB(purge) STUB(cancel) STUB(retry) STUB(redo) STUB(discard) STUB(assign) STUB(unassign) STUB(set) STUB(work) STUB(notify) STUB(health) STUB(doctor) STUB(drain)
 STUB(undrain) STUB(reload) STUB(audit) STUB(backup) STUB(api) STUB(version) STUB(help) STUB(completion)
 const struct setting_row run_settings[] = {{0}};
 const struct verb pool_verbs[] = {{0}}, endpoint_verbs[] = {{0}}, profile_verbs[] = {{0}}, template_verbs[] = {{0}};
