@@ -2,6 +2,7 @@
  * is kept and nothing goes to a model. */
 #include "base/json_out.h"
 #include "base/text.h"
+#include "cli/ab.h"
 #include "cli/command.h"
 #include "cli/import.h"
 #include "cli/intake.h"
@@ -23,16 +24,20 @@ struct check {
     int64_t seen, repeated;
     struct keyset keys;
     uint64_t state;
-    struct buf head; /* the request's beginning, made when the columns are known */
+    const char *profiles[AB_SIDES];   /* of --ab, borrowed; NULL: as the options say */
+    struct buf heads[AB_SIDES]; /* the requests' beginnings, made when the columns are known; without --ab there is one */
 };
 
 static int begin(void *arg, const struct input_info *info, struct galloc_error *error)
 {
     struct check *check = arg;
-    struct json_out out = JSON_OUT(&check->head);
     (void)error;
-    buf_add_char(&check->head, '{');
-    plan_write(&check->intake.plan, &out, info, source_base_name(check->intake.source), check->intake.sha256[0] ? check->intake.sha256 : NULL);
+    for (int side = 0; side < AB_SIDES; side++) {
+        struct json_out out = JSON_OUT(&check->heads[side]);
+        check->intake.plan.profile = check->profiles[side];
+        buf_add_char(&check->heads[side], '{');
+        plan_write(&check->intake.plan, &out, info, source_base_name(check->intake.source), check->intake.sha256[0] ? check->intake.sha256 : NULL);
+    }
     return 0;
 }
 
@@ -66,11 +71,17 @@ static int row(void *arg, const struct input_row *row, struct galloc_error *erro
     return 0;
 }
 
-static void write_request(struct check *check)
+/* Of --sample, a sample of all stands for the sample that would be taken. */
+static int64_t assignments_of(const struct check *check)
 {
-    struct json_out out = {.buf = &check->head, .needs_comma = true};
-    int64_t prompts = args_number(&check->cli->args, "show-prompt", 0);
-    json_out_member_int(&out, "assignments", check->seen);
+    return min_i64(check->seen, args_number(&check->cli->args, "sample", INT64_MAX));
+}
+
+static void write_request(struct check *check, int side)
+{
+    struct json_out out = {.buf = &check->heads[side], .needs_comma = true};
+    int64_t prompts = side == 0 ? args_number(&check->cli->args, "show-prompt", 0) : 0; /* the profile changes none */
+    json_out_member_int(&out, "assignments", assignments_of(check));
     json_out_member_int(&out, "prompts", prompts);
     json_out_name(&out, "sample");
     json_out_begin(&out, '[');
@@ -208,11 +219,11 @@ static bool tell_problems(const struct check *check, struct json_object *estimat
     return is_fatal;
 }
 
-static int ask_daemon(struct check *check, struct galloc_error *error)
+static int ask_daemon(struct check *check, int side, struct galloc_error *error)
 {
     struct response response = RESPONSE_EMPTY;
-    write_request(check);
-    int rc = client_post(check->cli->client, &check->head, &response, error, "/v1/estimate");
+    write_request(check, side);
+    int rc = client_post(check->cli->client, &check->heads[side], &response, error, "/v1/estimate");
     if (rc == 0) {
         bool is_known = *json_get_str(response.json, "endpoint", "") != '\0'; /* a plan that cannot be has nothing to estimate */
         if (check->cli->format == FORMAT_TABLE && is_known)
@@ -226,6 +237,17 @@ static int ask_daemon(struct check *check, struct galloc_error *error)
     return rc;
 }
 
+/* One estimate, or one of each side of --ab. */
+static int ask_all(struct check *check, struct galloc_error *error)
+{
+    int sides = check->profiles[0] != NULL ? AB_SIDES : 1, rc = 0;
+    for (int side = 0; rc == 0 && side < sides; side++)
+        rc = ask_daemon(check, side, error);
+    if (rc == 0 && sides > 1 && check->cli->format == FORMAT_TABLE && args_has(&check->cli->args, "sample"))
+        out_line("each side: %s of %s, the same in both", text_count(assignments_of(check)).text, text_counted(check->seen, "assignment").text);
+    return rc;
+}
+
 int command_check(struct cli *cli, int count, char **words)
 {
     (void)count;
@@ -234,7 +256,15 @@ int command_check(struct cli *cli, int count, char **words)
     struct input_sink rows = {.begin = begin, .row = row, .arg = check};
     struct galloc_error error = {0}, closing;
     char *rejects_path = NULL;
-    int rc = intake_open(&check->intake, cli, words[0], &rows, &error);
+    bool is_ab = args_has(&cli->args, "ab");
+    int rc = is_ab ? ab_profiles(&cli->args, check->profiles, &error) : 0;
+    if (rc == 0 && is_ab)
+        rc = ab_check_profiles(cli, check->profiles, &error);
+    if (rc < 0) {
+        free(check);
+        return say_error(cli, &error);
+    }
+    rc = intake_open(&check->intake, cli, words[0], &rows, &error);
     if (rc == 0)
         rc = intake_run(&check->intake, &error);
     if (rc == 0 && check->intake.row_count == 0)
@@ -243,7 +273,7 @@ int command_check(struct cli *cli, int count, char **words)
     if (rc == 0)
         rejects_end(&check->intake.rejects);
     if (rc == 0)
-        rc = ask_daemon(check, &error);
+        rc = ask_all(check, &error);
     if (intake_close(&check->intake, &rejects_path, &closing) < 0)
         say_error(cli, &closing);
     if (rejects_path != NULL)
@@ -251,7 +281,8 @@ int command_check(struct cli *cli, int count, char **words)
     free(rejects_path);
     for (size_t i = 0; i < SAMPLE_ROWS; i++)
         buf_clear(&check->sample[i]);
-    buf_clear(&check->head);
+    for (int side = 0; side < AB_SIDES; side++)
+        buf_clear(&check->heads[side]);
     keyset_clear(&check->keys);
     free(check);
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;

@@ -5,7 +5,9 @@
 #include "base/random.h"
 #include "base/json_out.h"
 #include "base/text.h"
+#include "cli/ab.h"
 #include "cli/command.h"
+#include "cli/enqueue.h"
 #include "cli/feed.h"
 #include "cli/follow.h"
 #include "cli/import.h"
@@ -62,14 +64,10 @@ static int begin_feed(struct enqueue *enqueue, const struct input_info *info, st
     return 0;
 }
 
-/* The columns are known: make the run, or find the one that is being continued. */
-static int make_run(void *arg, const struct input_info *info, struct galloc_error *error)
+int enqueue_make(struct cli *cli, const struct intake *intake, const struct input_info *info, struct response *ret, struct galloc_error *error)
 {
-    struct enqueue *enqueue = arg;
-    const struct intake *intake = &enqueue->intake;
     struct buf body = BUF_EMPTY;
     struct json_out out = JSON_OUT(&body);
-    struct response response = RESPONSE_EMPTY;
     unsigned char random[16];
     char idempotency_key[2 * sizeof random + 1];
     random_bytes(random, sizeof random);
@@ -84,9 +82,19 @@ static int make_run(void *arg, const struct input_info *info, struct galloc_erro
                               .body_len = body.len,
                               .idempotency_key = idempotency_key,
                               .is_patient = true};
-    int rc = client_call(enqueue->cli->client, &request, &response, error);
+    int rc = client_call(cli->client, &request, ret, error);
     if (rc == -GALLOC_ALREADY_ENQUEUED)
-        rc = fail_known(&response, error);
+        rc = fail_known(ret, error);
+    buf_clear(&body);
+    return rc;
+}
+
+/* The columns are known: make the run, or find the one that is being continued. */
+static int make_run(void *arg, const struct input_info *info, struct galloc_error *error)
+{
+    struct enqueue *enqueue = arg;
+    struct response response = RESPONSE_EMPTY;
+    int rc = enqueue_make(enqueue->cli, &enqueue->intake, info, &response, error);
     if (rc == 0) {
         enqueue->has_run = true;
         enqueue->is_continued = response.status == 200;
@@ -100,7 +108,6 @@ static int make_run(void *arg, const struct input_info *info, struct galloc_erro
     if (rc == 0 && enqueue->is_continued)
         say(enqueue->cli, "going on with the import of run %s: %s parts stand", enqueue->run_id, text_count((int64_t)enqueue->import.standing_count).text);
     response_clear(&response);
-    buf_clear(&body);
     return rc;
 }
 
@@ -151,13 +158,13 @@ static int take_row(void *arg, const struct input_row *row, struct galloc_error 
     return rc;
 }
 
-static void cancel_run(struct enqueue *enqueue)
+void enqueue_cancel(struct cli *cli, const char *run_id)
 {
     struct buf body = BUF_EMPTY;
     struct response response = RESPONSE_EMPTY;
     buf_add_str(&body, "{\"all\":true}");
-    if (client_post(enqueue->cli->client, &body, &response, NULL, "/v1/runs/%s/cancel", enqueue->run_id) < 0)
-        say(enqueue->cli, "run %s could not be cancelled; it is left importing and goes by itself after 24 h", enqueue->run_id);
+    if (client_post(cli->client, &body, &response, NULL, "/v1/runs/%s/cancel", run_id) < 0)
+        say(cli, "run %s could not be cancelled; it is left importing and goes by itself after 24 h", run_id);
     response_clear(&response);
     buf_clear(&body);
 }
@@ -174,7 +181,7 @@ static void give_up(struct enqueue *enqueue, int code)
     }
     bool is_input = code == GALLOC_INVALID_INPUT || code == GALLOC_EMPTY_RUN || code == GALLOC_TOO_LARGE || code == GALLOC_CONFLICT;
     if (is_input || !source_can_rewind(enqueue->intake.source)) {
-        cancel_run(enqueue);
+        enqueue_cancel(enqueue->cli, enqueue->run_id);
         if (!is_input)
             say_always(enqueue->cli, "standard input cannot be read again: run %s is cancelled, nothing of it was sent to the model", enqueue->run_id);
         return;
@@ -191,6 +198,21 @@ static int conclude_append(struct enqueue *enqueue, struct response *ret, struct
     return rc < 0 ? rc : client_get(enqueue->cli->client, ret, error, "/v1/runs/%s", enqueue->run_id);
 }
 
+int enqueue_commit(struct cli *cli, const char *run_id, int64_t part_count, struct response *ret, struct galloc_error *error)
+{
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    json_out_begin(&out, '{');
+    json_out_member_int(&out, "parts", part_count);
+    json_out_end(&out, '}');
+    char *path = xasprintf("/v1/runs/%s/commit", run_id);
+    struct request request = {.method = "POST", .path = path, .body = body.data, .body_len = body.len, .is_patient = true};
+    int rc = client_call(cli->client, &request, ret, error);
+    free(path);
+    buf_clear(&body);
+    return rc;
+}
+
 static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_error *error)
 {
     if (enqueue->import.append_key != NULL)
@@ -201,17 +223,7 @@ static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_e
     if (enqueue->import.accepted == 0 && enqueue->import.replaced == 0 && !may_be_empty)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "nothing was enqueued: %s",
                            enqueue->intake.rejects.count > 0 ? "every row was rejected" : "the input has no row after its header");
-    struct buf body = BUF_EMPTY;
-    struct json_out out = JSON_OUT(&body);
-    json_out_begin(&out, '{');
-    json_out_member_int(&out, "parts", enqueue->import.part_count);
-    json_out_end(&out, '}');
-    char *path = xasprintf("/v1/runs/%s/commit", enqueue->run_id);
-    struct request request = {.method = "POST", .path = path, .body = body.data, .body_len = body.len, .is_patient = true};
-    int rc = client_call(enqueue->cli->client, &request, ret, error);
-    free(path);
-    buf_clear(&body);
-    return rc;
+    return enqueue_commit(enqueue->cli, enqueue->run_id, enqueue->import.part_count, ret, error);
 }
 
 /* Too few places are told at once, and not only by the assignments that fail for it. */
@@ -275,13 +287,13 @@ static void tell_namesakes(const struct enqueue *enqueue, const char *name)
     response_clear(&response);
 }
 
-static int stay(struct cli *cli, char *run_id)
+int enqueue_stay(struct cli *cli, char **run_ids, size_t count)
 {
     if (!args_has(&cli->args, "follow") && !args_has(&cli->args, "wait"))
         return EXIT_WELL;
     fflush(stdout); /* which run it is, before the wait */
     enum follow_mode mode = args_has(&cli->args, "follow") ? FOLLOW_LOG : cli->is_stderr_terminal ? FOLLOW_BAR : FOLLOW_SILENT;
-    return follow_runs(cli, &run_id, 1, mode);
+    return follow_runs(cli, run_ids, count, mode);
 }
 
 int command_enqueue(struct cli *cli, int count, char **words)
@@ -289,6 +301,8 @@ int command_enqueue(struct cli *cli, int count, char **words)
     bool is_append = args_has(&cli->args, "append");
     if (args_has(&cli->args, "dry-run") && !is_append)
         return command_check(cli, count, words);
+    if (args_has(&cli->args, "ab"))
+        return ab_enqueue(cli, words[0]);
     struct enqueue enqueue = {.cli = cli, .is_append = is_append, .is_fed = strcmp(words[0], "-") == 0 && (is_append || args_has(&cli->args, "open"))};
     struct input_sink rows = {.begin = is_append ? begin_append : make_run, .row = take_row, .arg = &enqueue};
     struct galloc_error error = {0}, closing;
@@ -324,7 +338,7 @@ int command_enqueue(struct cli *cli, int count, char **words)
         say_error(cli, &closing);
     if (rc < 0 && rejects_path != NULL)
         say(cli, "the rejected rows are in %s", rejects_path);
-    int status = rc < 0 ? say_error(cli, &error) : stay(cli, enqueue.run_id);
+    int status = rc < 0 ? say_error(cli, &error) : enqueue_stay(cli, &enqueue.run_id, 1);
     free(rejects_path);
     free(enqueue.run_id);
     response_clear(&response);

@@ -53,6 +53,10 @@ static int check_combinations(const struct args *args, struct galloc_error *erro
     if (!args_has(args, "append") && args_has(args, "agents") == args_has(args, "pool"))
         return galloc_fail(error, GALLOC_USAGE, args_has(args, "pool") ? "--agents and --pool exclude each other"
                                                                        : "whom to allocate to? Give --agents FILE or --pool POOL");
+    if (!args_has(args, "ab") && (args_has(args, "sample") || args_has(args, "seed")))
+        return galloc_fail(error, GALLOC_USAGE, "--%s goes with --ab; --first N enqueues the first N rows", args_has(args, "sample") ? "sample" : "seed");
+    if (args_has(args, "seed") && !args_has(args, "sample"))
+        return galloc_fail(error, GALLOC_USAGE, "--seed goes with --sample N");
     if (args_has(args, "send") && args_has(args, "keep-back"))
         return galloc_fail(error, GALLOC_USAGE, "--send and --keep-back exclude each other");
     if (!is_batch && (args_has(args, "batch-size") || args_has(args, "delay")))
@@ -202,6 +206,8 @@ static const struct {
     {"priority", "priority", false},
     {"max-age", "max_age_ms", false},
     {"on-duplicate", "on_duplicate", true},
+    {"sample", "sample", false},
+    {"seed", "seed", false},
 };
 
 static void write_options(struct json_out *out, const struct plan *plan, const struct input_info *info)
@@ -221,6 +227,8 @@ static void write_options(struct json_out *out, const struct plan *plan, const s
         else
             json_out_member_int(out, plain_options[i].member, args_number(args, plain_options[i].option, 0));
     }
+    if (plan->copied_pool != NULL)
+        json_out_member_str(out, "copy_of", plan->copied_pool);
     if (args_has(args, "again"))
         json_out_member_bool(out, "again", true);
     if (args_has(args, "workers-too"))
@@ -233,9 +241,12 @@ static void write_options(struct json_out *out, const struct plan *plan, const s
 void plan_write(const struct plan *plan, struct json_out *out, const struct input_info *info, const char *source_name, const char *sha256)
 {
     static const char *const named[] = {"name", "pool", "endpoint", "profile"};
-    for (size_t i = 0; i < ARRAY_COUNT(named); i++)
-        if (args_has(plan->args, named[i]))
-            json_out_member_str(out, named[i], args_text(plan->args, named[i]));
+    const char *const own[ARRAY_COUNT(named)] = {plan->name, NULL, NULL, plan->profile};
+    for (size_t i = 0; i < ARRAY_COUNT(named); i++) {
+        bool is_pool_copied = strcmp(named[i], "pool") == 0 && plan->copied_pool != NULL;
+        if (own[i] != NULL || (args_has(plan->args, named[i]) && !is_pool_copied))
+            json_out_member_str(out, named[i], own[i] != NULL ? own[i] : args_text(plan->args, named[i]));
+    }
     if (plan->agents.len > 0) {
         json_out_name(out, "agents");
         json_out_raw(out, plan->agents.data, plan->agents.len);

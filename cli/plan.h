@@ -13,6 +13,9 @@ struct plan {
     char *template_text;        /* NULL: the daemon's */
     struct order *order;        /* NULL: the input's order */
     struct input_options input; /* how the source is read */
+    /* Of a side of --ab, borrowed; NULL: as the options say. */
+    const char *name, *profile;
+    const char *copied_pool; /* whose agents, with what they hold, `agents` is a copy of */
 };
 
 /* Reads the files that the options name and checks what needs no daemon. Frees nothing on failure: plan_clear() does. */

@@ -60,6 +60,8 @@ static int open_file(struct rejects *rejects, struct galloc_error *error)
 int rejects_add(struct rejects *rejects, const char *verb, int64_t line, const char *column, const char *reason, struct json_span raw,
                 struct galloc_error *error)
 {
+    if (rejects->is_mute)
+        return 0;
     rejects->count++;
     if (rejects->count <= SHOWN_MAX)
         say(rejects->cli, "%s %s:%" PRId64 ": %s%s%s", verb, rejects->source_name, line, column ? column : "", column ? ": " : "", reason);

@@ -15,6 +15,7 @@ struct rejects {
     bool is_own; /* the path was asked for: then failing to write it is an error */
     FILE *file;  /* NULL: no bad row yet, or it could not be made */
     bool is_unwritable;
+    bool is_mute; /* of a second run that gets the same rows: nothing is counted or told */
     struct buf header; /* of a CSV, as it came */
     bool is_csv;       /* bad rows are appended as they came; else as one cell */
     char delimiter;

@@ -112,24 +112,34 @@ static void explain(const struct prompt_reader *prompt, const struct candidate *
     add_load(reason, candidate);
 }
 
-void allocator_choose(const struct prompt_reader *prompt, struct allocation *ret_allocation)
+void allocator_choose(const struct prompt_reader *prompt, bool is_second, struct allocation *ret_allocation)
 {
     const char *speciality = needs_recovery(prompt->status) ? "recovery" : "servicing";
-    const struct candidate *best = NULL;
-    struct score best_score = {0};
+    const struct candidate *best = NULL, *second = NULL;
+    struct score best_score = {0}, second_score = {0};
     buf_reset(&ret_allocation->reason);
     ret_allocation->agent_id = (struct text_span){NULL, 0};
     ret_allocation->confidence = 0;
     for (size_t i = 0; i < prompt->candidate_count; i++) {
         struct score score = score_of(prompt, &prompt->candidates[i], speciality);
-        if (best == NULL || is_better(&score, &best_score)) {
+        bool is_first = best == NULL || is_better(&score, &best_score);
+        if (is_first) {
+            second = best;
+            second_score = best_score;
             best = &prompt->candidates[i];
             best_score = score;
+        } else if (second == NULL || is_better(&score, &second_score)) {
+            second = &prompt->candidates[i];
+            second_score = score;
         }
     }
     if (best == NULL) {
         buf_add_str(&ret_allocation->reason, "the prompt holds no candidates");
         return;
+    }
+    if (is_second && second != NULL && second_score.has_room && second_score.is_near == best_score.is_near) {
+        best = second;
+        best_score = second_score;
     }
     ret_allocation->agent_id = best->id;
     ret_allocation->confidence = 0.6 + (best_score.is_near ? 0.25 : 0) + (best_score.is_specialist ? 0.1 : 0);

@@ -333,12 +333,13 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
     answer_count_usage(maker, &usage);
 }
 
-void answer_write_text(struct answer_maker *maker, enum kind kind, const struct sim_request *request,
+void answer_write_text(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
                        const struct prompt_reader *prompt)
 {
-    allocator_choose(prompt, &maker->allocation);
-    write_text(maker, kind, request);
-    if (kind != KIND_MALFORMED)
+    bool is_second = maker->settings->noise > 0 && chance_unit(&verdict->chance) < maker->settings->noise;
+    allocator_choose(prompt, is_second, &maker->allocation);
+    write_text(maker, verdict->kind, request);
+    if (verdict->kind != KIND_MALFORMED)
         return;
     buf_reset(&maker->text); /* what a model writes that forgets the form */
     buf_add_str(&maker->text, "Sure! Here is the allocation:\n{\"agent_id\": \"");
@@ -350,7 +351,7 @@ void answer_generate(struct answer_maker *maker, const struct verdict *verdict, 
                      const struct prompt_reader *prompt, struct text_span model, struct buf *out)
 {
     struct verdict mine = *verdict; /* drawing moves its chance on */
-    answer_write_text(maker, mine.kind, request, prompt);
+    answer_write_text(maker, &mine, request, prompt);
     buf_reset(&maker->body);
     write_body(maker, &mine, request, prompt, model);
     if (mine.kind == KIND_HALF_JSON)

@@ -45,7 +45,7 @@ int openai_answer_error(struct answer_maker *maker, const struct verdict *verdic
 struct usage {
     int64_t prompt, cached, candidates, thoughts;
 };
-void answer_write_text(struct answer_maker *maker, enum kind kind, const struct sim_request *request,
+void answer_write_text(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
                        const struct prompt_reader *prompt);
 struct usage answer_usage(const struct answer_maker *maker, const struct sim_request *request,
                           const struct prompt_reader *prompt);

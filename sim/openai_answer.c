@@ -120,7 +120,7 @@ void openai_answer(struct answer_maker *maker, const struct verdict *verdict, co
                    const struct prompt_reader *prompt, struct text_span model, struct buf *out)
 {
     struct verdict mine = *verdict; /* drawing moves its chance on */
-    answer_write_text(maker, mine.kind, request, prompt);
+    answer_write_text(maker, &mine, request, prompt);
     buf_reset(&maker->body);
     write_body(maker, &mine, request, prompt, model);
     if (mine.kind == KIND_HALF_JSON)

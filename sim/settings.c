@@ -95,6 +95,7 @@ static const struct setting_row rows[] = {
          "an outage spares test requests: no assignment in the prompt, countTokens, GET models"),
     BOOL(faults_spare_tests, "no", "faults and latency spare test requests"),
 
+    NUMBER(noise, 0, 1, "0", "share", "share of answers that name the second best agent: a model does not always say the same"),
     INT(thoughts_tokens, 0, 1e6, "0", "tokens",
         "tokens of thinking in every answer; they count towards maxOutputTokens"),
     INT(cache_min_tokens, 0, 1e9, "1024", "tokens",

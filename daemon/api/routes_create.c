@@ -86,15 +86,16 @@ static void on_created(struct store_op *op)
     store_op_free(op);
 }
 
-/* What tells a repeat: the plan, and the pool's name or its agents. */
-static char *plan_digest(const char *plan, struct json_object *body)
+/* What tells a repeat: the plan, and the pool's name or its agents; not a copy of a pool's agents, whose loads move on (the plan names the pool). */
+static char *plan_digest(const char *plan, bool is_copy, struct json_object *body)
 {
     unsigned char digest[DIGEST_BYTES];
     char hex[DIGEST_HEX];
     struct buf text = BUF_EMPTY;
     buf_add_str(&text, plan);
     json_to_text(json_get(body, "pool"), &text);
-    json_to_text(json_get(body, "agents"), &text);
+    if (!is_copy)
+        json_to_text(json_get(body, "agents"), &text);
     digest_of(text.data, text.len, digest);
     digest_hex(digest, hex);
     buf_clear(&text);
@@ -129,7 +130,7 @@ static void submit(struct request *request, struct store_run_create *create, con
     create->run.source_name = xstrdup(plan->source_name);
     create->run.source_sha256 = xstrdup(plan->source_sha256);
     create->pool = xstrdup(plan->pool);
-    create->plan_sha256 = plan_digest(create->run.plan, request->json);
+    create->plan_sha256 = plan_digest(create->run.plan, plan->copy_of != NULL, request->json);
     create->is_again = plan->is_again;
     handler_submit(request, &create->op);
 }

@@ -44,6 +44,7 @@ struct plan {
     int64_t priority;             /* -100 … 100, higher first */
     int64_t max_age_ms;           /* 0: none */
     int64_t first;                /* the client sent only so many; 0: all */
+    int64_t sample, seed;         /* the client sent so many, chosen by that seed; 0: all; -1: not told */
     int on_duplicate;             /* enum import_duplicate's numbers: 0 skip, 1 error, 2 replace */
     bool is_paused, is_again;
     bool workers_too; /* outside workers may lease beside the built-in one */
@@ -51,6 +52,7 @@ struct plan {
     char *source_name, *source_sha256; /* owned; may be NULL */
     char *key_column, *order; /* owned; NULL: not told. Informative, as are the next: how the client read its input */
     char *from, *delimiter, *encoding; /* owned; NULL: not told */
+    char *copy_of;  /* owned: the agents, with what they held, were copied from this pool; NULL: not told. Tells a repeat in their place */
     char **columns; /* owned NULL-ended list of the input's columns, without the key's; NULL: not told */
 };
 

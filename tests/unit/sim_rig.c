@@ -54,7 +54,7 @@ const char *stage_choose(struct stage *stage, const char *system, const char *us
     if (!request_read(stage->body.data, stage->body.len, false, 1000, &stage->request, &fault))
         fail_msg("%s", fault.message);
     prompt_read(&stage->prompt, &stage->request);
-    allocator_choose(&stage->prompt, &stage->allocation);
+    allocator_choose(&stage->prompt, false, &stage->allocation);
     snprintf(id, sizeof id, "%.*s", (int)stage->allocation.agent_id.len,
              stage->allocation.agent_id.at ? stage->allocation.agent_id.at : "");
     return id;

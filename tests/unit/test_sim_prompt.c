@@ -113,7 +113,7 @@ static void test_damaged_bodies(void **state)
         struct request_fault fault;
         if (request_read(body, len, false, 1000, &stage.request, &fault)) {
             prompt_read(&stage.prompt, &stage.request);
-            allocator_choose(&stage.prompt, &stage.allocation);
+            allocator_choose(&stage.prompt, false, &stage.allocation);
             taken++;
         } else {
             assert_true(fault.message[0] != '\0');
