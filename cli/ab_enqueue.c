@@ -196,7 +196,8 @@ static void print_summary(const struct ab *ab, struct response runs[AB_SIDES])
     const struct side *told = &ab->sides[ab->sides[0].is_known ? 1 : 0];
     bool stays = args_has(&cli->args, "wait") || args_has(&cli->args, "follow");
     if (cli->is_quiet) {
-        out_line("%s\n%s", a, b);
+        out_line("%s", a);
+        out_line("%s", b);
         return;
     }
     if (cli->format != FORMAT_TABLE) {

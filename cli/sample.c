@@ -1,4 +1,5 @@
-/* See sample.h. The rows taken so far are a heap with the highest number on top, so that a row that does not belong costs one comparison. */
+/* See sample.h. The rows taken so far are a heap with the highest number on top, so that a row that does not belong
+ * costs one comparison. */
 #include "cli/sample.h"
 
 #include "base/digest.h"
@@ -13,7 +14,7 @@ struct kept {
     unsigned char rank[DIGEST_BYTES]; /* the key's number */
     int64_t turn;                     /* in which it came */
     int64_t number, line;
-    struct buf text;                  /* owned: key, fields and raw row, one after the other */
+    struct buf text; /* owned: key, fields and raw row, one after the other */
     size_t key_len, fields_len;
 };
 
@@ -134,7 +135,8 @@ static int compare_turns(const void *a, const void *b)
     return (left->turn > right->turn) - (left->turn < right->turn);
 }
 
-int sample_play(struct sample *sample, int (*take)(void *arg, const struct input_row *row, struct galloc_error *error), void *arg, struct galloc_error *error)
+int sample_play(struct sample *sample, int (*take)(void *arg, const struct input_row *row, struct galloc_error *error),
+                void *arg, struct galloc_error *error)
 {
     int rc = 0;
     if (sample->count > 0)
@@ -142,11 +144,12 @@ int sample_play(struct sample *sample, int (*take)(void *arg, const struct input
     for (size_t i = 0; rc >= 0 && i < sample->count; i++) {
         const struct kept *kept = &sample->rows[i];
         const char *text = buf_text(&kept->text);
-        struct input_row row = {.number = kept->number,
-                                .line = kept->line,
-                                .key = {text, kept->key_len},
-                                .fields = {text + kept->key_len, kept->fields_len},
-                                .raw = {text + kept->key_len + kept->fields_len, kept->text.len - kept->key_len - kept->fields_len}};
+        struct input_row row = {
+            .number = kept->number,
+            .line = kept->line,
+            .key = {text, kept->key_len},
+            .fields = {text + kept->key_len, kept->fields_len},
+            .raw = {text + kept->key_len + kept->fields_len, kept->text.len - kept->key_len - kept->fields_len}};
         rc = take(arg, &row, error);
     }
     return rc < 0 ? rc : 0;

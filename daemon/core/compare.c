@@ -35,7 +35,7 @@ struct sum {
 struct compare {
     struct agent *agents; /* owned */
     size_t agent_count, agent_cap;
-    uint32_t *order; /* owned: indices into agents in the order of their ids */
+    uint32_t *order;                    /* owned: indices into agents in the order of their ids */
     struct number *numbers[SIDE_COUNT]; /* owned */
     size_t number_counts[SIDE_COUNT];
     bool is_shared[SIDE_COUNT];
@@ -100,8 +100,7 @@ static size_t place_of_id(const struct compare *compare, const char *agent_id, s
         else
             high = middle;
     }
-    *ret_is_known =
-        low < compare->agent_count && compare_id(&compare->agents[compare->order[low]], agent_id, len) == 0;
+    *ret_is_known = low < compare->agent_count && compare_id(&compare->agents[compare->order[low]], agent_id, len) == 0;
     return low;
 }
 
@@ -390,8 +389,7 @@ static void agreement_finish(struct compare *compare)
         figures->only_agents[SIDE_A] += is_in_a && !is_in_b;
         figures->only_agents[SIDE_B] += is_in_b && !is_in_a;
     }
-    figures->agreement =
-        figures->both_count > 0 ? (double)figures->same_count / (double)figures->both_count : NAN;
+    figures->agreement = figures->both_count > 0 ? (double)figures->same_count / (double)figures->both_count : NAN;
     figures->kappa = stat_kappa(figures->same_count, chosen[SIDE_A], chosen[SIDE_B], count, figures->both_count);
     stat_wilson(figures->same_count, figures->both_count, &figures->interval);
     free(chosen[SIDE_A]);

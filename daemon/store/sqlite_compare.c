@@ -1,6 +1,7 @@
-/* Two runs beside each other: the rows of one in their order, each with the row of the same key in the other. A comparison goes over all of
- * them in turns of about 50 ms, each in a snapshot of its own, and keeps nothing but sums: where rows change meanwhile it shows each pair as it
- * was when its turn came. The pairs that differ are a list in pages, as any other. A reader's thread. */
+/* Two runs beside each other: the rows of one in their order, each with the row of the same key in the other. A
+ * comparison goes over all of them in turns of about 50 ms, each in a snapshot of its own, and keeps nothing but sums:
+ * where rows change meanwhile it shows each pair as it was when its turn came. The pairs that differ are a list in
+ * pages, as any other. A reader's thread. */
 #include "store/sqlite_reader.h"
 
 #include "core/compare.h"
@@ -53,7 +54,8 @@ static void body_read(struct decision *decision, struct json_span body)
             decision->fact.latency_ms = (int64_t)json_span_number(value, -1);
         else if (json_span_equals(name, "decided_by") && json_span_kind(value) == JSON_STRING)
             decision->fact.by = compare_by_of(value.at + 1, value.len - 2);
-        else if ((json_span_equals(name, "reason") || json_span_equals(name, "message")) && json_span_kind(value) == JSON_STRING)
+        else if ((json_span_equals(name, "reason") || json_span_equals(name, "message")) &&
+                 json_span_kind(value) == JSON_STRING)
             decision->words = value;
     }
 }
@@ -123,8 +125,8 @@ static int refuse_column(struct store_reader *reader, const char *column, struct
         names[count++] = buf_take(&text);
     }
     const char *nearest = column_nearest(names, column);
-    int rc = read_refuse(reader, GALLOC_INVALID_INPUT, "the input has no column \"%.100s\"%s%.100s%s", column, nearest ? "; did you mean \"" : "",
-                         nearest ? nearest : "", nearest ? "\"?" : "");
+    int rc = read_refuse(reader, GALLOC_INVALID_INPUT, "the input has no column \"%.100s\"%s%.100s%s", column,
+                         nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
     for (size_t i = 0; i < count; i++)
         free(names[i]);
     return rc;
@@ -156,7 +158,8 @@ static int check_truth(struct store_reader *reader, const struct store_read *rea
 /* ---- the sides ---- */
 
 /* A side's agents with what they hold now, and whether its ledger is its own. */
-static int side_agents(struct store_reader *reader, struct compare *compare, enum compare_side side, const struct store_run *run)
+static int side_agents(struct store_reader *reader, struct compare *compare, enum compare_side side,
+                       const struct store_run *run)
 {
     sqlite3_stmt *row = NULL;
     struct store_agents agents = {0};
@@ -167,7 +170,8 @@ static int side_agents(struct store_reader *reader, struct compare *compare, enu
     for (size_t i = 0; rc == 0 && i < agents.count; i++) {
         const struct store_agent *agent = &agents.items[i];
         compare_add_agent(compare, side,
-                          &(struct compare_agent){agent->id, agent->agent_id, agent->capacity, agent->held, agent->is_listed, agent->is_available});
+                          &(struct compare_agent){agent->id, agent->agent_id, agent->capacity, agent->held,
+                                                  agent->is_listed, agent->is_available});
     }
     store_agents_clear(&agents);
     if (rc == 0 && run->ledger != 0)
@@ -189,7 +193,8 @@ static int sides_read(struct store_reader *reader, struct store_read *read)
         store_run_clear(run);
         int rc = read_whole_run(reader, ids[side], run);
         if (rc >= 0 && run->state == RUN_IMPORTING)
-            rc = read_refuse(reader, GALLOC_WRONG_STATE, "run %s is still importing: its keys are not all there yet", run->run_id);
+            rc = read_refuse(reader, GALLOC_WRONG_STATE, "run %s is still importing: its keys are not all there yet",
+                             run->run_id);
         if (rc >= 0)
             rc = side_agents(reader, read->ret_compare, (enum compare_side)side, run);
         if (rc < 0)
@@ -234,7 +239,8 @@ static int pairs_turn(struct store_reader *reader, struct page *page)
     sqlite3_stmt *row = NULL;
     struct buf text = BUF_EMPTY;
     int64_t seen = 0;
-    int rc = read_find(reader, READ_PAIRS, &row, "iiii", read->run, read->other, read->after, (int64_t)(read->truth != NULL));
+    int rc = read_find(reader, READ_PAIRS, &row, "iiii", read->run, read->other, read->after,
+                       (int64_t)(read->truth != NULL));
     for (; rc > 0; rc = read_next(reader, row)) {
         rc = pair_add(reader, read, row, &text);
         if (rc < 0)
@@ -282,7 +288,8 @@ static void word_cell(struct page *page, struct store_cell *cell, struct json_sp
     buf_clear(&text);
 }
 
-static int agent_cell(struct store_reader *reader, struct page *page, struct store_cell *cell, sqlite3_stmt *pair, enum compare_side side)
+static int agent_cell(struct store_reader *reader, struct page *page, struct store_cell *cell, sqlite3_stmt *pair,
+                      enum compare_side side)
 {
     sqlite3_stmt *row = NULL;
     int64_t agent = sqlite3_column_int64(pair, side_column(side, SIDE_AGENT));
@@ -299,7 +306,8 @@ static int agent_cell(struct store_reader *reader, struct page *page, struct sto
 static bool is_same_cell(const struct page *page, const struct store_cell *a, const struct store_cell *b)
 {
     const char *text = page->read->ret_text.data;
-    return a->kind == b->kind && (a->kind == CELL_NULL || (a->len == b->len && memcmp(text + a->at, text + b->at, a->len) == 0));
+    return a->kind == b->kind &&
+           (a->kind == CELL_NULL || (a->len == b->len && memcmp(text + a->at, text + b->at, a->len) == 0));
 }
 
 static void diff_cells(struct page *page, struct store_cell *cells, sqlite3_stmt *row)
@@ -352,7 +360,8 @@ int read_diff(struct store_reader *reader, struct page *page)
     int64_t last = 0;
     int rc = read->after == 0 ? check_truth(reader, read) : 0;
     if (rc == 0)
-        rc = read_find(reader, READ_PAIRS, &row, "iiii", read->run, read->other, read->after, (int64_t)(read->truth != NULL));
+        rc = read_find(reader, READ_PAIRS, &row, "iiii", read->run, read->other, read->after,
+                       (int64_t)(read->truth != NULL));
     for (; rc > 0; rc = read_next(reader, row)) {
         if (last && page_is_full(page)) {
             read->ret_next = last;

@@ -40,6 +40,20 @@ static void test_rule(void **state)
     stage_clear(&stage);
 }
 
+/* The second best for once, but none that is full or farther away. */
+static void test_noise(void **state)
+{
+    (void)state;
+    struct stage stage = {0};
+    assert_string_equal(stage_choose(&stage, ROSTER, CASE("\"region\":\"north\",\"status\":\"running, OK\"") LOADS(0, 3, 0, 7), NULL), "A2");
+    allocator_choose(&stage.prompt, true, &stage.allocation);
+    assert_memory_equal(stage.allocation.agent_id.at, "A4", 2);
+    assert_string_equal(stage_choose(&stage, ROSTER, CASE("\"region\":\"south\",\"status\":\"client in debt\"") LOADS(0, 0, 9, 0), NULL), "A3");
+    allocator_choose(&stage.prompt, true, &stage.allocation);
+    assert_memory_equal(stage.allocation.agent_id.at, "A3", 2);
+    stage_clear(&stage);
+}
+
 static void test_rule_finds_attributes_anywhere(void **state)
 {
     (void)state;
@@ -129,6 +143,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_noise),
         cmocka_unit_test(test_rule_finds_attributes_anywhere),
         cmocka_unit_test(test_ties_are_spread),
         cmocka_unit_test(test_damaged_bodies),
