@@ -118,7 +118,7 @@ static bool may_move(const struct sim_run *run, int from, int to)
     if (from == ASSIGNMENT_PENDING || from == ASSIGNMENT_LEASED) /* several moves between two looks */
         return to != ASSIGNMENT_CANCELLED || run->is_cancelled || run->is_discarded;
     return (from == ASSIGNMENT_FAILED && run->is_retried) || (from == ASSIGNMENT_CANCELLED && run->is_retried && run->is_cancelled) ||
-           (from == ASSIGNMENT_FAILED && run->is_assigned);
+           ((from == ASSIGNMENT_FAILED || from == ASSIGNMENT_CANCELLED) && run->is_assigned); /* and what was decided so may have been taken back since */
 }
 
 static void look_at_row(const struct sim_run *run, struct sim_key *key, const char *name, sqlite3_stmt *row)
