@@ -39,9 +39,9 @@ void answer_maker_clear(struct answer_maker *maker)
     buf_clear(&maker->text);
 }
 
-double answer_tokens(const struct sim_request *request)
+double answer_tokens(const struct settings *settings, const struct sim_request *request)
 {
-    return (double)((request->said_bytes + request->schema_bytes) / BYTES_PER_TOKEN + 1);
+    return (double)((request->said_bytes + request->schema_bytes) / (size_t)settings->bytes_per_token + 1);
 }
 
 static const char *date_now(struct answer_maker *maker)
@@ -291,11 +291,11 @@ static void candidate_to_json(struct answer_maker *maker, struct verdict *verdic
 struct usage answer_usage(const struct answer_maker *maker, const struct sim_request *request,
                           const struct prompt_reader *prompt)
 {
-    struct usage usage = {.prompt = (int64_t)answer_tokens(request), .thoughts = maker->settings->thoughts_tokens};
+    struct usage usage = {.prompt = (int64_t)answer_tokens(maker->settings, request), .thoughts = maker->settings->thoughts_tokens};
     int64_t system_tokens = 0;
     for (size_t i = 0; i < request->part_count; i++)
         if (request->is_system[i])
-            system_tokens += (int64_t)(walk_decoded_bytes(request->parts[i]) / BYTES_PER_TOKEN);
+            system_tokens += (int64_t)(walk_decoded_bytes(request->parts[i]) / (size_t)maker->settings->bytes_per_token);
     if (prompt->is_roster_known && maker->settings->cache_min_tokens > 0 &&
         system_tokens >= maker->settings->cache_min_tokens)
         usage.cached = system_tokens;

@@ -56,6 +56,6 @@ int64_t answer_told_limit(const struct quota_plan *plan);
 double answer_told_delay_s(const struct answer_maker *maker, const struct verdict *verdict);
 
 /* A request's tokens: a quarter of its bytes (the daemon's own estimate for English). */
-double answer_tokens(const struct sim_request *request);
+double answer_tokens(const struct settings *settings, const struct sim_request *request);
 
 #endif

@@ -133,7 +133,7 @@ static bool read_body(struct server *server, struct target *target, const struct
         target->model = (struct text_span){request->model.at, request->model.len};
     if (!is_well)
         return false;
-    double tokens = answer_tokens(request);
+    double tokens = answer_tokens(&server->settings, request);
     if (tokens > (double)server->settings.input_token_limit) {
         snprintf(fault->message, sizeof fault->message,
                  "The input token count (%.0f) exceeds the maximum number of tokens allowed (%lld).", tokens,
@@ -190,7 +190,7 @@ static void answer_count(struct server *server, struct buf *out)
     struct json_out json = JSON_OUT(body);
     buf_reset(body);
     json_out_begin(&json, '{');
-    json_out_member_int(&json, "totalTokens", (int64_t)answer_tokens(&server->request));
+    json_out_member_int(&json, "totalTokens", (int64_t)answer_tokens(&server->settings, &server->request));
     json_out_end(&json, '}');
     answer_json(&server->maker, 200, body, out);
 }
@@ -267,7 +267,7 @@ void api_handle(struct server *server, const struct http_head *head, const char 
         prompt_read(&server->prompt, &server->request);
         call.key = server->prompt.key;
     }
-    call.tokens = call.is_valid && has_body ? answer_tokens(&server->request) : 1;
+    call.tokens = call.is_valid && has_body ? answer_tokens(&server->settings, &server->request) : 1;
     call.is_test =
         call.is_valid && call.key.at == NULL && (target.route != ROUTE_GENERATE || server->prompt.candidate_count == 0);
     call.is_rest = call.is_valid && target.route == ROUTE_GENERATE && server->request.rest.calls > 0;

@@ -96,6 +96,7 @@ static const struct setting_row rows[] = {
     BOOL(faults_spare_tests, "no", "faults and latency spare test requests"),
 
     NUMBER(noise, 0, 1, "0", "share", "share of answers that name the second best agent: a model does not always say the same"),
+    INT(bytes_per_token, 1, 64, "4", "bytes", "of a prompt that count as one token; dense text has fewer"),
     INT(thoughts_tokens, 0, 1e6, "0", "tokens",
         "tokens of thinking in every answer; they count towards maxOutputTokens"),
     INT(cache_min_tokens, 0, 1e9, "1024", "tokens",

@@ -38,13 +38,13 @@ struct net_call *call_send(struct endpoint *endpoint, struct provider_request *r
     call.body_len = request->body.len;
     call.body = buf_take(&request->body);
     *ret_sent_us = now.mono_us;
-    pacer_sent(endpoint->pacer, now, call_tokens((int64_t)call.body_len));
+    pacer_sent(endpoint->pacer, now, call_tokens(endpoint, (int64_t)call.body_len));
     return net_start(endpoint->dispatch->engine->net, &call);
 }
 
-int64_t call_tokens(int64_t body_bytes)
+int64_t call_tokens(const struct endpoint *endpoint, int64_t body_bytes)
 {
-    return body_bytes / 4;
+    return density_tokens(&endpoint->density, body_bytes, endpoint->values[SETTING_TPM]);
 }
 
 void call_classify(const struct endpoint *endpoint, const struct net_response *response, bool is_rest, struct provider_verdict *ret_verdict)
@@ -60,6 +60,7 @@ void call_classify(const struct endpoint *endpoint, const struct net_response *r
 void call_charge(struct endpoint *endpoint, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge)
 {
     const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
+    density_learn(&endpoint->density, (int64_t)response->request_body_len, verdict->tokens[TOKEN_IN]);
     histogram_add(&endpoint->durations, endpoint_duration_bounds, ENDPOINT_DURATION_BOUNDS, response->latency_us);
     *ret_charge = (struct call_charge){.currency = ""};
     for (int i = 0; i < TOKEN_COUNT; i++) /* a count of zero is left out of the usage: told as a whole or not at all */

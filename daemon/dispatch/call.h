@@ -13,7 +13,7 @@ struct call_sending {
 };
 /* Sends the request, whose body it takes, and tells the pacer. The call is valid until its done. */
 struct net_call *call_send(struct endpoint *endpoint, struct provider_request *request, const struct call_sending *sending, int64_t *ret_sent_us);
-int64_t call_tokens(int64_t body_bytes); /* about so many tokens has a body */
+int64_t call_tokens(const struct endpoint *endpoint, int64_t body_bytes); /* about so many tokens has a body */
 /* What the provider makes of how a call ended; the caller clears it. `is_rest`: it asked for the rest of an answer. */
 void call_classify(const struct endpoint *endpoint, const struct net_response *response, bool is_rest, struct provider_verdict *ret_verdict);
 /* What a call used and cost, as it is kept. Counted for the endpoint here. */

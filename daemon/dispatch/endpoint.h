@@ -4,6 +4,7 @@
 
 #include "base/histogram.h"
 #include "config/config.h"
+#include "core/density.h"
 #include "core/pacer.h"
 #include "core/waits.h"
 #include "provider/provider.h"
@@ -51,6 +52,7 @@ struct endpoint {
     char currency[4];                             /* of the costs; "": no price is known, and none was */
     struct histogram durations;                   /* of its calls, microseconds, by endpoint_duration_bounds */
     struct waits waits;
+    struct density density;                       /* of the text that it was asked */
     int64_t in_flight;
     struct endpoint_dispatch *dispatch;           /* the dispatcher's own */
 };

@@ -174,7 +174,7 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
     begin->endpoint = xstrdup(endpoint->config->name);
     engine->calls++;
     probe->passed = engine_now();
-    pacer_sent(endpoint->pacer, probe->passed, call_tokens((int64_t)probe->request.body.len)); /* from here on, so that no other call takes its place in the quota */
+    pacer_sent(endpoint->pacer, probe->passed, call_tokens(endpoint, (int64_t)probe->request.body.len)); /* from here on, so that no other call takes its place in the quota */
     store_submit(engine->store, &begin->op);
 }
 

@@ -90,7 +90,7 @@ static void send_request(struct call *call, struct provider_request *request)
                                          .wants_new_connection = call->is_probe || was_tried(call),
                                          .done = call_answered,
                                          .arg = call};
-    int64_t tokens = call_tokens((int64_t)request->body.len);
+    int64_t tokens = call_tokens(call->endpoint, (int64_t)request->body.len);
     d->prompt_tokens = d->prompt_tokens == 0 ? tokens : d->prompt_tokens + (tokens - d->prompt_tokens) / 8;
     d->has_turn |= call->is_probe;
     call->was_full = endpoint->in_flight >= pacer_in_flight_limit(endpoint->pacer, true);
@@ -106,7 +106,7 @@ static void send_request(struct call *call, struct provider_request *request)
  * behind smaller ones it would never find any. */
 static bool waits_for_tokens(struct call *call, const struct provider_request *request)
 {
-    int64_t tokens = call_tokens((int64_t)request->body.len);
+    int64_t tokens = call_tokens(call->endpoint, (int64_t)request->body.len);
     bool is_adaptive = call->run->profile.mode == MODE_CONTINUOUS;
     struct pacer_answer answer = pacer_ask(call->endpoint->pacer, engine_now(), tokens, call->endpoint->in_flight, is_adaptive, true);
     if (answer.wait != PACER_LIMIT_TPM && answer.wait != PACER_LIMIT_WINDOW)

@@ -86,6 +86,15 @@ def test_tpm_holds_for_prompts_of_different_sizes(world):
     assert max(within) <= 20000, within
 
 
+def test_tpm_holds_for_dense_text(world):
+    """Of one byte a token there is four times what was thought: the first answer tells, and those that follow side by side are held to it."""
+    sim, daemon = world("--latency_ms", "300", "--bytes_per_token", "1", endpoint="tpm = 60000\n  time_scale = 0.1")
+    daemon.wait_done(enqueue(daemon, 1))
+    each = daemon.run()["tokens"]["in"]
+    daemon.wait_done(enqueue(daemon, 3 * 60000 // each), 60)
+    assert most_within(sim.record(), 6000) * each <= 60000 * 1.01, each
+
+
 def test_the_endpoints_own_test_request_takes_no_place_in_a_quota_twice(world):
     """A failure that waits to be judged and assignments that wait for the quota: both may go when the window opens."""
     sim, daemon = world("--poison_keys", "K0001", "--poison_kind", "error_500", endpoint="rpm = 2\n  time_scale = 0.1")

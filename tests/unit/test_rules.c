@@ -9,6 +9,7 @@
 #include "base/json_scan.h"
 #include "core/ahead.h"
 #include "core/alloc.h"
+#include "core/density.h"
 #include "core/limits.h"
 #include "core/eta.h"
 #include "core/plan.h"
@@ -24,7 +25,7 @@ static void test_states(void **state)
     (void)state;
     static const char allowed[ASSIGNMENT_STATE_COUNT][ASSIGNMENT_STATE_COUNT + 1] = {
         /* to: pending leased succeeded failed cancelled; d daemon, p person */
-        "-d-dp", "dd" "ddp", "-----", "p----", "p----"};
+        "-dpdp", "dd" "ddp", "p-p-p", "p-p--", "p-p--"};
     for (int from = 0; from < ASSIGNMENT_STATE_COUNT; from++) {
         for (int to = 0; to < ASSIGNMENT_STATE_COUNT; to++) {
             char who = allowed[from][to];
@@ -354,6 +355,28 @@ static void test_ahead(void **state)
     assert_in_range(ahead.count, 1, 2); /* the endpoint has turned slow */
 }
 
+static void test_density(void **state)
+{
+    (void)state;
+    struct density density = {0};
+    assert_int_equal(density_tokens(&density, 4000, 0), 1000); /* nothing is known */
+    density_learn(&density, 4000, -1);
+    density_learn(&density, 60, 60); /* a test request: mostly its frame */
+    assert_int_equal(density_tokens(&density, 4000, 0), 1000);
+    density_learn(&density, 4000, 500);
+    assert_int_equal(density_tokens(&density, 4000, 0), 1000); /* thinner text is no reason to send more */
+    density_learn(&density, 4000, 3000);
+    assert_int_equal(density_tokens(&density, 4000, 0), 3000); /* denser text counts at once */
+    density_learn(&density, 4000, 1000);
+    assert_in_range(density_tokens(&density, 4000, 0), 2700, 2999); /* thinner, little by little */
+    for (int i = 0; i < 500; i++)
+        density_learn(&density, 4000, 1000);
+    assert_in_range(density_tokens(&density, 4000, 0), 1000, 1001);
+    density_learn(&density, 4000, 4000);
+    assert_int_equal(density_tokens(&density, 4000, 2500), 2500); /* it may have the configured minute whole */
+    assert_int_equal(density_tokens(&density, 4000, 600), 1000);  /* this one never fits, and shall not look as if it did */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_eta),
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_ahead),
+        cmocka_unit_test(test_density),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
