@@ -317,7 +317,8 @@ static void ask(struct slot *slot)
     json_out_member_int(&out, "max", options->batch);
     if (options->ttl_ms > 0)
         json_out_member_int(&out, "ttl_ms", options->ttl_ms);
-    json_out_member_int(&out, "wait_ms", options->is_once ? 0 : ASK_WAIT_MS);
+    json_out_member_int(&out, "wait_ms", options->is_once || !slot->work->has_asked ? 0 : ASK_WAIT_MS);
+    slot->work->has_asked = true;
     json_out_end(&out, '}');
     free(worker);
     exchange_start(&slot->exchange, client_of(slot), "POST", xstrdup("/v1/leases"), &body);

@@ -15,6 +15,7 @@ struct work {
     int64_t deadline_mono_ms;           /* of --timeout; INT64_MAX: none */
     bool is_draining;                   /* nothing more is leased */
     bool is_stopping;                   /* batches in hand are given back */
+    bool has_asked;                     /* the first question does not wait, so that a pause is told at once */
     bool has_told_pause;                /* people know that the run is paused */
     int status;
 };

@@ -163,8 +163,10 @@ def test_a_paused_run_is_told_and_waited_for(bench):
     run = bench.enqueue(1, paused=True)
     once = bench.work("--run", run, "--once", command=bench.command("decide()"), check=False)
     assert once.returncode == 9 and "is paused" in once.stderr
+    brief = bench.work("--run", run, "--timeout", "3s", command=bench.command("decide()"), check=False)
+    assert brief.returncode == 8 and "is paused" in brief.stderr  # told at once, and not after the ten seconds for which it asks to wait
     process = bench.start("--run", run, command=bench.command("decide()"))
-    assert "is paused" in process.stderr.readline()  # after the time for which it asks to wait
+    assert "is paused" in process.stderr.readline()
     assert bench.daemon.api("POST", f"/v1/runs/{run}/resume").status == 200
     assert bench.end(process)[0] == 0 and bench.daemon.counts(run)["succeeded"] == 1
 
