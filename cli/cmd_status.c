@@ -101,6 +101,35 @@ static void add_retries(struct buf *text, struct json_object *retries)
     }
 }
 
+/* Which of several endpoints in order it is on, since when, and why not on those before. */
+static void print_endpoints(struct json_object *run, struct buf *text)
+{
+    struct json_object *endpoints = json_get(run, "endpoints");
+    const char *present = json_get_str(run, "endpoint", "?");
+    bool is_before = true;
+    for (size_t i = 0; i < json_array_len(endpoints); i++) {
+        struct json_object *endpoint = json_array_at(endpoints, i);
+        const char *name = json_get_str(endpoint, "name", "?"), *words = json_get_str(endpoint, "text", NULL);
+        bool is_present = strcmp(name, present) == 0;
+        buf_add_fmt(text, "%s%s", i > 0 ? "; " : "", name);
+        if (is_present) {
+            buf_add_str(text, ": on it since ");
+            show_time(text, json_get_str(endpoint, "since", NULL));
+        } else if (words != NULL) {
+            buf_add_fmt(text, ": %s", words);
+            if (json_get_str(endpoint, "until", NULL) != NULL) {
+                buf_add_str(text, ", until ");
+                show_time(text, json_get_str(endpoint, "until", NULL));
+            }
+        } else {
+            buf_add_str(text, is_before ? ": well again" : ": in reserve");
+        }
+        is_before = is_before && !is_present;
+    }
+    if (json_array_len(endpoints) > 0)
+        print_field("endpoints", text);
+}
+
 static void print_run(const struct cli *cli, struct json_object *run)
 {
     struct buf text = BUF_EMPTY;
@@ -128,6 +157,7 @@ static void print_run(const struct cli *cli, struct json_object *run)
     buf_add_fmt(&text, "endpoint %s, profile %s, pool %s, priority %" PRId64, json_get_str(run, "endpoint", "?"), json_get_str(run, "profile", "?"),
                 pool ? pool : "of its own", json_get_i64(run, "priority", 0));
     print_field("plan", &text);
+    print_endpoints(run, &text);
     buf_add_str(&text, "created ");
     show_time(&text, json_get_str(run, "created_at", NULL));
     buf_add_str(&text, ", started ");

@@ -25,7 +25,7 @@ static const struct option_row plan_options[] = {
     {"name", 0, OPTION_TEXT, "NAME", "a name for the run", NULL, 0, 0},
     {"key", 'k', OPTION_TEXT, "COLUMN", "the column of keys (else the first of lan, lan_no, key, id)", NULL, 0, 0},
     {"profile", 0, OPTION_TEXT, "PROFILE", "how the endpoint is driven; see 'gallocctl profile list'", NULL, 0, 0},
-    {"endpoint", 'e', OPTION_TEXT, "ENDPOINT", "which API decides (else the daemon's default); workers: your own, see 'gallocctl help work'", NULL, 0, 0},
+    {"endpoint", 'e', OPTION_TEXT, "ENDPOINT", "which API decides (else the daemon's default), or several in order: A,B; workers: your own, see 'gallocctl help work'", NULL, 0, 0},
     {"template", 0, OPTION_FILE, "FILE", "a prompt of your own; see 'gallocctl template show'", NULL, 0, 0},
     {"send", 0, OPTION_NAMES, "COLS", "only these columns go to the model, and the key; separated by commas", NULL, 0, 0},
     {"keep-back", 0, OPTION_NAMES, "COLS", "these columns stay here; separated by commas", NULL, 0, 0},

@@ -224,6 +224,9 @@ static void log_event_of(struct follower *follower, const char *type, struct jso
     } else if (strcmp(type, "endpoint") == 0) {
         buf_add_fmt(&line, "endpoint %s is %s%s%s", json_get_str(event, "endpoint", "?"), json_get_str(event, "state", "?"),
                     json_get_str(event, "text", NULL) ? ": " : "", json_get_str(event, "text", ""));
+    } else if (strcmp(type, "run_endpoint") == 0) {
+        buf_add_fmt(&line, "run is on endpoint %s now, no longer %s: %s", json_get_str(event, "endpoint", "?"), json_get_str(event, "from", "?"),
+                    json_get_str(event, "text", ""));
     } else if (strncmp(type, "run_", 4) == 0) {
         buf_add_fmt(&line, "run %s", type + strlen("run_"));
         if (snapshot != NULL) {

@@ -10,15 +10,6 @@
 
 #include <string.h>
 
-static const char *nearest_endpoint(struct registry *registry, const char *name)
-{
-    const char *names[64] = {PLAN_WORKERS};
-    size_t count = 1;
-    for (struct endpoint *endpoint = registry->endpoints; endpoint != NULL && count < ARRAY_COUNT(names); endpoint = endpoint->next)
-        names[count++] = endpoint->config->name;
-    return text_nearest(name, names, count);
-}
-
 static const char *nearest_pool(struct registry *registry, const char *name)
 {
     const char *names[256];
@@ -29,6 +20,22 @@ static const char *nearest_pool(struct registry *registry, const char *name)
     return text_nearest(name, names, count);
 }
 
+/* Every endpoint that the plan names can do what the plan asks. */
+static int check_endpoints(struct engine *engine, const struct plan *plan, struct galloc_error *error)
+{
+    struct endpoint *endpoints[LADDER_MOST];
+    size_t count;
+    int rc = engine_check_endpoints(engine, plan->endpoint, endpoints, &count, error);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; plan->template != NULL && i < count; i++)
+        if (!endpoints[i]->provider->takes_prompt)
+            return galloc_fail(error, GALLOC_INVALID_INPUT,
+                               "the endpoint \"%s\" takes no prompt (provider %s): it is sent the fields and the candidates; leave the template out",
+                               endpoints[i]->config->name, endpoints[i]->provider->name);
+    return 0;
+}
+
 /* Fills the endpoint in and finds what the plan names. */
 int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry **ret_pool, struct galloc_error *error)
 {
@@ -36,24 +43,16 @@ int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry *
     const struct config *config = engine_configuration(engine);
     if (plan->endpoint == NULL)
         plan->endpoint = xstrdup(config->default_endpoint);
-    const char *nearest;
-    if (registry_endpoint(registry, plan->endpoint) == NULL && !plan_is_workers(plan->endpoint)) {
-        nearest = nearest_endpoint(registry, plan->endpoint);
-        return galloc_fail(error, GALLOC_NOT_FOUND, "there is no endpoint \"%s\"%s%s%s (gallocctl endpoint list)", plan->endpoint,
-                           nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-    }
-    const struct endpoint *endpoint = registry_endpoint(registry, plan->endpoint);
-    if (plan->template != NULL && endpoint != NULL && !endpoint->provider->takes_prompt)
-        return galloc_fail(error, GALLOC_INVALID_INPUT,
-                           "the endpoint \"%s\" takes no prompt (provider %s): it is sent the fields and the candidates; leave the template out", plan->endpoint,
-                           endpoint->provider->name);
+    int rc = check_endpoints(engine, plan, error);
+    if (rc < 0)
+        return rc;
     *ret_pool = NULL;
     if (plan->pool == NULL)
         return 0;
     *ret_pool = registry_pool_by_name(registry, plan->pool);
     if (*ret_pool != NULL)
         return 0;
-    nearest = nearest_pool(registry, plan->pool);
+    const char *nearest = nearest_pool(registry, plan->pool);
     return galloc_fail(error, GALLOC_NOT_FOUND, "there is no pool \"%s\"%s%s%s (gallocctl pool import makes one)", plan->pool, nearest ? "; did you mean \"" : "",
                        nearest ? nearest : "", nearest ? "\"?" : "");
 }

@@ -219,7 +219,12 @@ static int read_plan(struct request *request, struct estimate *estimate, struct 
         rc = agents_read(json_get(request->json, "agents"), &estimate->agents, error);
     if (rc < 0)
         return rc;
-    estimate->endpoint = registry_endpoint(engine_registry(estimate->engine), estimate->plan.endpoint);
+    struct endpoint *endpoints[LADDER_MOST];
+    size_t count;
+    rc = engine_check_endpoints(estimate->engine, estimate->plan.endpoint, endpoints, &count, error);
+    if (rc < 0)
+        return rc;
+    estimate->endpoint = count > 0 ? endpoints[0] : NULL; /* of several in order the first: the run is on it while it is well */
     estimate->is_on_workers = plan_is_workers(estimate->plan.endpoint);
     estimate->profile = config_profile(config, estimate->plan.profile);
     if (pool == NULL)

@@ -240,8 +240,11 @@ static int check_set(struct request *request, const struct run_entry *run, struc
     bool has_live = endpoint != NULL || profile != NULL || json_get(request->json, "priority") != NULL;
     if (!has_live && name == NULL)
         return galloc_fail(error, GALLOC_INVALID_VALUE, "nothing to change: give priority, endpoint, profile or name");
-    if (endpoint != NULL && registry_endpoint(engine_registry(engine), endpoint) == NULL && !plan_is_workers(endpoint))
-        return galloc_fail(error, GALLOC_NOT_FOUND, "there is no endpoint \"%s\" (gallocctl endpoint list)", endpoint);
+    struct endpoint *endpoints[LADDER_MOST];
+    size_t count;
+    int rc = endpoint != NULL ? engine_check_endpoints(engine, endpoint, endpoints, &count, error) : 0;
+    if (rc < 0)
+        return rc;
     if (profile != NULL && config_profile(engine_configuration(engine), profile) == NULL)
         return galloc_fail(error, GALLOC_NOT_FOUND, "there is no profile \"%s\" (gallocctl profile list)", profile);
     if (name != NULL && (name[0] == '@' || strncmp(name, "r-", 2) == 0))

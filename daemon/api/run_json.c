@@ -148,6 +148,29 @@ static void source_json(struct json_out *out, const struct store_run *info)
     json_out_end(out, '}');
 }
 
+/* The endpoints that it names in order, and why it is not on those before the present one; null with one endpoint. */
+static void rungs_json(struct json_out *out, const struct run_rungs *rungs)
+{
+    struct rung_reason reason;
+    json_out_name(out, "endpoints");
+    if (rungs == NULL) {
+        json_out_null(out);
+        return;
+    }
+    json_out_begin(out, '[');
+    for (size_t i = 0; i < rungs->count; i++) {
+        bool is_ill = rungs_reason(rungs, i, &reason);
+        json_out_begin(out, '{');
+        json_out_member_str(out, "name", rungs->names[i]);
+        json_out_member_time(out, "since", i == rungs->at ? rungs->since_at_ms : 0);
+        json_out_member_str(out, "reason", is_ill ? reason.code : NULL);
+        json_out_member_str(out, "text", is_ill ? reason.text : NULL);
+        json_out_member_time(out, "until", is_ill ? reason.until_at_ms : 0);
+        json_out_end(out, '}');
+    }
+    json_out_end(out, ']');
+}
+
 void run_json(struct json_out *out, const struct run_entry *run)
 {
     const struct store_run *info = &run->info;
@@ -160,7 +183,8 @@ void run_json(struct json_out *out, const struct run_entry *run)
     json_out_member_bool(out, "open", info->is_open);
     why_json(out, &view);
     json_out_member_str(out, "profile", info->profile);
-    json_out_member_str(out, "endpoint", info->endpoint);
+    json_out_member_str(out, "endpoint", run->rungs != NULL ? run->rungs->names[run->rungs->at] : info->endpoint);
+    rungs_json(out, run->rungs);
     json_out_member_str(out, "pool", info->pool_name);
     json_out_member_int(out, "priority", info->priority);
     counts_json(out, info->counts);

@@ -17,6 +17,7 @@
 #define LIMIT_AGENT_BYTES (16 << 10)          /* attributes of one agent */
 #define LIMIT_PROMPT_BYTES (256 << 10)        /* above: refused at enqueue, with the way out (--match, --max-candidates) */
 #define LIMIT_PROMPT_AGENTS 500
+#define LIMIT_ENDPOINTS_BYTES 1031            /* of eight endpoints in order, with the commas between them */
 #define LIMIT_SCHEMA_ENUM 100                 /* candidates named in the answer's schema; longer lists are checked by us alone */
 #define LIMIT_ANSWER_BYTES (1 << 20)          /* a provider's response body, after decoding */
 #define LIMIT_ANSWER_HEADER_BYTES (64 << 10)

@@ -64,7 +64,7 @@ static const struct json_field body_fields[] = {
     {"name", JSON_TYPE_STR, false, 1, PLAN_NAME_BYTES},
     {"pool", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
     {"agents", JSON_TYPE_ARRAY, false, 0, 0},
-    {"endpoint", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
+    {"endpoint", JSON_TYPE_STR, false, 1, LIMIT_ENDPOINTS_BYTES},
     {"profile", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
     {"template", JSON_TYPE_STR, false, 1, LIMIT_PROMPT_BYTES},
     {"columns", JSON_TYPE_ARRAY, false, 0, 0},

@@ -185,6 +185,8 @@ static void took_run_set(struct engine *engine, struct store_op *op)
     ready_release(run); /* they were leased for the former endpoint */
     if (set->endpoint != NULL && run->endpoint != NULL)
         held_drop(run->endpoint, run->info.id); /* and shall not wait until that one is judged */
+    if (set->endpoint != NULL && run->dispatch != NULL)
+        run->dispatch->share = (struct share){0}; /* what it was given was the former endpoint's */
     eta_restart(&run->eta, clock_mono_ms());
     run_begin(engine, run);
 }

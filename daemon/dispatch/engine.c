@@ -96,6 +96,7 @@ static void on_second(void *arg)
         endpoint_look_at_token(engine, endpoint);
         endpoint_tell_mind(engine, endpoint);
     }
+    rungs_look(engine);
     if (clock_mono_ms() >= engine->learned_mono_ms)
         keep_learned(engine);
     log_size_look(engine);

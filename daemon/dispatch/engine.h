@@ -68,6 +68,10 @@ void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void
 /* Clears "down", reads the key again, and tries. 0, or a code when there still is no key. */
 int engine_endpoint_resume(struct engine *engine, struct endpoint *endpoint, struct galloc_error *error);
 
+/* What a run names as its endpoint: one, or several in order ("A,B,C"); none are found in PLAN_WORKERS. 0; -GALLOC_NOT_FOUND with the nearest name; -GALLOC_INVALID_VALUE
+ * for a list that cannot be. Borrowed from the registry. */
+int engine_check_endpoints(struct engine *engine, const char *text, struct endpoint *ret_endpoints[LADDER_MOST], size_t *ret_count, struct galloc_error *error) MUST_CHECK;
+
 /* Whom a prompt would name. */
 struct prompt_choice {
     size_t candidate_count; /* 0: the assignment could go to nobody now */

@@ -32,6 +32,21 @@ void notice_run(struct engine *engine, const struct run_entry *run, const char *
     engine_turn(engine);
 }
 
+void notice_run_endpoint(struct engine *engine, const struct run_entry *run, const char *from, const struct rung_reason *reason)
+{
+    static const char type[] = "run_endpoint";
+    struct buf buf = BUF_EMPTY;
+    int64_t seq = events_last_seq(engine->events);
+    struct json_out out = begin(&buf, seq, type, run->info.run_id);
+    json_out_member_str(&out, "endpoint", run->rungs->names[run->rungs->at]);
+    json_out_member_str(&out, "from", from);
+    json_out_member_str(&out, "reason", reason->code[0] != '\0' ? reason->code : NULL);
+    json_out_member_str(&out, "text", reason->text);
+    json_out_end(&out, '}');
+    events_add(engine->events, EVENT_RUN, type, run->info.id, run->info.run_id, seq, buf_take(&buf));
+    engine_turn(engine);
+}
+
 static void member_or_null(struct json_out *out, const char *name, int64_t value, bool is_known)
 {
     if (is_known)

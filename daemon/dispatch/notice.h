@@ -37,6 +37,7 @@ struct lease_notice {
 };
 
 void notice_run(struct engine *engine, const struct run_entry *run, const char *type, int64_t seq);
+void notice_run_endpoint(struct engine *engine, const struct run_entry *run, const char *from, const struct rung_reason *reason); /* the run has gone to another */
 void notice_attempt(struct engine *engine, const struct attempt_notice *notice);
 void notice_assignment(struct engine *engine, const struct assignment_notice *notice);
 void notice_lease_expired(struct engine *engine, const struct lease_notice *notice);

@@ -251,6 +251,7 @@ void registry_forget_run(struct registry *registry, struct run_entry *run)
         at = &(*at)->next;
     *at = run->next;
     run_clear(run);
+    rungs_free(run->rungs);
     store_run_clear(&run->info);
     free(run);
 }

@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "core/eta.h"
+#include "core/ladder.h"
 #include "store/store.h"
 
 struct endpoint; /* endpoint.h */
@@ -34,6 +35,14 @@ struct pool_entry {
     int64_t changes;              /* rises with every change of agents */
 };
 
+/* The endpoints of a run that names several, in order. */
+struct run_rungs {
+    char *names[LADDER_MOST];               /* owned */
+    struct endpoint *endpoints[LADDER_MOST]; /* borrowed; NULL: not configured (any more) */
+    size_t count, at;                       /* at: the run is on this one */
+    int64_t since_at_ms;                    /* wall; it is on it since then, or since the start */
+};
+
 struct run_entry {
     struct run_entry *next;       /* in order of id */
     struct store_run info;        /* counts and state as of the last commit */
@@ -42,7 +51,8 @@ struct run_entry {
     bool is_loading;              /* what memory lacks of it is being read */
     struct profile profile;       /* effective: the plan's numbers over the profile's; strings borrowed */
     struct pool_entry *pool;      /* NULL: none, or not in memory, as the own one of a run that ended */
-    struct endpoint *endpoint;    /* NULL: is_on_workers, or the name is not configured (any more) */
+    struct endpoint *endpoint;    /* the one that it is on; NULL: is_on_workers, or the name is not configured (any more) */
+    struct run_rungs *rungs;      /* owned; NULL: it names one endpoint */
     bool is_on_workers;           /* left to outside workers */
     struct eta eta;
     int64_t born_mono_ms;         /* when it was made or its last part came, by the clock that nobody sets: a jump of the wall clock ages nothing */
@@ -72,6 +82,14 @@ struct run_entry *registry_run_by_id(struct registry *registry, int64_t id);
 struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name); /* standing ones; NULL when there is none */
 struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id);
 struct endpoint *registry_endpoint(struct registry *registry, const char *name);
+
+/* Why a run is not on its endpoint number i: the class, and that endpoint's words. False: it is well. */
+struct rung_reason {
+    const char *code;    /* an outcome's name */
+    char text[512];
+    int64_t until_at_ms; /* wall; 0: not known */
+};
+bool rungs_reason(const struct run_rungs *rungs, size_t i, struct rung_reason *ret_reason);
 
 /* ---- how a run is shown ---- */
 enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN, WAITING_OPEN };

@@ -43,7 +43,7 @@ static struct template *parse_template(const struct plan *plan)
 void run_begin(struct engine *engine, struct run_entry *run)
 {
     struct galloc_error error;
-    run->endpoint = registry_endpoint(&engine->registry, run->info.endpoint);
+    rungs_take(engine, run);
     run->is_on_workers = plan_is_workers(run->info.endpoint);
     if (run->pool == NULL && (run->pool = registry_pool_by_id(&engine->registry, run->info.pool)) != NULL)
         run->pool->outside += run->info.counts[COUNT_OUTSIDE];
