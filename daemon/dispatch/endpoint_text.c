@@ -18,8 +18,11 @@ static void down_text(const struct endpoint *endpoint, char *ret_text, size_t si
     size_t len = strlen(text);
     if (len > 0 && text[len - 1] == '.')
         len--;
-    if (strstr(text, ", then: ") != NULL)
+    bool is_token = class == OUTCOME_CREDENTIALS && endpoint->config->token_file[0] != '\0';
+    if (strstr(text, ", then: ") != NULL || (is_token && endpoint->secret == NULL))
         snprintf(ret_text, size, "%s", text);
+    else if (is_token)
+        snprintf(ret_text, size, "%.*s; it goes on by itself when the access token in %s is renewed", (int)len, text, endpoint->config->token_file);
     else
         snprintf(ret_text, size, "%.*s; %s, then: gallocctl endpoint resume %s", (int)len, text, next_steps[class], endpoint->config->name);
 }

@@ -187,9 +187,9 @@ void engine_endpoint_test(struct engine *engine, struct endpoint *endpoint, void
 static bool is_wanted(const struct engine *engine, const struct endpoint *endpoint)
 {
     for (const struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
-        if ((run->endpoint == endpoint || rungs_want(run, endpoint)) && run->info.state == RUN_RUNNING && run->info.pauses == 0)
+        if (run->endpoint == endpoint && run->info.state == RUN_RUNNING && run->info.pauses == 0)
             return true;
-    return endpoint->dispatch->held != NULL;
+    return endpoint->dispatch->held != NULL || endpoint->dispatch->is_missed;
 }
 
 void probe_if_due(struct engine *engine, struct endpoint *endpoint)
@@ -205,7 +205,7 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint)
         return;
     if (endpoint_is_down(endpoint) || !is_wanted(engine, endpoint))
         return;
-    bool wants_day = rungs_wait_for_day(engine, endpoint);
+    bool wants_day = rungs_wait_for_day(endpoint);
     if ((wants_probe || wants_judge || wants_day) && endpoint_has_test(endpoint)) {
         int64_t refused_us = pacer_ask_test(endpoint->pacer, now, PACER_TEST_TOKENS); /* a test request counts in the quotas like any other */
         if (refused_us == 0)

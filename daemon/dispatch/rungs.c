@@ -127,33 +127,34 @@ static void move(struct engine *engine, struct run_entry *run, size_t to)
     notice_run_endpoint(engine, run, rungs->names[from], &reason);
 }
 
+/* A run that may go is not on these, and would be if they were well. */
+static void miss(const struct run_rungs *rungs)
+{
+    for (size_t i = 0; i < rungs->at; i++)
+        if (rungs->endpoints[i] != NULL)
+            rungs->endpoints[i]->dispatch->is_missed = true;
+}
+
 void rungs_look(struct engine *engine)
 {
     struct pacer_now now = engine_now();
+    for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next)
+        endpoint->dispatch->is_missed = false;
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next) {
         if (run->rungs == NULL || run->info.state != RUN_RUNNING || engine->health != STORE_WELL)
             continue;
         size_t to = choose(run->rungs, now);
         if (to != run->rungs->at)
             move(engine, run, to);
+        if (run->info.pauses == 0)
+            miss(run->rungs);
     }
 }
 
-bool rungs_want(const struct run_entry *run, const struct endpoint *endpoint)
-{
-    for (size_t i = 0; run->rungs != NULL && i < run->rungs->at; i++)
-        if (run->rungs->endpoints[i] == endpoint)
-            return true;
-    return false;
-}
-
-bool rungs_wait_for_day(const struct engine *engine, const struct endpoint *endpoint)
+bool rungs_wait_for_day(const struct endpoint *endpoint)
 {
     struct pacer_view view;
-    bool is_wanted = false;
-    for (const struct run_entry *run = engine->registry.runs; run != NULL && !is_wanted; run = run->next)
-        is_wanted = run->info.state == RUN_RUNNING && run->info.pauses == 0 && rungs_want(run, endpoint);
-    if (!is_wanted)
+    if (!endpoint->dispatch->is_missed)
         return false;
     pacer_view(endpoint->pacer, engine_now(), &view);
     return strcmp(view.mode, "quota_day") == 0;

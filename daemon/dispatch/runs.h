@@ -43,9 +43,8 @@ void run_abandon_left(struct engine *engine); /* cancels the runs that were left
 void rungs_take(struct engine *engine, struct run_entry *run); /* the endpoints that it names, and the one that it is on */
 void rungs_free(struct run_rungs *rungs);
 void rungs_look(struct engine *engine); /* moves runs whose endpoint is no longer the right one; once a second */
-bool rungs_want(const struct run_entry *run, const struct endpoint *endpoint); /* would the run rather be on it? */
-/* Is its day's quota used up, and a run on another endpoint waits for it? Then nothing but a test request finds out when it is back. */
-bool rungs_wait_for_day(const struct engine *engine, const struct endpoint *endpoint);
+/* Is its day's quota used up, and a run on another endpoint misses it? Then nothing but a test request finds out when it is back. */
+bool rungs_wait_for_day(const struct endpoint *endpoint);
 
 /* ---- commit.c ---- */
 void run_take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary); /* as a commit told it */

@@ -95,6 +95,7 @@ struct endpoint_dispatch {
     struct loop_timer wake;     /* ask the pacer again, send a probe, test held failures */
     int64_t wake_us;            /* when it fires */
     int64_t up_us;              /* when it came up last: answers to calls sent before tell of the former key or settings */
+    bool is_missed;             /* a run on another endpoint would rather be on this one (rungs.c) */
     struct secret_stamp token_stamp; /* of the token file as it was read last */
     int64_t prompt_tokens;      /* mean of the last prompts, for the pacer's estimate */
     bool is_state_owed;         /* the endpoint's state is with the store, or waits to be submitted again */

@@ -52,6 +52,7 @@ def test_an_expired_token_fails_nothing_and_a_renewed_one_goes_on(vertex):
         sim.set(api_key=token)  # the former one has expired
         run = daemon.create(make_loans(6), make_agents(3, 10))
         wait_until(lambda: reason(daemon, run) == "credentials", what="the endpoint to go down")
+        assert f"goes on by itself when the access token in {path} is renewed" in daemon.run(run)["text"]
         put_token(path, token)
         daemon.wait_done(run)  # by itself: nobody resumed anything
         assert daemon.counts(run)["succeeded"] == 6 and daemon.run(run)["retries"]["transient"] == 0
