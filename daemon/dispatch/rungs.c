@@ -111,7 +111,7 @@ static void move(struct engine *engine, struct run_entry *run, size_t to)
     bool is_back = to < from && !rungs_reason(rungs, to, &reason);
     if (is_back || !rungs_reason(rungs, from, &reason))
         snprintf(reason.text, sizeof reason.text, "%s is well again", rungs->names[to]);
-    pump_release_ready(run); /* they were leased for the former endpoint */
+    ready_release(run); /* they were leased for the former endpoint */
     if (run->endpoint != NULL)
         held_drop(run->endpoint, run->info.id); /* and shall not wait until that one is judged */
     rungs->at = to;

@@ -86,7 +86,7 @@ static void send_request(struct call *call, struct provider_request *request)
 {
     struct endpoint *endpoint = call->endpoint;
     struct endpoint_dispatch *d = endpoint->dispatch;
-    const struct call_sending sending = {.timeout_ms = endpoint->values[SETTING_REQUEST_TIMEOUT],
+    const struct call_sending sending = {.timeout_ms = max_i64(endpoint->values[SETTING_REQUEST_TIMEOUT], request->least_timeout_ms),
                                          .wants_new_connection = call->is_probe || was_tried(call),
                                          .done = call_answered,
                                          .arg = call};

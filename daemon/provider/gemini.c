@@ -6,6 +6,7 @@
 #include "provider/provider_internal.h"
 
 #define TEST_JSON "\"Answer with the single word OK.\""
+#define FLEX_JSON "\"serviceTier\":\"flex\""
 #define TEST_OUTPUT_TOKENS 16 /* a thinking model may spend them all: a cut answer shows as well that key, model and service work */
 
 static int check_names(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error)
@@ -94,20 +95,20 @@ static int check(const struct provider_wire *wire, enum provider_setting *ret_se
     return rc;
 }
 
-static int begin(const struct provider_wire *wire, struct provider_request *request, struct galloc_error *error)
+static int begin(const struct provider_wire *wire, enum price_tier tier, struct provider_request *request, struct galloc_error *error)
 {
     int rc = check(wire, NULL, error);
     if (rc != 0)
         return rc;
     bool has_token = wire->is_vertex && is_given(wire->project); /* one credential alone: with a key beside it the request is refused */
-    *request = (struct provider_request){.method = "POST", .secret_header = has_token ? "Authorization: Bearer " : provider_gemini.secret_header};
+    *request = (struct provider_request){.method = "POST", .least_timeout_ms = tier_timeout_ms(tier), .secret_header = has_token ? "Authorization: Bearer " : provider_gemini.secret_header};
     make_url(wire, &request->url);
     size_t count = 0;
     request->headers[count++] = "Content-Type: application/json";
     request->headers[count++] = "User-Agent: galloc/" PACKAGE_VERSION;
     if (wire->request_timeout_ms > 0) {
         buf_add_str(&request->header_text, "X-Server-Timeout: ");
-        buf_add_i64(&request->header_text, (wire->request_timeout_ms + 999) / 1000);
+        buf_add_i64(&request->header_text, (max_i64(wire->request_timeout_ms, request->least_timeout_ms) + 999) / 1000);
         request->headers[count++] = buf_text(&request->header_text);
     }
     return 0;
@@ -192,7 +193,7 @@ static void add_choice(const char *const *candidates, size_t count, struct buf *
 static int build(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error)
 {
     struct json_out out = JSON_OUT(&ret_request->body);
-    int rc = begin(wire, ret_request, error);
+    int rc = begin(wire, ask->tier, ret_request, error);
 
     if (rc != 0)
         return rc;
@@ -224,7 +225,8 @@ static int build_rest(const struct provider_wire *wire, const char *body, size_t
                       struct galloc_error *error)
 {
     size_t token_len = strlen(continuation);
-    int rc = begin(wire, ret_request, error);
+    bool is_flex = memmem(body, body_len, FLEX_JSON, sizeof FLEX_JSON - 1) != NULL; /* within a text its quotes would be escaped */
+    int rc = begin(wire, is_flex ? TIER_FLEX : TIER_STANDARD, ret_request, error);
 
     if (rc != 0)
         return rc;
@@ -241,7 +243,7 @@ static int build_rest(const struct provider_wire *wire, const char *body, size_t
 static int build_test(const struct provider_wire *wire, struct provider_request *ret_request, struct galloc_error *error)
 {
     struct json_out out = JSON_OUT(&ret_request->body);
-    int rc = begin(wire, ret_request, error);
+    int rc = begin(wire, TIER_STANDARD, ret_request, error);
 
     if (rc != 0)
         return rc;

@@ -152,6 +152,7 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
 
     if (rc != 0)
         return rc;
+    ret_request->least_timeout_ms = tier_timeout_ms(ask->tier);
     buf_reserve(&ret_request->body, ask->system_json_len + ask->user_json_len + ask->choice_json_len + 320);
     json_out_begin(&out, '{');
     json_out_member_str(&out, "model", wire->model);

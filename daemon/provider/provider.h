@@ -40,6 +40,8 @@ struct provider_ask {
     size_t candidates_json_len;
 };
 
+#define PROVIDER_FLEX_TIMEOUT_MS 900000 /* a flex call is aimed at one to fifteen minutes (ai.google.dev/gemini-api/docs/flex-inference) */
+
 /* A request to be sent; provider_request_clear() frees it. */
 struct provider_request {
     const char *method;        /* static */
@@ -48,6 +50,7 @@ struct provider_request {
     struct buf header_text;
     struct buf call_header;    /* one more, of this call alone; "": none */
     const char *secret_header; /* static: "x-goog-api-key: "; not sent where there is no key */
+    int64_t least_timeout_ms;  /* what is asked for may take so long, whatever the endpoint's time limit is; 0: no longer than that */
 };
 void provider_request_clear(struct provider_request *request);
 

@@ -30,6 +30,11 @@ int64_t wire_token_count(struct json_span count); /* of a usage; -1: not told, o
 int64_t wire_spelled_ms(const char *text);
 void wire_take_model(struct json_span value, struct provider_verdict *verdict); /* which version answered, if that is a name */
 
+static inline int64_t tier_timeout_ms(enum price_tier tier)
+{
+    return tier == TIER_FLEX ? PROVIDER_FLEX_TIMEOUT_MS : 0;
+}
+
 /* gemini_answer.c, openai_answer.c, http_answer.c */
 void gemini_classify(const struct provider_response *response, struct provider_verdict *ret_verdict);
 void openai_classify(const struct provider_response *response, struct provider_verdict *ret_verdict);

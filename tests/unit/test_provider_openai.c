@@ -238,6 +238,7 @@ static void check_body(struct provider_wire *wire, enum price_tier tier, const c
     assert_int_equal(provider_openai.build(wire, &ask, &request, NULL), 0);
     assert_string_equal(buf_text(&request.body), expected);
     assert_string_equal(request.secret_header, "Authorization: Bearer ");
+    assert_int_equal(request.least_timeout_ms, tier == TIER_FLEX ? PROVIDER_FLEX_TIMEOUT_MS : 0);
     provider_request_clear(&request);
     buf_clear(&choice);
 }

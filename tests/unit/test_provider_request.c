@@ -226,10 +226,21 @@ static void test_tiers(void **state)
     ask.tier = TIER_FLEX;
     assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
     assert_non_null(strstr(buf_text(&request.body), "},\"serviceTier\":\"flex\"}")); /* at the top level */
+    assert_int_equal(request.least_timeout_ms, 900000); /* a quarter of an hour, which the server is told too */
+    assert_string_equal(request.headers[2], "X-Server-Timeout: 900");
+    struct provider_request rest = {0};
+    assert_int_equal(provider_gemini.build_rest(&wire, buf_text(&request.body), request.body.len, "t", &rest, NULL), 0);
+    assert_int_equal(rest.least_timeout_ms, 900000);
+    provider_request_clear(&rest);
+    static const char quoted[] = "{\"x\":\"\\\"serviceTier\\\":\\\"flex\\\"\"}"; /* who only writes of it is not asked for at it */
+    assert_int_equal(provider_gemini.build_rest(&wire, quoted, sizeof quoted - 1, "t", &rest, NULL), 0);
+    assert_int_equal(rest.least_timeout_ms, 0);
+    provider_request_clear(&rest);
     provider_request_clear(&request);
     ask.tier = TIER_STANDARD;
     assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
     assert_null(strstr(buf_text(&request.body), "serviceTier"));
+    assert_int_equal(request.least_timeout_ms, 0);
     provider_request_clear(&request);
     vertex.is_vertex = true;
     assert_true(provider_takes_tier(&provider_gemini, &wire, TIER_FLEX));
