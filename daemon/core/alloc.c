@@ -24,6 +24,24 @@ enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool
     return ROOM_FREE;
 }
 
+int64_t alloc_calls_a_place(int64_t decided_count, int64_t full_count)
+{
+    return full_count * ALLOC_FULLS_PART > decided_count ? 1 : 4;
+}
+
+int64_t alloc_may_name(int64_t capacity, int64_t held, int64_t named, int64_t calls_a_place)
+{
+    if (capacity < 0 || capacity > INT64_MAX / 4)
+        return INT64_MAX;
+    return max_i64((capacity - held) * calls_a_place - named, 0);
+}
+
+size_t alloc_list_length(size_t count, int64_t may_name, int64_t calls)
+{
+    int64_t share = may_name / max_i64(calls, 1);
+    return (size_t)min_i64((int64_t)count, max_i64(share, 2));
+}
+
 /* A string decoded, anything else as it stands; null is missing. */
 bool match_field(struct json_span fields, const char *field, struct buf *out)
 {

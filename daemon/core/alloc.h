@@ -17,6 +17,19 @@ enum agent_room {
 };
 enum agent_room agent_room(int64_t capacity, int64_t held, int64_t claimed, bool is_listed, bool is_available, int64_t until_at_ms, int64_t wall_ms);
 
+/* How many calls may name an agent at the same time, so that few of them find him full. While fewer than one answer in ALLOC_FULLS_PART met a full agent, four for
+ * each place that he has left: calls choose among many. Where more do, as many as he has places: then none of them can find him full, whatever it chooses. By
+ * the answers of a run that were decisions, and those that met a full agent, ever. */
+#define ALLOC_FULLS_PART 50
+int64_t alloc_calls_a_place(int64_t decided_count, int64_t full_count);
+
+/* Calls that may still name an agent beside the `named` that do; INT64_MAX: any number. `held` with what is decided and on its way. */
+int64_t alloc_may_name(int64_t capacity, int64_t held, int64_t named, int64_t calls_a_place);
+
+/* How many agents the next prompt names of those `count` that it may: `may_name` is summed over these, each at most `calls`, which are those that may go beside
+ * each other until one comes back. So each has a choice, and the later ones have as much of it as the first; at least 2, where there are. */
+size_t alloc_list_length(size_t count, int64_t may_name, int64_t calls);
+
 /* --match FIELD=ATTR: does the agent's attribute equal (or, being a list, hold) the assignment's field? Strings compare byte for byte; a number matches the
  * same text. Names are those of columns (column_is()). A missing field or attribute does not match. `fields` is checked JSON object text. */
 bool match_holds(struct json_span fields, const char *field, struct json_object *attributes, const char *attribute);

@@ -21,7 +21,7 @@ void call_free(struct call *call)
     for (size_t i = 0; i < call->count; i++) {
         free(call->attempts[i].key);
         free(call->attempts[i].fields);
-        free(call->attempts[i].candidates);
+        candidates_leave(&call->attempts[i]);
     }
     rest_clear(&call->rest);
     free(call);

@@ -18,7 +18,7 @@ struct attempt {
     int32_t row_n;              /* attempts of the row: its own number, or that of one made beside it */
     bool has_left;              /* ended before its call was sent, whose answer decides nothing of it */
     struct retry_budget budget;
-    int64_t *candidates;        /* owned: ids of the agents that it may be given to */
+    int64_t *candidates;        /* owned: ids of the agents that it may be given to; each counts it in agent_entry.named */
     size_t candidate_count;
     int64_t excluded;           /* the agent that was full in the attempt before; 0 */
     int64_t away_changes, away_until_at_ms; /* of one that waits for an agent: the pool's changes that were seen, and the first date */

@@ -95,6 +95,93 @@ static void sort_by_id(struct agent_entry **agents, size_t count)
     }
 }
 
+/* ---- when few places are left ---- */
+
+/* As many calls as may go beside each other until one comes back. */
+static int64_t calls_to_come(const struct run_entry *run, const struct pool_entry *pool)
+{
+    int64_t most = run->profile.mode == MODE_CONTINUOUS ? pacer_in_flight_limit(run->endpoint->pacer, true) : run->profile.batch_size;
+    return max_i64(most - pool->in_flight + run->dispatch->ready_count, 1);
+}
+
+static int64_t may_name(const struct run_entry *run, const struct agent_entry *agent)
+{
+    const int64_t *counts = run->info.counts;
+    int64_t calls_a_place = alloc_calls_a_place(counts[COUNT_CLASS + OUTCOME_SUCCEEDED], counts[COUNT_CLASS + OUTCOME_AGENT_FULL]);
+    return alloc_may_name(agent->info.capacity, agent->info.held + agent->claimed, agent->named, calls_a_place);
+}
+
+static bool is_shared_out(const struct run_entry *run)
+{
+    return run->dispatch != NULL && run->endpoint != NULL && run->profile.mode != MODE_SEQUENTIAL;
+}
+
+/* Whom the most calls may still name, then by agent_id. */
+static int by_may_name(const void *a, const void *b)
+{
+    const struct agent_entry *x = *(struct agent_entry *const *)a, *y = *(struct agent_entry *const *)b;
+    if (x->may_name != y->may_name)
+        return x->may_name > y->may_name ? -1 : 1;
+    return strcmp(x->info.agent_id, y->info.agent_id);
+}
+
+/* Leaves those out whose places calls under way may take, and as many more as the calls to come need for a choice of their own. Returns how many are left. */
+static size_t share_out(const struct run_entry *run, const struct pool_entry *pool, struct agent_entry **agents, size_t count)
+{
+    int64_t calls = calls_to_come(run, pool), sum = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t may = min_i64(may_name(run, agents[i]), calls);
+        if (may == 0)
+            continue;
+        agents[i]->may_name = may;
+        sum += may;
+        agents[kept++] = agents[i];
+    }
+    size_t length = alloc_list_length(kept, sum, calls);
+    if (length < kept)
+        qsort(agents, kept, sizeof(struct agent_entry *), by_may_name);
+    return length;
+}
+
+bool candidates_may_be_named(const struct run_entry *run, int64_t wall_ms)
+{
+    const struct pool_entry *pool = run->pool;
+    bool some_room = false;
+    for (size_t i = 0; is_shared_out(run) && run->plan.match_count == 0 && i < pool->agent_count; i++) {
+        const struct agent_entry *agent = &pool->agents[i];
+        const struct store_agent *info = &agent->info;
+        if (agent_room(info->capacity, info->held, agent->claimed, info->is_listed, info->is_available, info->until_at_ms, wall_ms) != ROOM_FREE)
+            continue;
+        if (may_name(run, agent) > 0)
+            return true;
+        some_room = true;
+    }
+    return !some_room; /* nobody has room: the row is told so */
+}
+
+void candidates_keep(struct attempt *attempt, const struct candidates *candidates)
+{
+    attempt->candidates = xcalloc(candidates->count, sizeof *attempt->candidates);
+    attempt->candidate_count = candidates->count;
+    for (size_t i = 0; i < candidates->count; i++) {
+        attempt->candidates[i] = candidates->agents[i]->info.id;
+        candidates->agents[i]->named++;
+    }
+}
+
+void candidates_leave(struct attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->candidate_count; i++) {
+        struct agent_entry *agent = pool_agent(attempt->call->run->pool, attempt->candidates[i]);
+        if (agent != NULL)
+            agent->named--;
+    }
+    free(attempt->candidates);
+    attempt->candidates = NULL;
+    attempt->candidate_count = 0;
+}
+
 enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
                                       struct candidates *ret_candidates)
 {
@@ -123,6 +210,10 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
             agents[i] = agents[--count];
             break;
         }
+    }
+    if (count > 0 && is_shared_out(run)) {
+        count = share_out(run, pool, agents, count);
+        some_wait |= count == 0;
     }
     if (plan->max_candidates > 0 && (int64_t)count > plan->max_candidates) {
         qsort(agents, count, sizeof(struct agent_entry *), by_room);

@@ -191,6 +191,8 @@ static bool start_next(struct run_entry *run, bool with_slot_only, enum pacer_wa
     *ret_wait = PACER_GO;
     if (call == NULL || (with_slot_only && !call->keeps_slot) || engine_holds_calls(endpoint->dispatch->engine))
         return false;
+    if (!call->keeps_slot && !candidates_may_be_named(run, engine_now().wall_ms))
+        return false; /* until a call comes back */
     struct pacer_answer answer = pacer_ask(endpoint->pacer, engine_now(), call_estimate(call), endpoint->in_flight,
                                            run->profile.mode == MODE_CONTINUOUS, call->keeps_slot);
     *ret_wait = answer.wait;

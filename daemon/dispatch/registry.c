@@ -117,7 +117,8 @@ void pool_changed(struct pool_entry *pool)
     free(pool->roster);
     pool->roster = NULL;
     free(pool->by_name);
-    pool->by_name = NULL;
+    free(pool->by_number);
+    pool->by_name = pool->by_number = NULL;
     pool->generation++;
     pool->changes++;
 }
@@ -126,9 +127,12 @@ void pool_changed(struct pool_entry *pool)
 static void carry_claims(const struct pool_entry *from, struct pool_entry *to)
 {
     for (size_t i = 0; i < from->agent_count; i++) {
-        struct agent_entry *agent = from->agents[i].claimed ? pool_agent(to, from->agents[i].info.id) : NULL;
-        if (agent != NULL)
-            agent->claimed = from->agents[i].claimed;
+        bool is_busy = from->agents[i].claimed > 0 || from->agents[i].named > 0;
+        struct agent_entry *agent = is_busy ? pool_agent(to, from->agents[i].info.id) : NULL;
+        if (agent == NULL)
+            continue;
+        agent->claimed = from->agents[i].claimed;
+        agent->named = from->agents[i].named;
     }
 }
 
@@ -151,6 +155,7 @@ struct pool_entry *registry_put_pool(struct registry *registry, struct store_poo
         registry->pools = entry;
     }
     carry_claims(entry, &fresh);
+    free(fresh.by_number); /* made to find those */
     agents_clear(entry);
     entry->agents = fresh.agents;
     entry->agent_count = fresh.agent_count;
@@ -162,11 +167,34 @@ struct pool_entry *registry_put_pool(struct registry *registry, struct store_poo
     return entry;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = (*(struct agent_entry *const *)a)->info.id, y = (*(struct agent_entry *const *)b)->info.id;
+    return (x > y) - (x < y);
+}
+
+static void make_by_number(struct pool_entry *pool)
+{
+    pool->by_number = xcalloc(pool->agent_count, sizeof(struct agent_entry *));
+    for (size_t i = 0; i < pool->agent_count; i++)
+        pool->by_number[i] = &pool->agents[i];
+    qsort(pool->by_number, pool->agent_count, sizeof(struct agent_entry *), by_number);
+}
+
 struct agent_entry *pool_agent(struct pool_entry *pool, int64_t id)
 {
-    for (size_t i = 0; i < pool->agent_count; i++)
-        if (pool->agents[i].info.id == id)
-            return &pool->agents[i];
+    if (pool->by_number == NULL)
+        make_by_number(pool);
+    size_t low = 0, high = pool->agent_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (pool->by_number[middle]->info.id == id)
+            return pool->by_number[middle];
+        if (pool->by_number[middle]->info.id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
 }
 
@@ -299,6 +327,7 @@ void pool_entry_free(struct pool_entry *pool)
         return;
     agents_clear(pool);
     free(pool->by_name);
+    free(pool->by_number);
     free(pool->roster);
     free(pool->name);
     free(pool);

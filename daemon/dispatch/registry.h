@@ -13,6 +13,8 @@ struct endpoint; /* endpoint.h */
 struct agent_entry {
     struct store_agent info;      /* held: committed places */
     int64_t claimed;              /* decided, their settle is on its way */
+    int64_t named;                /* attempts of the built-in worker on their way whose prompt names him */
+    int64_t may_name;             /* how many more may, while a prompt's list is made */
     struct json_object *parsed;   /* attributes, for matching; owned */
     struct {
         struct buf text, json;    /* his line among a prompt's candidates, and as it stands in a JSON string; owned; "": to be made */
@@ -30,6 +32,7 @@ struct pool_entry {
     int64_t in_flight;            /* the built-in worker's attempts under way in this ledger, and what claims with the store speak for */
     int64_t outside;              /* attempts in outside workers' hands: the sum of the runs' COUNT_OUTSIDE */
     struct agent_entry **by_name; /* owned: the agents in order of their ids; NULL: to be made */
+    struct agent_entry **by_number; /* the same in order of info.id */
     char *roster;                 /* owned: the prompt's AGENTS block; NULL: to be made */
     int64_t generation;           /* rises with every change of agents or places */
     int64_t changes;              /* rises with every change of agents */

@@ -144,15 +144,6 @@ static void ask_for_rest(struct call *call)
 
 /* ---- what is asked ---- */
 
-static void keep_candidates(struct attempt *attempt, const struct candidates *candidates)
-{
-    free(attempt->candidates);
-    attempt->candidates = xcalloc(candidates->count, sizeof *attempt->candidates);
-    attempt->candidate_count = candidates->count;
-    for (size_t i = 0; i < candidates->count; i++)
-        attempt->candidates[i] = candidates->agents[i]->info.id;
-}
-
 /* Who may be named for it. False: nobody, and it has left. Else the caller frees ret_candidates->agents. */
 static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
 {
@@ -162,10 +153,11 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
         fail_without_call(attempt, way->class, way->words);
         return false;
     }
+    candidates_leave(attempt); /* of its last prompt */
     enum candidates_found found = candidates_find(run, run->pool, (struct json_span){attempt->fields, attempt->fields_len}, attempt->excluded,
                                                   engine_now().wall_ms, ret_candidates);
     if (found == CANDIDATES_SOME) {
-        keep_candidates(attempt, ret_candidates);
+        candidates_keep(attempt, ret_candidates);
         return true;
     }
     free(ret_candidates->agents);

@@ -377,10 +377,29 @@ static void test_density(void **state)
     assert_int_equal(density_tokens(&density, 4000, 600), 1000);  /* this one never fits, and shall not look as if it did */
 }
 
+/* Few places left: an agent stands in no more prompts at once than he has places, where answers met full agents; else in four times as many. */
+static void test_places_shared_out(void **state)
+{
+    (void)state;
+    assert_int_equal(alloc_calls_a_place(0, 0), 4);
+    assert_int_equal(alloc_calls_a_place(99, 2), 1);
+    assert_int_equal(alloc_calls_a_place(100, 2), 4);
+    assert_int_equal(alloc_may_name(10, 7, 2, 1), 1);
+    assert_int_equal(alloc_may_name(10, 7, 3, 1), 0);
+    assert_int_equal(alloc_may_name(10, 7, 3, 4), 9);
+    assert_int_equal(alloc_may_name(5, 7, 0, 1), 0); /* set below what is held */
+    assert_int_equal(alloc_may_name(-1, 7, 999, 1), INT64_MAX);
+    assert_int_equal(alloc_list_length(50, 1000, 64), 15);
+    assert_int_equal(alloc_list_length(50, 64, 64), 2);
+    assert_int_equal(alloc_list_length(1, 1, 64), 1);
+    assert_int_equal(alloc_list_length(50, 50 * 64, 64), 50);
+    assert_int_equal(alloc_list_length(0, 0, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_places_shared_out), cmocka_unit_test(test_states),
         cmocka_unit_test(test_budgets_outside),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_budgets_run_out),
