@@ -227,16 +227,18 @@ static int commit(struct enqueue *enqueue, struct response *ret, struct galloc_e
 }
 
 /* Too few places are told at once, and not only by the assignments that fail for it. */
-static void print_places(const struct enqueue *enqueue)
+static void print_places(const struct enqueue *enqueue, struct json_object *run)
 {
-    int64_t places = plan_free_places(&enqueue->intake.plan);
-    if (places < 0 || places >= enqueue->import.accepted)
+    struct json_object *counts = json_get(run, "counts"), *free_now = json_get(run, "places_free");
+    int64_t waiting = json_get_i64(counts, "pending", 0) + json_get_i64(counts, "leased", 0), places = json_i64(free_now, -1);
+    const char *pool = json_get_str(run, "pool", enqueue->run_id);
+    if (places < 0 || places >= waiting)
         return;
     struct buf free_places = BUF_EMPTY, over = BUF_EMPTY;
     show_count(&free_places, places);
-    buf_add_str(&over, text_counted(enqueue->import.accepted - places, "assignment").text);
+    buf_add_str(&over, text_counted(waiting - places, "assignment").text);
     out_line("  places    %s are free: %s will fail with no_capacity, unless you raise one:", buf_text(&free_places), buf_text(&over));
-    out_line("            gallocctl pool set %s AGENT capacity=N", enqueue->run_id);
+    out_line("            gallocctl pool set %s AGENT capacity=N   (what has failed by then: gallocctl retry %s --error no_capacity)", pool, enqueue->run_id);
     buf_clear(&free_places);
     buf_clear(&over);
 }
@@ -267,7 +269,7 @@ static void print_summary(const struct enqueue *enqueue, const struct response *
                                             : ", the first row stands",
              is_seen_with_repeated ? see : "", is_seen_with_repeated ? path : "");
     if (!enqueue->is_append)
-        print_places(enqueue);
+        print_places(enqueue, response->json);
     if (json_get_bool(response->json, "open", false))
         out_line("  open      more may come: gallocctl enqueue FILE --append %s; when nothing does: gallocctl close %s", id, id);
     bool stays = args_has(&cli->args, "wait") || args_has(&cli->args, "follow");

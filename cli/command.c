@@ -49,6 +49,7 @@ static const struct option_row plan_options[] = {
     {"ab", 0, OPTION_NAMES, "PROFILE,PROFILE", "two runs of the same file, each on a copy of the loads, to be compared", NULL, 0, 0},
     {"sample", 0, OPTION_NUMBER, "N", "with --ab: only N of the keys, the same in both", NULL, 1, 1000000},
     {"seed", 0, OPTION_NUMBER, "N", "with --sample: another number, other keys (1)", NULL, 0, INT64_MAX},
+    {"canary", 0, OPTION_CHOICE, "WHEN", "the first 20 go slowly and are looked at before the rest: auto (over 1,000), on or off", "auto|on|off", 0, 0},
     {"workers-too", 0, OPTION_FLAG, NULL, "outside workers may lease from it, beside the endpoint", NULL, 0, 0},
     {"show-prompt", 0, OPTION_COUNT_OPTIONAL, "N", "check: the prompts of the first N as they would be sent (1)", NULL, 1, 20},
     {0},

@@ -114,23 +114,6 @@ static int check_name(const struct input_info *info, const char *option, const c
     return galloc_fail(error, GALLOC_INVALID_INPUT, "--%s: the input has no column \"%s\"", option, name);
 }
 
-int64_t plan_free_places(const struct plan *plan)
-{
-    struct json_object *agents = NULL;
-    int64_t places = 0;
-    if (plan->agents.len == 0 || json_parse(plan->agents.data, plan->agents.len, &agents, NULL) < 0)
-        return -1;
-    for (size_t i = 0; places >= 0 && i < json_array_len(agents); i++) {
-        struct json_object *agent = json_array_at(agents, i);
-        if (!json_get_bool(agent, "available", true) && json_get(agent, "until") == NULL)
-            continue;
-        int64_t capacity = json_get_i64(agent, "capacity", -1);
-        places = capacity < 0 ? -1 : places + max_i64(capacity - json_get_i64(agent, "load", 0), 0);
-    }
-    json_free(agents);
-    return places;
-}
-
 int plan_check_columns(const struct plan *plan, const struct input_info *info, struct galloc_error *error)
 {
     static const char *const options[] = {"send", "keep-back", "match"};
@@ -208,6 +191,7 @@ static const struct {
     {"on-duplicate", "on_duplicate", true},
     {"sample", "sample", false},
     {"seed", "seed", false},
+    {"canary", "canary", true},
 };
 
 static void write_options(struct json_out *out, const struct plan *plan, const struct input_info *info)

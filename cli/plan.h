@@ -26,9 +26,6 @@ void plan_clear(struct plan *plan);
  * (in JSON they may come later, so there only --order's is not). */
 int plan_check_columns(const struct plan *plan, const struct input_info *info, struct galloc_error *error) MUST_CHECK;
 
-/* Places that the file of agents leaves free; -1: no limit, or not known (--pool). */
-int64_t plan_free_places(const struct plan *plan);
-
 /* Writes the members of RunCreate into an object that is open. `sha256` may be NULL. */
 void plan_write(const struct plan *plan, struct json_out *out, const struct input_info *info, const char *source_name, const char *sha256);
 

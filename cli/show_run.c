@@ -14,6 +14,11 @@ void show_eta(struct buf *out, struct json_object *run)
         buf_add_fmt(out, "open, more may come (to end it: gallocctl close %s)", json_get_str(run, "id", "RUN"));
         return;
     }
+    struct json_object *canary = json_get(run, "canary");
+    if (json_is_object(canary)) {
+        buf_add_fmt(out, "not known yet; canary: %" PRId64 " of %" PRId64, json_get_i64(canary, "done", 0), json_get_i64(canary, "of", 0));
+        return;
+    }
     if (!json_is_object(eta)) {
         buf_add_str(out, "not known yet");
         return;

@@ -1,6 +1,7 @@
 /* The run object, as everybody shows it (schema/openapi.yaml: Run). From memory alone. */
 #include "api/handler.h"
 
+#include "core/first.h"
 #include "base/clock.h"
 
 #include <string.h>
@@ -187,6 +188,18 @@ void run_json(struct json_out *out, const struct run_entry *run)
     rungs_json(out, run->rungs);
     json_out_member_str(out, "pool", info->pool_name);
     json_out_member_int(out, "priority", info->priority);
+    bool is_open = info->state == RUN_IMPORTING || info->state == RUN_RUNNING;
+    int64_t places = is_open && run->pool != NULL ? pool_places_now(run->pool) : INT64_MAX;
+    member_int_or_null(out, "places_free", places == INT64_MAX ? -1 : places);
+    json_out_name(out, "canary");
+    if (view.is_canary) {
+        json_out_begin(out, '{');
+        json_out_member_int(out, "done", view.canary_done);
+        json_out_member_int(out, "of", FIRST_COUNT);
+        json_out_end(out, '}');
+    } else {
+        json_out_null(out);
+    }
     counts_json(out, info->counts);
     member_ratio(out, "progress", view.progress);
     if (info->state == RUN_RUNNING)

@@ -44,6 +44,8 @@ struct config {
     char *worker_socket_path, *worker_socket_group; /* owned; "": none; as socket_group */
     int64_t socket_mode, drain_timeout_ms;
     int64_t retention_ms, audit_retention_ms; /* 0: for ever */
+    double canary_failures;     /* 0 to 1: of a run's first assignments, the share that may fail */
+    int64_t canary_cost_micros; /* what one of them may cost; 0: any amount */
     int64_t connections_per_uid, requests_per_uid, workers_per_uid;
     char **keep_back; /* columns never sent; NULL-ended */
     struct endpoint_config *endpoints;

@@ -22,6 +22,7 @@
 
 enum option_kind { OPTION_INT, OPTION_TEXT, OPTION_LIST, OPTION_BOOL, OPTION_MATCH, OPTION_CHOICE };
 
+static const char *const canary_names[] = {"auto", "on", "off", NULL};
 static const char *const duplicate_names[] = {"skip", "error", "replace", NULL};
 
 /* The rows of `options`. `missing` is an int's value where nobody gave one; it is not written, nor is a choice's first. */
@@ -56,6 +57,7 @@ static const struct option_row {
     {{"columns", JSON_TYPE_ARRAY, false, 0, 0}, OPTION_LIST, AT(columns), 0, false, NULL},
     {{"again", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_again), 0, false, NULL},
     {{"workers_too", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(workers_too), 0, true, NULL},
+    {{"canary", JSON_TYPE_STR, false, 0, 0}, OPTION_CHOICE, AT(canary), 0, true, canary_names},
     {{"open", JSON_TYPE_BOOL, false, 0, 0}, OPTION_BOOL, AT(is_open), 0, true, NULL},
 #undef AT
 };

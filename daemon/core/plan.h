@@ -49,6 +49,7 @@ struct plan {
     bool is_paused, is_again;
     bool workers_too; /* outside workers may lease beside the built-in one */
     bool is_open;     /* more may come until the run is closed */
+    int canary;       /* enum first_mode (core/first.h) */
     char *source_name, *source_sha256; /* owned; may be NULL */
     char *key_column, *order; /* owned; NULL: not told. Informative, as are the next: how the client read its input */
     char *from, *delimiter, *encoding; /* owned; NULL: not told */

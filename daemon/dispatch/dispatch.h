@@ -12,6 +12,7 @@
  *   hedge.c     a run's last stragglers, asked a second time
  *   settle.c    outcomes into the store, in batches; what the commit says next
  *   held.c      transient failures that wait until the endpoint is seen well or ill
+ *   first.c     the first assignments of a run, sent slowly and judged
  *   places.c    places that persons' decisions and purges gave and took, in memory
  *   away.c      rows that wait for an agent who is away until a date
  *   owed.c      operations that are submitted until the store has done them
@@ -89,16 +90,6 @@ void ready_release(struct run_entry *run);
 void ready_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */
 void ready_take_out(struct call *call); /* of its run's ready list */
 void ready_put_back(struct call *call, int64_t wait_us); /* before all that the run has leased; it may go after so long */
-
-/* candidates.c */
-void candidates_keep(struct attempt *attempt, const struct candidates *candidates); /* whom its prompt names */
-void candidates_leave(struct attempt *attempt); /* it names nobody any more */
-bool candidates_may_be_named(const struct run_entry *run, int64_t wall_ms); /* is there anybody whom one more prompt may name, as far as all of the run's may be named? */
-
-/* places.c */
-void places_take(struct engine *engine, const struct store_commit *commit); /* that a commit told */
-void places_take_late(struct engine *engine, struct pool_entry *pool, int64_t seq); /* after a pool came as it stood at event `seq` of the last commit: what moved since */
-void places_move(struct engine *engine, const struct store_place *place);
 
 /* owed.c */
 void owed_submit(struct engine *engine, struct store_op *op); /* until it is done */

@@ -5,6 +5,7 @@
 #include "base/json_scan.h"
 #include "dispatch/registry.h"
 
+struct attempt;
 struct run_dispatch;
 
 const char *pool_roster(struct pool_entry *pool);
@@ -32,6 +33,9 @@ struct candidates {
 };
 enum candidates_found candidates_find(const struct run_entry *run, struct pool_entry *pool, struct json_span fields, int64_t excluded, int64_t wall_ms,
                                       struct candidates *ret_candidates);
+void candidates_keep(struct attempt *attempt, const struct candidates *candidates); /* whom its prompt names */
+void candidates_leave(struct attempt *attempt); /* it names nobody any more */
+bool candidates_may_be_named(const struct run_entry *run, int64_t wall_ms); /* is there anybody whom one more prompt may name, as far as all of the run's may be named? */
 bool agent_matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields); /* by the plan's --match */
 bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
 /* {"agent_id","attributes","capacity","held","free"}: an agent as workers and services are told of him; null: no limit. */

@@ -144,6 +144,8 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     if (engine->is_one_at_a_time)
         count = engine->calls == 0 ? min_i64(count, 1) : 0;
     if (count > 0)
+        count = min_i64(count, first_places(run));
+    if (count > 0)
         count = min_i64(count, pump_ledger_room(run, now.mono_us, now.wall_ms));
     if (count > 0)
         submit_claim(engine, run, count);
@@ -336,6 +338,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
             claim_more(engine, run, now, share);
         spoken_for += min_i64(share, run->dispatch->claim_count + run->dispatch->ready_count); /* one that waits leaves its share to the others */
         hedge_look(engine, run, now);
+        first_look(engine, run);
         pump_fail_held_if_alone(engine, run);
     }
     waits_note(&endpoint->waits, held, now.mono_us);

@@ -255,6 +255,11 @@ int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms)
     return places;
 }
 
+int64_t pool_places_now(const struct pool_entry *pool)
+{
+    return pool_free_places(pool, clock_wall_ms());
+}
+
 struct run_entry *registry_add_run(struct registry *registry, struct store_run *run)
 {
     struct run_entry *entry = xcalloc(1, sizeof *entry);

@@ -94,6 +94,8 @@ struct rung_reason {
 };
 bool rungs_reason(const struct run_rungs *rungs, size_t i, struct rung_reason *ret_reason);
 
+int64_t pool_places_now(const struct pool_entry *pool); /* free for something new, calls under way not looked at; INT64_MAX: no limit */
+
 /* ---- how a run is shown ---- */
 enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN, WAITING_OPEN };
 struct run_view {
@@ -105,6 +107,8 @@ struct run_view {
     const char *waiting_name; /* NULL: does not wait */
     int64_t waiting_until_at_ms; /* wall; 0: not known */
     char waiting_text[1536]; /* with a key in it, three times */
+    bool is_canary;           /* its first assignments go slowly */
+    int64_t canary_done;      /* of FIRST_COUNT */
     double progress;          /* 0 to 1 */
     int64_t done_count;       /* succeeded + failed + cancelled */
     double rate_per_min;      /* completions, present */

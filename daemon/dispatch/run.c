@@ -100,7 +100,7 @@ void run_end(struct run_entry *run)
     const struct run_dispatch *d = run->dispatch;
     bool is_idle = d != NULL && d->in_flight == 0 && d->ready_count == 0 && !d->has_hedge && d->held_count == 0 && d->pausing == 0 && d->outside_claims == 0 &&
                    d->outside_settles == 0;
-    if (is_idle && !d->has_claim && !d->has_sweep && !d->has_judge)
+    if (is_idle && !d->has_claim && !d->has_first && !d->has_sweep && !d->has_judge)
         run_clear(run);
 }
 
@@ -120,6 +120,7 @@ void run_pause(struct engine *engine, struct run_entry *run, enum pause_cause ca
     struct store_run_pause *pause = store_op_new(OP_RUN_PAUSE, on_paused, engine);
     pause->run = run->info.id;
     pause->set = PAUSE_BIT(cause);
+    pause->is_first_judged = cause == PAUSE_FIRST;
     pause->text = xstrdup(text);
     run->dispatch->pausing |= PAUSE_BIT(cause); /* at once: nothing more is sent */
     log_event(LOG_LEVEL_WARNING, "run_paused", "run=%s reason=%s text=\"%.300s\"", run->info.run_id, pause_cause_name(cause), text);
@@ -343,8 +344,12 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
     if (run->info.state != RUN_RUNNING || view->reason_count > 0 || run->dispatch == NULL)
         return;
     view_waiting(run, view, now);
+    view->is_canary = first_is_open(run);
+    view->canary_done = view->is_canary ? first_settled(run) : 0;
     view->rate_per_min = 60 * eta_rate_per_second(&run->eta, now.mono_us / 1000);
     /* While nothing goes out nobody knows: what it waits for and until when is told instead of a false time. */
+    if (view->is_canary) /* it goes slowly on purpose, for now */
+        return;
     if (run->info.is_open) /* its end is not in sight, whatever is left of what came */
         return;
     if (view->waiting == WAITING_NOT || (view->waiting == WAITING_THROTTLED && !run_is_refused(run)) || view->waiting == WAITING_RETRY)

@@ -46,6 +46,17 @@ void rungs_look(struct engine *engine); /* moves runs whose endpoint is no longe
 /* Is its day's quota used up, and a run on another endpoint misses it? Then nothing but a test request finds out when it is back. */
 bool rungs_wait_for_day(const struct endpoint *endpoint);
 
+/* ---- first.c ---- */
+bool first_is_open(const struct run_entry *run); /* the run is among its first assignments, or these were not judged yet */
+int64_t first_places(const struct run_entry *run); /* how many rows may be leased for it, with what is leased; INT64_MAX: any number */
+int64_t first_settled(const struct run_entry *run); /* of FIRST_COUNT */
+void first_look(struct engine *engine, struct run_entry *run); /* judges them once they are settled */
+
+/* ---- places.c ---- */
+void places_take(struct engine *engine, const struct store_commit *commit); /* that a commit told */
+void places_take_late(struct engine *engine, struct pool_entry *pool, int64_t seq); /* after a pool came as it stood at event `seq` of the last commit: what moved since */
+void places_move(struct engine *engine, const struct store_place *place);
+
 /* ---- commit.c ---- */
 void run_take_summary(struct engine *engine, struct run_entry *run, const struct store_run *summary); /* as a commit told it */
 

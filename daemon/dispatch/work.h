@@ -63,6 +63,7 @@ struct run_dispatch {
     int reject_streak;          /* rejected alike in a row, while the run has no success */
     uint64_t reject_mark;       /* of the words they share */
     bool has_sweep;             /* a sweep of ours is with the store */
+    bool has_first;             /* what the first assignments came to is with the store */
     struct away_list away;      /* wait for an agent */
     struct away_list away_due;  /* something has changed for them; on their way back */
     int64_t away_changes;       /* of the pool, which those of `away` have seen */

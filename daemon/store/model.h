@@ -22,6 +22,7 @@ enum store_count_kind { /* stored numbers of run_count.kind */
     COUNT_CLASS = 10,   /* + enum outcome_class: attempts that ended so, ever */
     COUNT_FAILED = 40,  /* + enum outcome_class: failed rows with this cause, now */
     COUNT_TOKEN = 80,   /* + enum store_token, ever */
+    COUNT_FIRST_JUDGED = 89, /* 1: what the first assignments came to was looked at (core/first.h) */
     COUNT_COST_MICROS = 90,
     COUNT_COST_UNKNOWN = 91, /* calls of which price_is_unknown() */
     COUNT_CALLS = 92,

@@ -75,6 +75,7 @@ struct store_run_pause {
     bool is_by_person; /* an audit row is written */
     int64_t run;
     unsigned set, clear;
+    bool is_first_judged; /* the first assignments were: kept in COUNT_FIRST_JUDGED */
     char *text; /* owned; why; may be NULL */
 };
 

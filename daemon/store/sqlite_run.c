@@ -387,7 +387,10 @@ int sqlite_apply_run_pause(struct sqlite_store *store, struct store_op *op, bool
             return 0; /* it ended meanwhile: nothing is left to be paused */
         return sqlite_refuse(op, GALLOC_WRONG_STATE, "run %s is %s", run->run_id, run_state_name(run->state));
     }
-    if (pauses == run->pauses && pause->text == NULL)
+    bool is_first_judged = pause->is_first_judged && run->counts[COUNT_FIRST_JUDGED] == 0;
+    if (is_first_judged)
+        books_count(store, entry, COUNT_FIRST_JUDGED, 1);
+    if (pauses == run->pauses && pause->text == NULL && !is_first_judged)
         return 0;
     op->seq_first = sqlite_seq_next(store);
     if (pause->is_by_person)

@@ -46,7 +46,7 @@ def begin(scenario, scale, endpoint=""):
 def enqueue(daemon, scenario, count, profile="adaptive"):
     """A run that waits for its start."""
     agents = [{"agent_id": f"A{n}", "capacity": count} for n in range(3)]
-    created = daemon.api("POST", "/v1/runs", {"agents": agents, "profile": profile, "paused": True})
+    created = daemon.api("POST", "/v1/runs", {"agents": agents, "profile": profile, "paused": True, "options": {"canary": "off"}})
     assert created.status == 201, created
     run, rows = created.json["id"], assignments(scenario, count)
     parts = [rows[first:first + PART_ROWS] for first in range(0, count, PART_ROWS)]

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/json_scan.h"
+#include "core/first.h"
 #include "core/ahead.h"
 #include "core/alloc.h"
 #include "core/density.h"
@@ -396,10 +397,30 @@ static void test_places_shared_out(void **state)
     assert_int_equal(alloc_list_length(0, 0, 0), 0);
 }
 
+/* The first assignments of a run: how many go, and when they are a reason to stop. */
+static void test_first(void **state)
+{
+    (void)state;
+    assert_true(first_is_wanted(FIRST_ON, 1));
+    assert_false(first_is_wanted(FIRST_AUTO, 1000));
+    assert_true(first_is_wanted(FIRST_AUTO, 1001));
+    assert_false(first_is_wanted(FIRST_OFF, 1000000));
+    assert_int_equal(first_room(0, 0), 4);
+    assert_int_equal(first_room(0, 3), 1);
+    assert_int_equal(first_room(18, 0), 2);
+    assert_int_equal(first_room(18, 2), 0);
+    assert_int_equal(first_room(20, 0), 0);
+    assert_int_equal(first_judge(&(struct first_sums){20, 5, -1}, .25, 0), FIRST_WELL);
+    assert_int_equal(first_judge(&(struct first_sums){20, 6, -1}, .25, 0), FIRST_FAILS);
+    assert_int_equal(first_judge(&(struct first_sums){20, 0, 2000}, .25, 100), FIRST_WELL);
+    assert_int_equal(first_judge(&(struct first_sums){20, 0, 2001}, .25, 100), FIRST_COSTS);
+    assert_int_equal(first_judge(&(struct first_sums){20, 0, -1}, .25, 100), FIRST_WELL); /* not known */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places_shared_out), cmocka_unit_test(test_states),
+        cmocka_unit_test(test_first), cmocka_unit_test(test_places_shared_out), cmocka_unit_test(test_states),
         cmocka_unit_test(test_budgets_outside),
         cmocka_unit_test(test_budgets),
         cmocka_unit_test(test_budgets_run_out),
