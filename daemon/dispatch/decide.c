@@ -65,7 +65,7 @@ void decide(struct decision *decision, const struct provider_verdict *verdict)
     struct retry_input input = {.class = item->class,
                                 .n = attempt->n,
                                 .is_truncated = verdict->is_truncated,
-                                .run_has_success = call->run->info.counts[COUNT_STATE + ASSIGNMENT_SUCCEEDED] > 0,
+                                .run_has_success = call->run->info.counts[COUNT_CLASS + OUTCOME_SUCCEEDED] > 0,
                                 .token_cap = call->token_cap,
                                 .backoff_max_ms = call->run->profile.backoff_max_ms};
     struct retry_decision how = retry_decide(&input, &attempt->budget, &call->engine->rng);
