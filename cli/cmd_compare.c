@@ -6,7 +6,6 @@
 #include "cli/out.h"
 #include "cli/stream.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +32,13 @@ static void show_integer(struct buf *out, struct json_object *side, struct json_
 static void show_duration(struct buf *out, struct json_object *side, struct json_object *value)
 {
     (void)side;
+    int64_t ms = llround(json_double(value, 0) * 1000), seconds = (ms + 500) / 1000;
     if (value == NULL)
         buf_add_str(out, "-");
-    else
-        show_ms(out, llround(json_double(value, 0) * 1000));
+    else if (seconds < 90 || seconds >= 5400)
+        show_ms(out, ms);
+    else /* both are to be told apart */
+        buf_add_fmt(out, "%s min %02d s", text_count(seconds / 60).text, (int)(seconds % 60));
 }
 
 static void show_mean_ms(struct buf *out, struct json_object *side, struct json_object *value)
@@ -302,7 +304,7 @@ static void print_table(const struct cli *cli, struct json_object *comparison, c
     if (args_has(&cli->args, "stats"))
         print_how();
     if (json_get_i64(json_get(comparison, "moves"), "keys", 0) > 0)
-        out_line("\n  each of them: gallocctl compare %s %s --only diff", a, b);
+        out_line("  each of them: gallocctl compare %s %s --only diff", a, b);
     fflush(stdout);
     for (size_t i = 0; i < json_array_len(notes); i++)
         say(cli, "note: %s", json_get_str(json_array_at(notes, i), "text", ""));

@@ -320,10 +320,12 @@ static int check(const struct comparison *comparison, struct galloc_error *error
     if (has_pool[SIDE_A] != has_pool[SIDE_B])
         return galloc_fail(error, GALLOC_INVALID_INPUT, "run %s allocates to agents and run %s does not: they cannot be compared", has_pool[SIDE_A] ? a : b,
                            has_pool[SIDE_A] ? b : a);
+    if (!has_pool[SIDE_A]) /* here a comparison of answers, field by field, would begin */
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "runs %s and %s allocate to nobody: answers cannot be compared yet (gallocctl results has them)", a, b);
     if (figures->common_count == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "runs %s and %s have no key in common (%" PRId64 " and %" PRId64 " keys): compare runs of the same input", a, b,
                            figures->only_a_count, comparison->only_b_count);
-    if (has_pool[SIDE_A] && figures->common_agents == 0)
+    if (figures->common_agents == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the pools of runs %s and %s have no agent in common: compare runs that allocate to the same agents", a, b);
     return 0;
 }
