@@ -17,7 +17,7 @@ void endpoint_go_down(struct engine *engine, struct endpoint *endpoint, enum out
 void endpoint_come_up(struct engine *engine, struct endpoint *endpoint, const char *text);
 
 void endpoint_store_state(struct endpoint *endpoint); /* as it stands now, and what was learned */
-void endpoint_tell_mind(struct engine *engine, struct endpoint *endpoint); /* what its pacer changed its mind about (endpoint_text.c) */
+void endpoint_tell_mind(struct engine *engine, struct endpoint *endpoint); /* what its pacer changed its mind about, and keeps it (endpoint_text.c) */
 
 /* learned.c */
 void learned_take(struct endpoint *endpoint); /* of a former life; once its key is read, before the first call */

@@ -138,11 +138,15 @@ void endpoint_tell_mind(struct engine *engine, struct endpoint *endpoint)
 {
     struct pacer_event event;
     char text[160];
+    bool has_changed = false;
     while (pacer_next_event(endpoint->pacer, &event)) {
+        has_changed = true;
         if (event.kind == PACER_BLOCK_BEGAN) /* told when it came, in the provider's words (call.c) */
             continue;
         mind_text(&event, text, sizeof text);
         log_event(LOG_LEVEL_INFO, "pacer", "endpoint=%s text=\"%s\"", endpoint->config->name, text);
         notice_endpoint(engine, endpoint, text);
     }
+    if (has_changed) /* a life that is killed within the minute has learned it for the next one too */
+        learned_keep(endpoint);
 }

@@ -1,4 +1,4 @@
-/* What an endpoint's pacer learned outlives the process: written each minute and at the end with the endpoint's state, taken at the start where it was learned of the
+/* What an endpoint's pacer learned outlives the process: written each minute, when its mind changes, and at the end, with the endpoint's state, taken at the start where it was learned of the
  * same thing (provider, address, model, key, time scale). What was sent in the last minute is not part of it: that is read back from the calls, which are durable. */
 #include "dispatch/dispatch.h"
 

@@ -48,6 +48,15 @@ def test_it_is_told_in_words_and_as_events(taught):
     assert "takes calls again" in texts(daemon)
 
 
+def test_a_life_that_is_killed_has_kept_it(taught):
+    """Within the minute in which it was learned: a second after the window is known it is on disk."""
+    _, daemon, _ = taught
+    wait_until(lambda: (kept(daemon) or {}).get("window_calls"), 20, lambda: f"what was learned is kept: {kept(daemon)}")
+    daemon.kill()
+    daemon.start()
+    assert pacer(daemon)["window"] is not None and pacer(daemon)["mode"] != "startup", pacer(daemon)
+
+
 def test_the_next_life_begins_with_what_was_learned(taught):
     sim, daemon, run = taught
     daemon.ctl("pause", run)
