@@ -145,7 +145,7 @@ class FakeDaemon:
         return check_shape("Run", {
             "id": run["id"], "name": run["name"], "state": run["state"], "open": False, "reason": run["reasons"][0] if run["reasons"] else None,
             "reasons": run["reasons"], "text": run["text"], "waiting": run["waiting"], "profile": run["plan"].get("profile", "adaptive"),
-            "endpoint": run["plan"].get("endpoint", "gemini"), "pool": run["plan"].get("pool"), "priority": run["plan"]["options"].get("priority", 0),
+            "endpoint": run["plan"].get("endpoint", "gemini"), "endpoints": None, "pool": run["plan"].get("pool"), "priority": run["plan"]["options"].get("priority", 0),
             "counts": {"total": total, **counts}, "progress": ended / total if total else 0.0, "rate_per_min": 3120.0 if run["state"] == "running" else None,
             "eta": {"seconds": 1375, "low": 1180, "high": 1690, "limited_by": "rpm", "finish_at": NOW} if run["state"] == "running" else None,
             "retries": {"spent": 8080, "transient": 8888, "throttled": 4141, "invalid_answer": 9999, "lost": 1234, "agent_full": 0, "unavailable": 0, "unfinished": 0}, "tokens": tokens(1000),
