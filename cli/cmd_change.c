@@ -198,6 +198,7 @@ int command_discard(struct cli *cli, int count, char **words)
 
 const struct setting_row run_settings[] = {
     {"priority", "priority", SETTING_NUMBER, -100, 100, NULL, "N", "higher goes first, 0 is usual", NULL},
+    {"pack", "pack", SETTING_NUMBER, 0, 100, NULL, "N", "so many assignments in one request; 0: as many as go well (auto)", NULL},
     {"endpoint", "endpoint", SETTING_TEXT, 0, 0, NULL, "ENDPOINT", "which API decides from now on; several in order: A,B", NULL},
     {"profile", "profile", SETTING_TEXT, 0, 0, NULL, "PROFILE", "how it is driven from now on", NULL},
     {"name", "name", SETTING_TEXT, 0, 0, NULL, "NAME", "another name", NULL},

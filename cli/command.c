@@ -39,6 +39,7 @@ static const struct option_row plan_options[] = {
     {"batch-size", 0, OPTION_NUMBER, "N", "assignments a batch, for batch profiles", NULL, 1, 1000},
     {"delay", 0, OPTION_DURATION, "DUR", "between batches, for batch profiles", NULL, 0, 0},
     {"max-retries", 0, OPTION_NUMBER, "N", "tries after the first, spent by failures that are the assignment's own", NULL, 0, 20},
+    {"pack", 0, OPTION_TEXT, "N|auto", "so many assignments in one request (1 is usual), or as many as go well", NULL, 0, 0},
     {"priority", 0, OPTION_NUMBER, "N", "higher goes first, 0 is usual", NULL, -100, 100},
     {"max-age", 0, OPTION_DURATION, "DUR", "what has waited longer is not sent any more", NULL, 0, 0},
     {"on-duplicate", 0, OPTION_CHOICE, "WHAT", "a key that came before: skip (usual), error or replace", "skip|error|replace", 0, 0},

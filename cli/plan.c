@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TEMPLATE_BYTES_MAX = 256 << 10, BODY_BYTES_MAX = 4 << 20 };
+enum { PACK_MOST = 100, TEMPLATE_BYTES_MAX = 256 << 10, BODY_BYTES_MAX = 4 << 20 };
 
 static int read_template(const char *path, char **ret_text, struct galloc_error *error)
 {
@@ -62,6 +62,11 @@ static int check_combinations(const struct args *args, struct galloc_error *erro
     if (!is_batch && (args_has(args, "batch-size") || args_has(args, "delay")))
         return galloc_fail(error, GALLOC_USAGE, "--%s is for batch profiles (conservative, balanced, aggressive); the profile here is %s",
                            args_has(args, "batch-size") ? "batch-size" : "delay", profile ? profile : "adaptive");
+    const char *pack = args_text(args, "pack");
+    char *end = NULL;
+    long packed = pack != NULL ? strtol(pack, &end, 10) : 1;
+    if (pack != NULL && strcmp(pack, "auto") != 0 && (*end != '\0' || packed < 1 || packed > PACK_MOST))
+        return galloc_fail(error, GALLOC_USAGE, "--pack is a number from 1 to %d, or auto; \"%s\" is not", PACK_MOST, pack);
     const char *const *matches;
     size_t count = args_texts(args, "match", &matches);
     for (size_t i = 0; i < count; i++)
@@ -213,6 +218,8 @@ static void write_options(struct json_out *out, const struct plan *plan, const s
     }
     if (plan->copied_pool != NULL)
         json_out_member_str(out, "copy_of", plan->copied_pool);
+    if (args_has(args, "pack")) /* "auto": 0, as the daemon has it; what is no number was refused */
+        json_out_member_int(out, "pack", strtol(args_text(args, "pack"), NULL, 10));
     if (args_has(args, "again"))
         json_out_member_bool(out, "again", true);
     if (args_has(args, "workers-too"))

@@ -87,6 +87,39 @@ void answer_json(struct answer_maker *maker, int status, const struct buf *body,
     buf_add(out, body->data, body->len);
 }
 
+/* A choice as the schema wants it. `id`: of one of several, at NULL: there is one. */
+static void choice_to_json(struct json_out *json, const struct allocation *choice, enum kind kind, const struct sim_request *request, struct text_span id)
+{
+    bool has_any =
+        request->wants_agent_id || request->wants_agent_camel || request->wants_reason || request->wants_confidence;
+    json_out_begin(json, '{');
+    if (id.at != NULL) {
+        json_out_name(json, "id");
+        json_out_text(json, id.at, id.len);
+    }
+    if (kind == KIND_WRONG_SHAPE) {
+        json_out_member_str(json, "agent", "an answer of another shape");
+        json_out_end(json, '}');
+        return;
+    }
+    if (request->wants_agent_id || request->wants_agent_camel || !has_any) {
+        json_out_name(json, request->wants_agent_camel && !request->wants_agent_id ? "agentId" : "agent_id");
+        if (kind == KIND_UNKNOWN_AGENT)
+            json_out_str(json, "agent-of-no-pool");
+        else
+            json_out_text(json, choice->agent_id.at ? choice->agent_id.at : "", choice->agent_id.len);
+    }
+    if (request->wants_reason || !has_any) {
+        json_out_name(json, "reason");
+        json_out_text(json, buf_text(&choice->reason), choice->reason.len);
+    }
+    if (request->wants_confidence || !has_any) {
+        json_out_name(json, "confidence");
+        json_out_ratio(json, choice->confidence);
+    }
+    json_out_end(json, '}');
+}
+
 /* The text of the answer, as the schema wants it, into maker->text. */
 static void write_text(struct answer_maker *maker, enum kind kind, const struct sim_request *request)
 {
@@ -103,30 +136,58 @@ static void write_text(struct answer_maker *maker, enum kind kind, const struct 
         buf_add_str(text, "OK");
         return;
     }
-    bool has_any =
-        request->wants_agent_id || request->wants_agent_camel || request->wants_reason || request->wants_confidence;
     struct json_out json = JSON_OUT(text);
-    json_out_begin(&json, '{');
-    if (kind == KIND_WRONG_SHAPE) {
-        json_out_member_str(&json, "agent", "an answer of another shape");
-    } else {
-        if (request->wants_agent_id || request->wants_agent_camel || !has_any) {
-            json_out_name(&json, request->wants_agent_camel && !request->wants_agent_id ? "agentId" : "agent_id");
-            if (kind == KIND_UNKNOWN_AGENT)
-                json_out_str(&json, "agent-of-no-pool");
-            else
-                json_out_text(&json, choice->agent_id.at ? choice->agent_id.at : "", choice->agent_id.len);
+    choice_to_json(&json, choice, kind, request, (struct text_span){NULL, 0});
+}
+
+/* The best agent, or now and then the second best. */
+static void choose(struct answer_maker *maker, struct verdict *verdict, const struct prompt_reader *prompt)
+{
+    bool is_second = maker->settings->noise > 0 && chance_unit(&verdict->chance) < maker->settings->noise;
+    allocator_choose(prompt, is_second, &maker->allocation);
+}
+
+/* One of several: counted as held within this answer, with its own faults. */
+static void item_to_json(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
+                         const struct prompt_reader *prompt, const struct prompt_item *item, struct json_out *json)
+{
+    const struct settings *settings = maker->settings;
+    struct prompt_reader own = *prompt; /* shares what it owns */
+    own.key = item->key;
+    own.status = item->status;
+    own.assignment = item->assignment;
+    choose(maker, verdict, &own);
+    for (size_t i = 0; i < own.candidate_count; i++)
+        if (own.candidates[i].id.at == maker->allocation.agent_id.at) {
+            own.candidates[i].held = fmax(own.candidates[i].held, 0) + 1;
+            own.candidates[i].free -= own.candidates[i].free > 0;
         }
-        if (request->wants_reason || !has_any) {
-            json_out_name(&json, "reason");
-            json_out_text(&json, buf_text(&choice->reason), choice->reason.len);
-        }
-        if (request->wants_confidence || !has_any) {
-            json_out_name(&json, "confidence");
-            json_out_ratio(&json, choice->confidence);
-        }
+    double draw = chance_unit(&verdict->chance);
+    bool is_unknown = draw >= settings->item_missing && draw < settings->item_missing + settings->item_unknown_agent;
+    if (draw < settings->item_missing)
+        return;
+    choice_to_json(json, &maker->allocation, is_unknown ? KIND_UNKNOWN_AGENT : verdict->kind, request, item->id);
+    if (chance_unit(&verdict->chance) < settings->item_twice)
+        choice_to_json(json, &maker->allocation, verdict->kind, request, item->id);
+}
+
+/* An array of objects with their ids, or an object whose member "answers" is that where the schema has one. */
+static void write_pack(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
+                       const struct prompt_reader *prompt)
+{
+    struct buf *text = &maker->text;
+    buf_reset(text);
+    struct json_out json = JSON_OUT(text);
+    if (request->wants_answers) {
+        json_out_begin(&json, '{');
+        json_out_name(&json, "answers");
     }
-    json_out_end(&json, '}');
+    json_out_begin(&json, '[');
+    for (size_t i = 0; i < prompt->item_count; i++)
+        item_to_json(maker, verdict, request, prompt, &prompt->items[i], &json);
+    json_out_end(&json, ']');
+    if (request->wants_answers)
+        json_out_end(&json, '}');
 }
 
 static void part_to_json(struct json_out *json, const char *text, size_t len, bool is_thought)
@@ -336,9 +397,12 @@ static void write_body(struct answer_maker *maker, struct verdict *verdict, cons
 void answer_write_text(struct answer_maker *maker, struct verdict *verdict, const struct sim_request *request,
                        const struct prompt_reader *prompt)
 {
-    bool is_second = maker->settings->noise > 0 && chance_unit(&verdict->chance) < maker->settings->noise;
-    allocator_choose(prompt, is_second, &maker->allocation);
-    write_text(maker, verdict->kind, request);
+    if (prompt->item_count > 0) {
+        write_pack(maker, verdict, request, prompt);
+    } else {
+        choose(maker, verdict, prompt);
+        write_text(maker, verdict->kind, request);
+    }
     if (verdict->kind != KIND_MALFORMED)
         return;
     buf_reset(&maker->text); /* what a model writes that forgets the form */

@@ -42,6 +42,7 @@ void prompt_reader_clear(struct prompt_reader *reader)
     for (size_t i = 0; i < ARRAY_COUNT(reader->rosters); i++)
         roster_free(reader->rosters[i]);
     free(reader->candidates);
+    free(reader->items);
     buf_clear(&reader->text);
     buf_clear(&reader->scratch);
     *reader = (struct prompt_reader){0};
@@ -370,12 +371,51 @@ static void read_enum(struct prompt_reader *reader, struct json_span values)
             add_candidate(reader)->id = decoded(value, &reader->scratch);
 }
 
+static void add_item(struct prompt_reader *reader, struct text_span id, struct text_span line)
+{
+    if (reader->item_count == reader->item_cap) {
+        reader->item_cap = reader->item_cap ? 2 * reader->item_cap : 16;
+        reader->items = xreallocarray(reader->items, reader->item_cap, sizeof *reader->items);
+    }
+    reader->key = reader->status = (struct text_span){NULL, 0};
+    reader->assignment = (struct traits){0};
+    read_assignment(reader, line);
+    reader->items[reader->item_count++] = (struct prompt_item){id, reader->key, reader->status, reader->assignment};
+}
+
+/* The objects of ASSIGNMENT that stand below a line "ID …". The first of them is the prompt's assignment. */
+static void read_items(struct prompt_reader *reader)
+{
+    struct text_span id = {NULL, 0};
+    const char *at = buf_text(&reader->text), *end = at + reader->text.len;
+    bool is_open = false;
+    for (const char *next; at < end; at = next) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((stop ? stop : end) - at);
+        next = stop ? stop + 1 : end;
+        if (len > 3 && len < 64 && memcmp(at, "ID ", 3) == 0)
+            id = (struct text_span){at + 3, len - 3};
+        else if (id.at != NULL && len < 32 && block_of(at, len) == BLOCK_ASSIGNMENT)
+            is_open = true;
+        else if (is_open && len > 0 && *at == '{') {
+            add_item(reader, id, (struct text_span){at, len});
+            is_open = false;
+            id.at = NULL;
+        }
+    }
+    if (reader->item_count == 0)
+        return;
+    reader->key = reader->items[0].key;
+    reader->status = reader->items[0].status;
+    reader->assignment = reader->items[0].assignment;
+}
+
 void prompt_read(struct prompt_reader *reader, const struct sim_request *request)
 {
     struct roster *roster = NULL;
     reader->key = reader->status = (struct text_span){NULL, 0};
     reader->assignment = (struct traits){0};
-    reader->candidate_count = 0;
+    reader->candidate_count = reader->item_count = 0;
     reader->is_roster_known = false;
     buf_reset(&reader->text);
     buf_reset(&reader->scratch);
@@ -392,7 +432,8 @@ void prompt_read(struct prompt_reader *reader, const struct sim_request *request
     if (roster == NULL && blocks.at[BLOCK_AGENTS].len > 0)
         roster = roster_of_block(reader, blocks.at[BLOCK_AGENTS]);
     struct text_span line;
-    if (next_line(&blocks.at[BLOCK_ASSIGNMENT], &line))
+    read_items(reader);
+    if (reader->item_count == 0 && next_line(&blocks.at[BLOCK_ASSIGNMENT], &line))
         read_assignment(reader, line);
     while (next_line(&blocks.at[BLOCK_CANDIDATES], &line))
         read_candidate(reader, line);

@@ -36,11 +36,19 @@ struct candidate {
 
 struct roster;
 
+/* One of the assignments that a prompt has asked about together, each below a line "ID …". */
+struct prompt_item {
+    struct text_span id, key, status;
+    struct traits assignment;
+};
+
 struct prompt_reader {
     /* what the last prompt held */
     struct text_span key; /* at NULL: no ASSIGNMENT */
     struct traits assignment;
     struct text_span status;      /* of the assignment: what its field named …status… says */
+    struct prompt_item *items;    /* owned; none: one assignment is asked about, or none */
+    size_t item_count, item_cap;
     struct candidate *candidates; /* owned */
     size_t candidate_count, candidate_cap;
     bool is_roster_known; /* the system instruction was seen before, byte by byte */

@@ -32,7 +32,7 @@ struct sim_request {
     struct json_span
         agent_enum; /* the enum of property agent_id (or agentId), or of the schema itself; at NULL: none */
     size_t agent_enum_count;
-    bool has_properties, wants_agent_id, wants_agent_camel, wants_reason,
+    bool has_properties, wants_answers, wants_agent_id, wants_agent_camel, wants_reason,
         wants_confidence; /* properties of the schema */
 };
 

@@ -155,6 +155,7 @@ static void note_property(struct sim_request *request, struct walk_string name, 
     request->has_properties = true;
     request->wants_agent_id |= is_agent;
     request->wants_agent_camel |= is_camel;
+    request->wants_answers |= walk_equals(name, "answers");
     request->wants_reason |= walk_equals(name, "reason");
     request->wants_confidence |= walk_equals(name, "confidence");
     if ((is_agent || is_camel) && property->value_count > 0) {

@@ -97,6 +97,9 @@ static const struct setting_row rows[] = {
 
     NUMBER(noise, 0, 1, "0", "share", "share of answers that name the second best agent: a model does not always say the same"),
     INT(bytes_per_token, 1, 64, "4", "bytes", "of a prompt that count as one token; dense text has fewer"),
+    NUMBER(item_missing, 0, 1, "0", "", "share of assignments, of those asked about together, that the answer leaves out"),
+    NUMBER(item_unknown_agent, 0, 1, "0", "", "share of them that are given to an agent who is no candidate"),
+    NUMBER(item_twice, 0, 1, "0", "", "share of them that are answered twice"),
     INT(thoughts_tokens, 0, 1e6, "0", "tokens",
         "tokens of thinking in every answer; they count towards maxOutputTokens"),
     INT(cache_min_tokens, 0, 1e9, "1024", "tokens",

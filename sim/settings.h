@@ -38,6 +38,7 @@ struct settings {
 
     double noise; /* share of answers that name the second best */
     int64_t bytes_per_token; /* of what is asked */
+    double item_missing, item_unknown_agent, item_twice; /* shares of the assignments of packs */
     int64_t thoughts_tokens, cache_min_tokens, input_token_limit, schema_enum_max;
     int64_t max_body_bytes, max_connections, record_size, keys_max;
 };

@@ -25,6 +25,7 @@ static const char *const query_audit[] = {"run", "since", "limit", "cursor", NUL
 static const struct json_field commit_fields[] = {{"parts", JSON_TYPE_I64, true, 0, INT64_MAX}};
 static const struct json_field run_set_fields[] = {
     {"priority", JSON_TYPE_I64, false, -100, 100},
+    {"pack", JSON_TYPE_I64, false, 0, LIMIT_PACK},
     {"endpoint", JSON_TYPE_STR, false, 1, 128},
     {"profile", JSON_TYPE_STR, false, 1, 128},
     {"name", JSON_TYPE_STR, false, 1, 100},

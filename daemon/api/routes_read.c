@@ -210,6 +210,7 @@ static bool attempt_row(struct request *request, struct json_out *out, const str
         {"currency", ATTEMPT_CURRENCY},
         {"agent_id", ATTEMPT_AGENT_ID},
         {"excluded", ATTEMPT_EXCLUDED},
+        {"pack", ATTEMPT_PACK},
         {"message", ATTEMPT_MESSAGE},
     };
     struct galloc_error error;

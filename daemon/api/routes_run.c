@@ -208,7 +208,7 @@ static int changed_plan(const struct run_entry *run, struct json_object *body, c
 {
     const char *endpoint = json_get_str(body, "endpoint", NULL), *profile = json_get_str(body, "profile", NULL);
     *ret_plan = NULL;
-    if (endpoint == NULL && profile == NULL && json_get(body, "priority") == NULL)
+    if (endpoint == NULL && profile == NULL && json_get(body, "priority") == NULL && json_get(body, "pack") == NULL)
         return 0;
     if (run->info.plan == NULL)
         return galloc_fail(error, GALLOC_BUSY, "the plan of run %s cannot be read just now; try again", run->info.run_id);
@@ -225,6 +225,7 @@ static int changed_plan(const struct run_entry *run, struct json_object *body, c
         plan.profile = xstrdup(profile);
     }
     plan.priority = json_get_i64(body, "priority", plan.priority);
+    plan.pack = json_get_i64(body, "pack", plan.pack);
     struct buf text = BUF_EMPTY;
     plan_to_json(&plan, &text);
     plan_clear(&plan);
@@ -237,9 +238,9 @@ static int check_set(struct request *request, const struct run_entry *run, struc
     struct engine *engine = request->api->config.engine;
     const char *endpoint = json_get_str(request->json, "endpoint", NULL), *profile = json_get_str(request->json, "profile", NULL);
     const char *name = json_get_str(request->json, "name", NULL);
-    bool has_live = endpoint != NULL || profile != NULL || json_get(request->json, "priority") != NULL;
+    bool has_live = endpoint != NULL || profile != NULL || json_get(request->json, "priority") != NULL || json_get(request->json, "pack") != NULL;
     if (!has_live && name == NULL)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "nothing to change: give priority, endpoint, profile or name");
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "nothing to change: give priority, pack, endpoint, profile or name");
     struct endpoint *endpoints[LADDER_MOST];
     size_t count;
     int rc = endpoint != NULL ? engine_check_endpoints(engine, endpoint, endpoints, &count, error) : 0;

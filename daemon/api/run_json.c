@@ -200,6 +200,10 @@ void run_json(struct json_out *out, const struct run_entry *run)
     } else {
         json_out_null(out);
     }
+    if (view.pack_size > 0)
+        json_out_member_int(out, "pack_size", view.pack_size);
+    else
+        json_out_member_null(out, "pack_size");
     counts_json(out, info->counts);
     member_ratio(out, "progress", view.progress);
     if (info->state == RUN_RUNNING)

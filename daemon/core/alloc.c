@@ -111,7 +111,7 @@ bool match_holds(struct json_span fields, const char *field, struct json_object 
 }
 
 /* Models wrap JSON in a fence now and then, whatever they are told. */
-static void strip_fence(const char **text, size_t *len)
+void alloc_answer_strip(const char **text, size_t *len)
 {
     const char *at = *text, *end = at + *len;
     while (at < end && strchr(" \t\r\n", *at) != NULL)
@@ -193,7 +193,7 @@ static const char *part_text(struct json_span value, struct buf *out)
 /* Read for each assignment: by the spans of its text, without a tree of it. */
 int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error)
 {
-    strip_fence(&text, &len);
+    alloc_answer_strip(&text, &len);
     if (len == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is empty");
     if (json_check(text, len, error) < 0) {

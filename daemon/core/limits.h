@@ -26,6 +26,8 @@
 #define LIMIT_MESSAGE_BYTES 2000              /* of a provider's words that are kept */
 #define LIMIT_REASON_BYTES 4000               /* of the model's reason that is kept */
 #define LIMIT_IN_FLIGHT 1024                  /* the highest max_in_flight */
+#define LIMIT_PACK_BYTES (128 << 10)          /* of keys and fields in one request: half a prompt is for instructions and agents */
+#define LIMIT_PACK 100                        /* assignments in one request: beyond that models lose track, and one failure costs much */
 #define LIMIT_CLAIM_ROWS 1024                 /* leased at once for calls: a transaction of some 20 ms */
 #define LIMIT_LEASE_ROWS 1000                 /* of an outside worker's lease: a batch of results fits a body, its loss a transaction */
 #define LIMIT_LEASE_RESULTS 1000              /* told at once: as many as a lease has rows */

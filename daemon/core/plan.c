@@ -42,6 +42,7 @@ static const struct option_row {
     {{"batch_size", JSON_TYPE_I64, false, 1, PLAN_BATCH_MAX}, OPTION_INT, AT(batch_size), -1, true, NULL},
     {{"delay_ms", JSON_TYPE_I64, false, 0, PLAN_DAY_MS}, OPTION_INT, AT(delay_ms), -1, true, NULL},
     {{"max_retries", JSON_TYPE_I64, false, 0, LIMIT_MAX_RETRIES}, OPTION_INT, AT(max_retries), -1, true, NULL},
+    {{"pack", JSON_TYPE_I64, false, 0, LIMIT_PACK}, OPTION_INT, AT(pack), 1, true, NULL},
     {{"priority", JSON_TYPE_I64, false, -100, 100}, OPTION_INT, AT(priority), 0, true, NULL},
     {{"max_age_ms", JSON_TYPE_I64, false, 1, PLAN_MAX_AGE_MS}, OPTION_INT, AT(max_age_ms), 0, true, NULL},
     {{"on_duplicate", JSON_TYPE_STR, false, 0, 0}, OPTION_CHOICE, AT(on_duplicate), 0, true, duplicate_names},

@@ -41,6 +41,7 @@ struct plan {
     int64_t max_candidates;       /* 0: all */
     int64_t batch_size, delay_ms; /* -1: the profile's */
     int64_t max_retries;          /* -1: the profile's */
+    int64_t pack;                 /* assignments in one request, at most; 0: as many as go well (auto) */
     int64_t priority;             /* -100 … 100, higher first */
     int64_t max_age_ms;           /* 0: none */
     int64_t first;                /* the client sent only so many; 0: all */

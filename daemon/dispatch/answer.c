@@ -19,11 +19,11 @@ static bool was_candidate(const struct attempt *attempt, int64_t agent)
 }
 
 /* Checks the model's answer against what was asked and what is free now. Claims the place when it stands. */
-static enum outcome_class validate(struct decision *decision, const char *text, struct galloc_error *error)
+static enum outcome_class validate(struct decision *decision, struct json_span text, struct galloc_error *error)
 {
     struct attempt *attempt = decision->attempt;
     struct alloc_answer *answer = &decision->answer;
-    if (alloc_answer_read(text, strlen(text), answer, error) < 0)
+    if (alloc_answer_read(text.at, text.len, answer, error) < 0)
         return OUTCOME_INVALID_ANSWER;
     struct agent_entry *agent = pool_agent_by_name(attempt->call->run->pool, answer->agent_id);
     if (agent == NULL || !was_candidate(attempt, agent->info.id)) {
@@ -44,32 +44,93 @@ static enum outcome_class validate(struct decision *decision, const char *text, 
 }
 
 /* The model's words of an answer that does not stand, or not yet, as far as they are kept. */
-static void keep_raw(struct settle_item *item, const char *text)
+static void keep_raw(struct settle_item *item, struct json_span text)
 {
-    size_t len = strlen(text);
-    if (len > 0)
-        item->raw = xstrndup(text, text_utf8_span(text, len > LIMIT_MESSAGE_BYTES ? LIMIT_MESSAGE_BYTES : len));
+    if (text.len > 0)
+        item->raw = xstrndup(text.at, text_utf8_span(text.at, text.len > LIMIT_MESSAGE_BYTES ? LIMIT_MESSAGE_BYTES : text.len));
 }
 
-/* What the call's end is for one of its attempts. */
-static void judge(struct decision *decision, const struct provider_verdict *verdict)
+static struct json_span words_of(const struct provider_verdict *verdict)
+{
+    return verdict->answer != NULL ? (struct json_span){verdict->answer, strlen(verdict->answer)} : (struct json_span){NULL, 0};
+}
+
+/* What the model says of one assignment. */
+static void judge_answer(struct decision *decision, struct json_span text)
 {
     struct settle_item *item = &decision->item;
     struct galloc_error error = {.message = ""};
+    item->class = validate(decision, text, &error);
+    if (item->class == OUTCOME_SUCCEEDED)
+        return;
+    item->message = xstrdup(error.message);
+    keep_raw(item, text);
+}
+
+/* What the call's end is for one of its attempts, where it is the same for all. */
+static void judge_whole(struct decision *decision, const struct provider_verdict *verdict)
+{
+    struct settle_item *item = &decision->item;
     item->class = verdict->class;
     if (decision->attempt->call->is_superseded) {
         item->class = verdict->class == OUTCOME_SUCCEEDED ? OUTCOME_DROPPED : verdict->class;
         item->message = xstrdup("another call for it was answered first");
-    } else if (verdict->class == OUTCOME_SUCCEEDED) {
-        item->class = validate(decision, verdict->answer, &error);
-        if (item->class != OUTCOME_SUCCEEDED) {
-            item->message = xstrdup(error.message);
-            keep_raw(item, verdict->answer);
-        }
-    } else {
-        item->message = xstrdup(verdict->message ? verdict->message : outcome_row(verdict->class)->text);
-        keep_raw(item, verdict->answer ? verdict->answer : "");
+        return;
     }
+    item->message = xstrdup(verdict->message ? verdict->message : outcome_row(verdict->class)->text);
+    keep_raw(item, words_of(verdict));
+    decision->is_whole = verdict->class == OUTCOME_INVALID_ANSWER || verdict->class == OUTCOME_REJECTED;
+}
+
+/* Each attempt of a pack by what stands for its id. One that is missing, or is there twice, is as wrong as one that names nobody. */
+static void judge_pack(struct call *call, struct decision *decisions, size_t count, struct provider_verdict *verdict)
+{
+    struct pack_item *items = xcalloc(call->count, sizeof *items);
+    struct json_span text = words_of(verdict);
+    struct galloc_error error = {.message = ""};
+    int rc = pack_answer_read(text.at, text.len, call->mark, call->count, items, &error);
+    if (rc < 0) {
+        verdict->class = OUTCOME_INVALID_ANSWER;
+        free(verdict->message);
+        verdict->message = xstrdup(error.message);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct pack_item *item = &items[decisions[i].attempt - call->attempts];
+        if (rc < 0) {
+            judge_whole(&decisions[i], verdict);
+        } else if (item->count == 1) {
+            judge_answer(&decisions[i], item->object);
+        } else {
+            decisions[i].item.class = OUTCOME_INVALID_ANSWER;
+            decisions[i].item.message = xstrdup(item->count == 0 ? "the answer has nothing for this assignment" : "the answer has more than one choice for this assignment");
+        }
+    }
+    free(items);
+}
+
+static void judge(struct call *call, struct decision *decisions, size_t count, struct provider_verdict *verdict)
+{
+    if (verdict->class == OUTCOME_SUCCEEDED && count > 1) {
+        judge_pack(call, decisions, count, verdict);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (verdict->class == OUTCOME_SUCCEEDED && !call->is_superseded)
+            judge_answer(&decisions[i], words_of(verdict));
+        else
+            judge_whole(&decisions[i], verdict);
+}
+
+/* The size of the run's packs follows what comes of them. */
+static void note_pack(struct call *call, const struct decision *decisions, size_t count)
+{
+    size_t valid = 0;
+    const struct settle_item *item = &decisions[0].item;
+    for (size_t i = 0; i < count; i++)
+        valid += decisions[i].item.class == OUTCOME_SUCCEEDED;
+    if (call->run->plan.pack == 0 && (outcome_is_answer(item->call_class) || decisions[0].is_whole))
+        pack_auto_told(&call->run->dispatch->pack, count, valid, max_i64(item->tokens[TOKEN_IN], 0) + max_i64(item->tokens[TOKEN_OUT], 0) + max_i64(item->tokens[TOKEN_THOUGHT], 0),
+                       decisions[0].is_whole);
 }
 
 /* ---- the call's end ---- */
@@ -176,11 +237,11 @@ static void take_answer(struct call *call, struct decision *decisions, const str
 {
     size_t count = begin_decisions(call, decisions);
     bool failed_before = some_failed_before(decisions, count);
-    for (size_t i = 0; i < count; i++)
-        judge(&decisions[i], verdict);
+    judge(call, decisions, count, verdict);
     enum outcome_class class = class_of_call(decisions, count);
     char *message = xstrdup(decisions[0].item.message);
     fill_items(call, decisions, count, class, response, verdict);
+    note_pack(call, decisions, count);
     struct pacer_change change;
     tell_pacer(call, response, verdict, class, failed_before, &change);
     for (size_t i = 0; i < count; i++) {
@@ -211,7 +272,10 @@ void call_answered(const struct net_response *response, void *arg)
     struct provider_verdict verdict = {0};
     land(call);
     call_classify(call->endpoint, response, rest_is_due(&call->rest), &verdict);
-    rest_join(&call->rest, response, &verdict);
+    if (call_left(call) > 1)
+        rest_refuse(&verdict);
+    else
+        rest_join(&call->rest, response, &verdict);
     struct decision *decisions = call->count == 1 ? &one : xcalloc(call->count, sizeof *decisions);
     take_answer(call, decisions, response, &verdict);
     if (decisions != &one)

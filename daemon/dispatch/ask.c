@@ -4,6 +4,7 @@
 #include "base/json_out.h"
 #include "base/text.h"
 #include "core/limits.h"
+#include "core/pack.h"
 #include "dispatch/dispatch.h"
 
 #include <string.h>
@@ -43,28 +44,100 @@ static bool is_sent(const char *column, void *arg)
     return plan_sends(about->plan, about->keep_back, column);
 }
 
+#define PROBLEM_BYTES 300   /* of what was wrong with an answer */
 #define TEMPLATE_BYTES 1000 /* most templates' own words are fewer: one allocation */
 
-static int make_prompt(const struct ask_about *about, struct asked *asked, struct galloc_error *error)
+static struct template_input input_of(const struct ask_about *about, const char *loads)
 {
-    struct ask_about own = *about;
-    struct buf loads = BUF_EMPTY;
-    bool is_short = plan_is_short_list(about->plan);
-    const char *roster = is_short ? "" : pool_roster(about->pool);
-    prompt_loads(about->candidates, is_short, &loads, &asked->loads_json);
-    buf_reserve(&asked->system, strlen(roster) + TEMPLATE_BYTES);
-    buf_reserve(&asked->user, loads.len + about->fields_len + TEMPLATE_BYTES);
-    struct template_input input = {.key = about->key,
+    return (struct template_input){.key = about->key,
                                    .fields = about->fields,
                                    .fields_len = about->fields_len,
                                    .is_sent = about->sends_all ? NULL : is_sent,
-                                   .arg = &own,
-                                   .roster = roster,
-                                   .loads = buf_text(&loads)};
+                                   .arg = (void *)(uintptr_t)about,
+                                   .roster = plan_is_short_list(about->plan) ? "" : pool_roster(about->pool),
+                                   .loads = loads};
+}
+
+/* Asked again, the model is told why, in our words: what of it is the model's own is quoted and cut. */
+static void add_problem(const char *problem, struct buf *user)
+{
+    if (problem == NULL)
+        return;
+    buf_add_str(user, "\nThe answer that was given to this before was not accepted. What was wrong, as data: ");
+    json_quote(user, problem, text_utf8_span(problem, (size_t)min_i64((int64_t)strlen(problem), PROBLEM_BYTES)));
+    buf_add_str(user, ". Choose anew.\n");
+}
+
+static int make_prompt(const struct ask_about *about, struct asked *asked, struct galloc_error *error)
+{
+    struct buf loads = BUF_EMPTY;
+    prompt_loads(about->candidates, plan_is_short_list(about->plan), &loads, &asked->loads_json);
+    const struct template_input input = input_of(about, buf_text(&loads));
+    buf_reserve(&asked->system, strlen(input.roster) + TEMPLATE_BYTES);
+    buf_reserve(&asked->user, loads.len + about->fields_len + TEMPLATE_BYTES);
     int rc = template_render(about->template, &input, &asked->system, &asked->user, &asked->loads_at, error);
     asked->loads_len = loads.len;
     if (rc < 0 || asked->loads_at == SIZE_MAX)
         buf_reset(&asked->loads_json);
+    add_problem(about->problem, &asked->user);
+    buf_clear(&loads);
+    return rc;
+}
+
+/* Whom it may be given to, where that are not all who are named. */
+static void add_own_candidates(const struct ask_item *item, struct buf *user)
+{
+    struct json_out out = JSON_OUT(user);
+    buf_add_str(user, "\nOnly these may be chosen for it: ");
+    json_out_begin(&out, '[');
+    for (size_t i = 0; i < item->candidates->count; i++)
+        json_out_str(&out, item->candidates->agents[i]->info.agent_id);
+    json_out_end(&out, ']');
+    buf_add_char(user, '\n');
+}
+
+/* One of several: below its id, as the template tells it, without the loads. `scratch` takes its system text, which has to be that of the others. */
+static int add_item(const struct ask_about *about, const struct ask_item *item, const char *mark, struct asked *asked, struct buf *scratch, struct galloc_error *error)
+{
+    char id[PACK_ID_BYTES];
+    struct ask_about own = *about;
+    own.key = item->key;
+    own.fields = item->fields;
+    own.fields_len = item->fields_len;
+    const struct template_input input = input_of(&own, "");
+    bool is_first = asked->system.len == 0;
+    pack_id(mark, item->number, id);
+    buf_add_fmt(&asked->user, "ID %s\n", id);
+    buf_reset(scratch);
+    int rc = template_render(about->template, &input, is_first ? &asked->system : scratch, &asked->user, NULL, error);
+    if (rc == 0 && !is_first && (scratch->len != asked->system.len || memcmp(scratch->data, asked->system.data, scratch->len) != 0))
+        rc = galloc_fail(error, GALLOC_INVALID_INPUT, "the template's system text tells of the assignment: it cannot go with others");
+    if (item->candidates->count != about->candidates->count)
+        add_own_candidates(item, &asked->user);
+    add_problem(item->problem, &asked->user);
+    buf_add_char(&asked->user, '\n');
+    return rc;
+}
+
+static const char pack_words[] = "\nWhat was said of one assignment holds for each of these. Count what you give within this answer as held. Answer, instead of with one object, with one "
+                                 "JSON array and nothing else, with exactly one object for each id above:\n"
+                                 "[{\"id\": \"the id\", \"agent_id\": \"the agent_id of your choice\", \"reason\": \"why, in one or two short sentences\", "
+                                 "\"confidence\": a number from 0 to 1}, ...]\n";
+
+int ask_make_pack(const struct ask_about *about, const struct ask_item *items, size_t count, const char *mark, struct asked *ret_asked, struct galloc_error *error)
+{
+    struct buf scratch = BUF_EMPTY, loads = BUF_EMPTY;
+    int rc = 0;
+    *ret_asked = ASKED_EMPTY;
+    buf_add_fmt(&ret_asked->user, "There are %zu assignments, each below a line of ID and its id.\n\n", count);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = add_item(about, &items[i], mark, ret_asked, &scratch, error);
+    prompt_loads(about->candidates, plan_is_short_list(about->plan), &loads, &ret_asked->loads_json);
+    ret_asked->loads_at = ret_asked->user.len;
+    ret_asked->loads_len = loads.len;
+    buf_add(&ret_asked->user, loads.data, loads.len);
+    buf_add(&ret_asked->user, pack_words, sizeof pack_words - 1);
+    buf_clear(&scratch);
     buf_clear(&loads);
     return rc;
 }

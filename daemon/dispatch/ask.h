@@ -18,6 +18,7 @@ struct ask_about {
     const char *key, *fields;
     size_t fields_len;
     const struct candidates *candidates;
+    const char *problem;             /* what was wrong with the answer before; NULL: nothing */
 };
 
 struct asked {
@@ -30,6 +31,16 @@ struct asked {
 
 /* Makes it: 0, or -GALLOC_INVALID_INPUT (a template that needs what this assignment lacks). Clear it in either case. */
 int ask_make(const struct ask_about *about, struct asked *ret_asked, struct galloc_error *error) MUST_CHECK;
+/* The same for several assignments in one prompt: `about` has all but the assignment, and whom any of them may be given to. `mark` and the place in `items` make the
+ * ids under which they are told (core/pack.h). -GALLOC_INVALID_INPUT too where the template's system text is not the same for all of them. */
+struct ask_item {
+    size_t number;     /* of its id, from 0 */
+    const char *key, *fields;
+    size_t fields_len;
+    const struct candidates *candidates; /* whom it may be given to */
+    const char *problem; /* what was wrong with the answer before; NULL: nothing */
+};
+int ask_make_pack(const struct ask_about *about, const struct ask_item *items, size_t count, const char *mark, struct asked *ret_asked, struct galloc_error *error) MUST_CHECK;
 int asked_check_size(const struct asked *asked, struct galloc_error *error) MUST_CHECK; /* 0, or -GALLOC_INVALID_INPUT: more than may be asked */
 void asked_clear(struct asked *asked);
 void asked_user_json(const struct asked *asked, struct buf *out); /* adds the user text as a JSON string; its loads are escaped already */

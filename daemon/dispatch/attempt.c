@@ -22,6 +22,7 @@ void call_free(struct call *call)
         free(call->attempts[i].key);
         free(call->attempts[i].fields);
         candidates_leave(&call->attempts[i]);
+        free(call->attempts[i].problem);
     }
     rest_clear(&call->rest);
     free(call);
@@ -30,6 +31,14 @@ void call_free(struct call *call)
 int64_t call_estimate(const struct call *call)
 {
     return call->tokens > 0 ? call->tokens : call->endpoint->dispatch->prompt_tokens;
+}
+
+size_t call_left(const struct call *call)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < call->count; i++)
+        count += !call->attempts[i].has_left;
+    return count;
 }
 
 void call_take_slot(struct call *call)

@@ -18,8 +18,10 @@ struct attempt {
     int32_t row_n;              /* attempts of the row: its own number, or that of one made beside it */
     bool has_left;              /* ended before its call was sent, whose answer decides nothing of it */
     struct retry_budget budget;
+    int32_t pack_most;          /* it goes with at most so many in a call; 0: as the run says */
     int64_t *candidates;        /* owned: ids of the agents that it may be given to; each counts it in agent_entry.named */
     size_t candidate_count;
+    char *problem;              /* owned: what was wrong with the answer before, told to the model; NULL: nothing */
     int64_t excluded;           /* the agent that was full in the attempt before; 0 */
     int64_t away_changes, away_until_at_ms; /* of one that waits for an agent: the pool's changes that were seen, and the first date */
     int64_t chosen;             /* agent claimed until the settle has committed; 0 */
@@ -39,6 +41,7 @@ struct call {
     bool is_superseded;         /* its twin decided: it is recorded, and decides nothing */
     bool was_hedged;            /* is, or had, a second one: none is made again */
     int64_t token_cap;          /* of its answer */
+    char mark[8];               /* of a pack: before the number in the ids that its prompt gives its attempts */
     int64_t tokens;             /* of its prompt, once that was made and too large for what the quota had left; 0: as the last prompts were */
     bool keeps_slot;            /* a re-ask: its place is taken already */
     bool has_slot;              /* counted in endpoint->in_flight, the run's and the engine's */
@@ -60,6 +63,8 @@ int64_t call_estimate(const struct call *call); /* tokens of its prompt, about *
 void call_take_slot(struct call *call);
 void call_leave_slot(struct call *call);
 void attempt_end(struct attempt *attempt); /* its end is stored, or nobody will store it: the last one's frees the call and its slot */
+
+size_t call_left(const struct call *call); /* attempts that it still carries */
 
 /* start.c */
 void call_start(struct call *call); /* takes it over */

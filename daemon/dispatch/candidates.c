@@ -228,6 +228,21 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
     return away_until_at_ms != INT64_MAX ? CANDIDATES_AWAY : some_match ? CANDIDATES_NO_CAPACITY : CANDIDATES_NONE_MATCHES;
 }
 
+void candidates_join(const struct pool_entry *pool, const struct candidates *lists, size_t count, struct candidates *ret_candidates)
+{
+    bool *is_named = xcalloc(pool->agent_count, sizeof *is_named);
+    struct candidates joined = {.agents = xcalloc(pool->agent_count, sizeof *joined.agents)};
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < lists[i].count; k++)
+            if (!is_named[lists[i].agents[k] - pool->agents]) {
+                is_named[lists[i].agents[k] - pool->agents] = true;
+                joined.agents[joined.count++] = lists[i].agents[k];
+            }
+    sort_by_id(joined.agents, joined.count);
+    free(is_named);
+    *ret_candidates = joined;
+}
+
 static void member_number(struct json_out *out, const char *name, int64_t value)
 {
     if (value < 0)

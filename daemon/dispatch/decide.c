@@ -31,7 +31,8 @@ static void hold_transient(struct attempt *attempt, const struct retry_decision 
     struct held *held = xcalloc(1, sizeof *held);
     int64_t now_us = engine_now().mono_us;
     *held = (struct held){.run = call->run->info.id, .assignment = attempt->assignment, .call = call->id, .n = attempt->row_n, .sent_us = call->sent_us,
-                          .failed_us = now_us, .due_us = now_us + how->delay_ms * 1000, .is_first = item->part == 0 && call_is_first(call),
+                          .failed_us = now_us, .due_us = now_us + how->delay_ms * 1000, .is_alone = item->part_count == 1,
+                          .is_first = item->part == 0 && call_is_first(call),
                           .retries_spent = attempt->budget.retries_spent, .message = xstrdup(item->message), .http_status = item->http_status};
     held_add(call->endpoint, call->run, held);
 }
@@ -62,6 +63,11 @@ void decide(struct decision *decision, const struct provider_verdict *verdict)
     struct attempt *attempt = decision->attempt;
     struct settle_item *item = &decision->item;
     struct call *call = attempt->call;
+    if (decision->is_whole && item->part_count > 1) { /* whose fault it is, nobody can tell: it goes again with half as many, and spends nothing */
+        item->move = MOVE_PENDING;
+        item->pack_most = pack_most_after(item->class, true, (size_t)item->part_count, attempt->pack_most, &attempt->budget);
+        return;
+    }
     struct retry_input input = {.class = item->class,
                                 .n = attempt->n,
                                 .is_truncated = verdict->is_truncated,
@@ -71,9 +77,12 @@ void decide(struct decision *decision, const struct provider_verdict *verdict)
     struct retry_decision how = retry_decide(&input, &attempt->budget, &call->engine->rng);
     how.delay_ms = (int64_t)((double)how.delay_ms * call->endpoint->config->time_scale);
     item->move = moves[how.action];
+    if (item->part_count > 1 && (item->move == MOVE_REASK || (item->move == MOVE_FAIL && item->class == OUTCOME_INVALID_ANSWER)))
+        item->move = MOVE_PENDING; /* with others that wait, or alone */
     item->is_late = how.is_late || in_turn_is_late(call, item->class);
     item->delay_ms = how.delay_ms;
     take_budget(item, &attempt->budget);
+    item->pack_most = pack_most_after(item->class, false, (size_t)item->part_count, attempt->pack_most, &attempt->budget);
     if (item->move == MOVE_REASK && !run_is_runnable(call->engine, call->run))
         item->move = MOVE_PENDING; /* asked again when the run goes on */
     if (how.action == RETRY_HOLD_TRANSIENT) {

@@ -8,6 +8,7 @@
 struct decision {
     struct attempt *attempt;    /* borrowed */
     struct settle_item item;    /* as it will be settled; what it owns goes with it */
+    bool is_whole;              /* the outcome is that of the call as a whole, which says nothing of this assignment more than of the others */
     struct alloc_answer answer; /* of item.class SUCCEEDED: what the model chose and why; reason owned */
 };
 

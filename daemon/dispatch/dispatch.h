@@ -85,6 +85,7 @@ int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
 void pump_fail_held_if_alone(struct engine *engine, struct run_entry *run);
 
 /* ready.c: what a run has leased and not sent */
+int64_t run_pack(const struct run_entry *run); /* assignments that its next calls carry, at most */
 void ready_add(struct run_entry *run, struct store_claim *claim); /* the claim's rows, as calls; moves their texts */
 void ready_release(struct run_entry *run);
 void ready_release_stalled(struct run_entry *run, int64_t now_us); /* those that have waited for READY_MOST_US; but a re-ask, which has its slot */

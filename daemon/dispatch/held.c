@@ -64,7 +64,7 @@ static struct judge_item judge(struct engine *engine, struct endpoint *endpoint,
     int64_t max_retries = pacer_max_retries(endpoint->pacer, now, run != NULL && run->has_plan ? run->profile.max_retries : 3);
     struct judge_item item = {.run = held->run, .assignment = held->assignment, .n = held->n, .is_spent = held->judgement == HELD_CONFIRMED,
                               .delay_ms = max_i64(0, (held->due_us - now.mono_us) / 1000)};
-    item.fails = item.is_spent && held->retries_spent + 1 > max_retries;
+    item.fails = item.is_spent && held->is_alone && held->retries_spent + 1 > max_retries;
     if (item.fails)
         item.result = result_body_failure(held->message, NULL, (struct result_call){.http_status = held->http_status, .latency_ms = -1});
     return item;

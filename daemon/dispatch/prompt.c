@@ -94,26 +94,27 @@ void prompt_loads(const struct candidates *candidates, bool with_attributes, str
     }
 }
 
-static bool named_is(const struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates)
+static bool named_is(const struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates, bool is_pack)
 {
-    bool is_same = named->provider == provider && named->count == candidates->count;
+    bool is_same = named->provider == provider && named->is_pack == is_pack && named->count == candidates->count;
     for (size_t i = 0; is_same && i < candidates->count; i++)
         is_same = named->agents[i] == candidates->agents[i]->info.id;
     return is_same;
 }
 
-void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates)
+void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates, bool is_pack)
 {
-    if (provider->add_choice == NULL || named_is(named, provider, candidates))
+    if (provider->add_choice == NULL || named_is(named, provider, candidates, is_pack))
         return;
     const char **names = xcalloc(candidates->count, sizeof *names);
     prompt_named_clear(named);
-    *named = (struct prompt_named){.provider = provider, .agents = xcalloc(candidates->count, sizeof *named->agents), .count = candidates->count};
+    *named = (struct prompt_named){.provider = provider, .agents = xcalloc(candidates->count, sizeof *named->agents), .count = candidates->count,
+                                    .is_pack = is_pack};
     for (size_t i = 0; i < candidates->count; i++) {
         named->agents[i] = candidates->agents[i]->info.id;
         names[i] = candidates->agents[i]->info.agent_id;
     }
-    provider->add_choice(names, candidates->count, &named->choice_json);
+    provider->add_choice(names, candidates->count, is_pack, &named->choice_json);
     free(names);
 }
 

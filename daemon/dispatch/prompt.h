@@ -36,6 +36,8 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
 void candidates_keep(struct attempt *attempt, const struct candidates *candidates); /* whom its prompt names */
 void candidates_leave(struct attempt *attempt); /* it names nobody any more */
 bool candidates_may_be_named(const struct run_entry *run, int64_t wall_ms); /* is there anybody whom one more prompt may name, as far as all of the run's may be named? */
+/* Who is in any of the lists (a list of none is fine), in the prompt's order. The caller frees ret_candidates->agents. */
+void candidates_join(const struct pool_entry *pool, const struct candidates *lists, size_t count, struct candidates *ret_candidates);
 bool agent_matches(const struct plan *plan, const struct agent_entry *agent, struct json_span fields); /* by the plan's --match */
 bool plan_is_short_list(const struct plan *plan); /* candidates with their attributes stand after the assignment; no roster */
 /* {"agent_id","attributes","capacity","held","free"}: an agent as workers and services are told of him; null: no limit. */
@@ -49,9 +51,10 @@ struct prompt_named {
     const struct provider_ops *provider; /* static; NULL: none so far */
     int64_t *agents;                     /* owned: their ids */
     size_t count;
+    bool is_pack;                        /* several assignments are decided by one answer */
     struct buf choice_json;              /* owned; what the provider's add_choice() adds */
 };
-void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates); /* made anew where it is another */
+void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates, bool is_pack); /* made anew where it is another */
 void prompt_named_clear(struct prompt_named *named);
 void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
 

@@ -5,6 +5,8 @@
  * and the delay has passed; sequential is a batch of one, in the order of the run. */
 #include "dispatch/dispatch.h"
 
+#include "core/limits.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -61,21 +63,25 @@ static void on_claimed(struct store_op *op)
     engine_turn(engine);
 }
 
-static void submit_claim(struct engine *engine, struct run_entry *run, int64_t count)
+/* So many rows, in at most so many calls. */
+static void submit_claim(struct engine *engine, struct run_entry *run, int64_t rows, int64_t calls)
 {
     struct store_claim *claim = store_op_new(OP_CLAIM, on_claimed, engine);
     claim->run = run->info.id;
-    claim->max = (int32_t)count;
+    claim->max = (int32_t)rows;
+    claim->max_calls = (int32_t)calls;
+    claim->pack = (int32_t)run_pack(run);
+    claim->pack_bytes = LIMIT_PACK_BYTES;
     claim->in_order = run->profile.mode == MODE_SEQUENTIAL;
     claim->endpoint = xstrdup(run->endpoint->config->name);
-    run->pool->in_flight += count; /* spoken for: another run on the ledger may claim in the same turn */
+    run->pool->in_flight += rows; /* spoken for: another run on the ledger may claim in the same turn */
     run->dispatch->has_claim = true;
-    run->dispatch->claim_count = count;
+    run->dispatch->claim_count = calls;
     engine->settles_pending++;
     store_submit(engine->store, &claim->op);
 }
 
-/* How many rows a continuous run should have leased and unsent: what fits now, and what will fit until the next claim is back. */
+/* How many calls a continuous run should have leased and unsent: what fits now, and what will fit until the next claim is back. */
 static int64_t wanted_ready(const struct run_entry *run, int64_t room)
 {
     return max_i64(room, 0) + (run->dispatch->has_stalled ? 0 : run->dispatch->ahead.count);
@@ -106,6 +112,13 @@ int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
         return 0;
     }
     return CLAIM_WITHOUT_PLACES; /* nothing is under way and nothing is free: those that are left are told so */
+}
+
+int64_t run_pack(const struct run_entry *run)
+{
+    if (!run->endpoint->provider->takes_prompt || run->profile.mode == MODE_SEQUENTIAL || run->plan.pack == 1)
+        return 1;
+    return run->plan.pack > 0 ? run->plan.pack : pack_auto_size(&run->dispatch->pack);
 }
 
 /* May rows be asked for; is one due? */
@@ -143,12 +156,13 @@ static void claim_more(struct engine *engine, struct run_entry *run, struct pace
     count = min_i64(count, 512);
     if (engine->is_one_at_a_time)
         count = engine->calls == 0 ? min_i64(count, 1) : 0;
-    if (count > 0)
-        count = min_i64(count, first_places(run));
-    if (count > 0)
-        count = min_i64(count, pump_ledger_room(run, now.mono_us, now.wall_ms));
-    if (count > 0)
-        submit_claim(engine, run, count);
+    if (count <= 0)
+        return;
+    int64_t rows = min_i64(min_i64(count * run_pack(run), LIMIT_CLAIM_ROWS), first_places(run));
+    if (rows > 0)
+        rows = min_i64(rows, pump_ledger_room(run, now.mono_us, now.wall_ms));
+    if (rows > 0)
+        submit_claim(engine, run, rows, min_i64(count, rows));
 }
 
 /* ---- starting ---- */
@@ -358,7 +372,7 @@ static bool probe_with(struct engine *engine, struct run_entry *run, struct pace
         return true;
     }
     if (may_claim(run, now) && pump_ledger_room(run, now.mono_us, now.wall_ms) > 0)
-        submit_claim(engine, run, 1);
+        submit_claim(engine, run, 1, 1);
     return run->dispatch->has_claim;
 }
 

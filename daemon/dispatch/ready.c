@@ -14,9 +14,11 @@ static void add_call(struct run_entry *run, int64_t lease, struct leased_row *ro
         struct leased_row *row = &rows[i];
         struct attempt *attempt = &call->attempts[i];
         *attempt = (struct attempt){.call = call, .assignment = row->assignment, .lease = lease, .key = row->key, .fields = row->fields, .n = row->n, .row_n = row->n};
+        attempt->pack_most = row->pack_most;
         attempt->fields_len = row->fields ? strlen(row->fields) : 0;
         attempt->budget = (struct retry_budget){row->retries_spent, row->reasks_spent, row->fulls_spent, row->failures, row->token_cap};
-        row->key = row->fields = NULL; /* moved */
+        attempt->problem = row->problem;
+        row->key = row->fields = row->problem = NULL; /* moved */
     }
     run->pool->in_flight += (int64_t)count;
     *d->ready_end = call;

@@ -109,6 +109,7 @@ struct run_view {
     char waiting_text[1536]; /* with a key in it, three times */
     bool is_canary;           /* its first assignments go slowly */
     int64_t canary_done;      /* of FIRST_COUNT */
+    int64_t pack_size;        /* assignments that its next request may carry; 0: it has none to ask */
     double progress;          /* 0 to 1 */
     int64_t done_count;       /* succeeded + failed + cancelled */
     double rate_per_min;      /* completions, present */

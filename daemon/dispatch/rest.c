@@ -67,3 +67,11 @@ void rest_join(struct rest *rest, const struct net_response *response, struct pr
     }
     rest_clear(rest);
 }
+
+void rest_refuse(struct provider_verdict *verdict)
+{
+    if (verdict->class != OUTCOME_UNFINISHED)
+        return;
+    make_invalid(verdict, xstrdup("the answer for several assignments did not come to its end in one call"));
+    verdict->is_truncated = true;
+}

@@ -16,5 +16,7 @@ bool rest_is_due(const struct rest *rest); /* the next call asks for the rest */
 /* Takes a call's verdict in: keeps the piece of one that is UNFINISHED, with its token; makes the last one's answer the whole; forgets the pieces at any other
  * end. The verdict may become INVALID_ANSWER. */
 void rest_join(struct rest *rest, const struct net_response *response, struct provider_verdict *verdict);
+/* Of a pack: an UNFINISHED answer is a cut one, since fewer assignments need no second call. */
+void rest_refuse(struct provider_verdict *verdict);
 
 #endif

@@ -337,6 +337,7 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
     view->progress = total > 0 ? (double)view->done_count / (double)total : run->info.state == RUN_DONE ? 1 : 0;
     view_reasons(run, view);
     view_cost(run, view);
+    view->pack_size = run->endpoint != NULL && run->dispatch != NULL && run->has_plan ? run_pack(run) : 0;
     if (run->endpoint != NULL)
         memcpy(view->currency, run->endpoint->currency, sizeof view->currency);
     if (view->reason_count > 0 && run->info.state == RUN_RUNNING)

@@ -27,6 +27,7 @@ struct settle_item settle_item_of(const struct attempt *attempt)
                                .fulls_spent = attempt->budget.fulls_spent,
                                .failures = attempt->budget.failures,
                                .token_cap = attempt->budget.token_cap,
+                               .pack_most = attempt->pack_most,
                                .cost_micros = -1};
     for (int i = 0; i < TOKEN_COUNT; i++)
         item.tokens[i] = -1;
@@ -53,6 +54,8 @@ static void ask_again(struct attempt *attempt, const struct settle_item *item)
     attempt->lease = item->ret_lease;
     attempt->n = attempt->row_n = item->ret_n;
     attempt->excluded = item->excluded;
+    free(attempt->problem);
+    attempt->problem = item->class == OUTCOME_INVALID_ANSWER ? xstrdup(item->message) : NULL;
     call->id = item->ret_call;
     call->keeps_slot = true;
     call->tokens = 0;

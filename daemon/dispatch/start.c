@@ -8,7 +8,7 @@
 
 #include <inttypes.h>
 
-enum { CALL_ID_BYTES = 96 };
+enum { CALL_ID_BYTES = 96, MARK_LETTERS = 5, OUTPUT_TOKENS_MOST = 65536 };
 
 /* ---- attempts that leave ---- */
 
@@ -144,23 +144,25 @@ static void ask_for_rest(struct call *call)
 
 /* ---- what is asked ---- */
 
-/* Who may be named for it. False: nobody, and it has left. Else the caller frees ret_candidates->agents. */
-static bool has_candidates(struct attempt *attempt, struct candidates *ret_candidates)
+/* Who may be named for it; none: it has left. The caller frees ret_candidates->agents. */
+static void find_candidates(struct attempt *attempt, struct candidates *ret_candidates)
 {
     const struct run_entry *run = attempt->call->run;
     if (attempt->fields == NULL) {
         const struct candidates_way *way = candidates_way(CANDIDATES_CORRUPT);
         fail_without_call(attempt, way->class, way->words);
-        return false;
+        return;
     }
     candidates_leave(attempt); /* of its last prompt */
     enum candidates_found found = candidates_find(run, run->pool, (struct json_span){attempt->fields, attempt->fields_len}, attempt->excluded,
                                                   engine_now().wall_ms, ret_candidates);
     if (found == CANDIDATES_SOME) {
         candidates_keep(attempt, ret_candidates);
-        return true;
+        return;
     }
     free(ret_candidates->agents);
+    ret_candidates->agents = NULL;
+    ret_candidates->count = 0;
     attempt->away_changes = run->pool->changes;
     attempt->away_until_at_ms = ret_candidates->away_until_at_ms;
     const struct candidates_way *way = candidates_way(found);
@@ -168,15 +170,14 @@ static bool has_candidates(struct attempt *attempt, struct candidates *ret_candi
         fail_without_call(attempt, way->class, way->words);
     else
         wait_without_call(attempt, way);
-    return false;
 }
 
-/* `asked` is what about_of() led to. */
-static void ask(struct attempt *attempt, const struct candidates *candidates, const struct asked *asked)
+/* Sends what was asked; `first` stands for all that the call carries where one is named. */
+static void ask(const struct attempt *first, const struct candidates *candidates, const struct asked *asked, bool is_pack)
 {
     struct galloc_error error;
     struct provider_request request = {0};
-    struct call *call = attempt->call;
+    struct call *call = first->call;
     struct provider_wire wire = endpoint_wire(call->endpoint);
     struct run_dispatch *d = call->run->dispatch;
     char id[CALL_ID_BYTES];
@@ -184,12 +185,12 @@ static void ask(struct attempt *attempt, const struct candidates *candidates, co
     prompt_system_json(d, &asked->system);
     if (asked->user.len > 0)
         asked_user_json(asked, &user_json);
-    prompt_named_set(&d->named, call->endpoint->provider, candidates);
-    snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, call->run->info.run_id, attempt->assignment, attempt->n);
+    prompt_named_set(&d->named, call->endpoint->provider, candidates, is_pack);
+    snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, call->run->info.run_id, first->assignment, first->n);
     struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user_json = buf_text(&user_json),
                                .user_json_len = user_json.len, .choice_json = buf_text(&d->named.choice_json),
                                .choice_json_len = d->named.choice_json.len, .max_output_tokens = call->token_cap,
-                               .id = id, .run = call->run->info.run_id, .key = attempt->key, .attempt = attempt->n};
+                               .id = id, .run = call->run->info.run_id, .key = first->key, .attempt = first->n};
     asked_take_data(asked, &ask);
     int rc = call->endpoint->provider->build(&wire, &ask, &request, &error);
     send_if_made(call, rc, &request, &error);
@@ -202,28 +203,134 @@ static struct ask_about about_of(const struct attempt *attempt, const struct can
     const struct run_dispatch *d = call->run->dispatch;
     return (struct ask_about){.provider = call->endpoint->provider, .plan = &call->run->plan, .keep_back = call->engine->config->keep_back,
                               .sends_all = d->sends_all, .template = d->template, .pool = call->run->pool, .key = attempt->key, .fields = attempt->fields,
-                              .fields_len = attempt->fields_len, .candidates = candidates};
+                              .fields_len = attempt->fields_len, .candidates = candidates, .problem = attempt->problem};
+}
+
+/* An answer for several needs so many times the tokens. */
+static int64_t token_cap_of(const struct call *call)
+{
+    int64_t cap = 0;
+    for (size_t i = 0; i < call->count; i++) {
+        const struct attempt *attempt = &call->attempts[i];
+        if (!attempt->has_left)
+            cap += attempt->budget.token_cap ? attempt->budget.token_cap : call->endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
+    }
+    return min_i64(cap, OUTPUT_TOKENS_MOST);
+}
+
+static void ask_one(struct attempt *attempt, const struct candidates *candidates)
+{
+    struct galloc_error error;
+    struct asked asked;
+    const struct ask_about about = about_of(attempt, candidates);
+    attempt->call->token_cap = token_cap_of(attempt->call);
+    if (ask_make(&about, &asked, &error) < 0 || asked_check_size(&asked, &error) < 0)
+        fail_without_call(attempt, OUTCOME_TEMPLATE, error.message);
+    else
+        ask(attempt, candidates, &asked, false);
+    asked_clear(&asked);
+}
+
+/* ---- packs ---- */
+
+/* The last half of them go again, with so few: what they make together cannot be asked. */
+static void shed_half(struct call *call, const char *words)
+{
+    const struct candidates_way way = {.class = OUTCOME_RELEASED, .move = MOVE_PENDING, .words = words};
+    size_t count = call_left(call), keep = (count + 1) / 2;
+    for (size_t i = call->count; i-- > 0 && count > keep;) {
+        struct attempt *attempt = &call->attempts[i];
+        if (attempt->has_left)
+            continue;
+        attempt->pack_most = (int32_t)keep;
+        wait_without_call(attempt, &way);
+        count--;
+    }
+}
+
+static bool is_too_much(const struct call *call, const struct asked *asked, struct galloc_error *error)
+{
+    int64_t tpm = call->endpoint->values[SETTING_TPM];
+    if (tpm > 0 && call_tokens(call->endpoint, (int64_t)(asked->system.len + asked->user.len)) > tpm)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "it has more tokens than a minute's") < 0;
+    return asked_check_size(asked, error) < 0;
+}
+
+static size_t items_of(const struct call *call, const struct candidates *named, struct ask_item *items)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < call->count; i++) {
+        const struct attempt *attempt = &call->attempts[i];
+        if (!attempt->has_left)
+            items[count++] = (struct ask_item){i, attempt->key, attempt->fields, attempt->fields_len, &named[i], attempt->problem};
+    }
+    return count;
+}
+
+static void make_mark(struct call *call)
+{
+    for (size_t i = 0; i < MARK_LETTERS; i++)
+        call->mark[i] = (char)('a' + (int)rng_range(&call->engine->rng, 0, 26));
+    call->mark[MARK_LETTERS] = '\0';
+}
+
+/* Those that are left, in one prompt. False: nothing was sent, and fewer are left. */
+static bool ask_pack(struct call *call, const struct candidates *named)
+{
+    struct galloc_error error;
+    struct asked asked;
+    struct candidates joined;
+    struct ask_item *items = xcalloc(call->count, sizeof *items);
+    size_t count = items_of(call, named, items);
+    const struct attempt *first = &call->attempts[items[0].number];
+    candidates_join(call->run->pool, named, call->count, &joined);
+    const struct ask_about about = about_of(first, &joined);
+    call->token_cap = token_cap_of(call);
+    bool is_made = ask_make_pack(&about, items, count, call->mark, &asked, &error) == 0 && !is_too_much(call, &asked, &error);
+    if (is_made)
+        ask(first, &joined, &asked, true);
+    else
+        shed_half(call, "it did not fit into one request with the others");
+    asked_clear(&asked);
+    free(joined.agents);
+    free(items);
+    return is_made;
+}
+
+static void ask_all(struct call *call, const struct candidates *named)
+{
+    bool is_sent = false;
+    make_mark(call);
+    while (!is_sent && call_left(call) > 1)
+        is_sent = ask_pack(call, named);
+    for (size_t i = 0; !is_sent && i < call->count; i++)
+        if (!call->attempts[i].has_left) {
+            ask_one(&call->attempts[i], &named[i]);
+            return;
+        }
 }
 
 void call_start(struct call *call)
 {
-    struct galloc_error error;
-    struct candidates candidates;
-    struct attempt *attempt = &call->attempts[0];
+    struct candidates one = {.agents = NULL};
     if (rest_is_due(&call->rest)) {
         ask_for_rest(call);
         return;
     }
-    if (!has_candidates(attempt, &candidates))
-        return;
-    call_take_slot(call);
-    call->token_cap = attempt->budget.token_cap ? attempt->budget.token_cap : call->endpoint->values[SETTING_MAX_OUTPUT_TOKENS];
-    struct asked asked;
-    const struct ask_about about = about_of(attempt, &candidates);
-    if (ask_make(&about, &asked, &error) < 0 || asked_check_size(&asked, &error) < 0)
-        fail_without_call(attempt, OUTCOME_TEMPLATE, error.message);
-    else
-        ask(attempt, &candidates, &asked);
-    free(candidates.agents);
-    asked_clear(&asked);
+    size_t count = call->count;
+    struct candidates *named = count == 1 ? &one : xcalloc(count, sizeof *named);
+    for (size_t i = 0; i < count; i++)
+        if (!call->attempts[i].has_left)
+            find_candidates(&call->attempts[i], &named[i]);
+    if (call_left(call) > 0) {
+        call_take_slot(call);
+        if (count == 1)
+            ask_one(&call->attempts[0], named);
+        else
+            ask_all(call, named);
+    }
+    for (size_t i = 0; i < count; i++)
+        free(named[i].agents);
+    if (named != &one)
+        free(named);
 }

@@ -4,6 +4,7 @@
 
 #include "core/ahead.h"
 #include "core/alloc.h"
+#include "core/pack.h"
 #include "core/share.h"
 #include "core/template.h"
 #include "dispatch/attempt.h"
@@ -22,6 +23,7 @@ struct held {
     int32_t n;
     int64_t sent_us, failed_us;
     int64_t due_us;             /* when its backoff ends */
+    bool is_alone;              /* in its call: what fails with others is never for good */
     bool is_first;              /* tells the pacer of a call that tried nobody a second time: one of its attempts alone */
     int32_t retries_spent;      /* before it is judged */
     bool is_stored;             /* its settle has committed */
@@ -48,7 +50,7 @@ struct run_dispatch {
     bool has_stalled;           /* some were given back because they could not go; nothing is leased ahead until one goes again */
     struct engine *engine;      /* borrowed */
     bool has_claim;             /* a claim is with the store */
-    int64_t claim_count;        /* for so many rows */
+    int64_t claim_count;        /* for so many calls */
     struct ahead ahead;
     int64_t dry_until_us;       /* nothing is due before; 0: ask the store; INT64_MAX: until something changes */
     int64_t batch_next_us;      /* of batch profiles: the next batch may start */
@@ -71,6 +73,7 @@ struct run_dispatch {
     bool has_judge;             /* some of `away_due` are being made due */
     unsigned pausing;           /* causes of ours on their way to the store: nothing more is sent */
     int64_t held_count;         /* failures of the run that are not judged, or whose judgement is with the store */
+    struct pack_auto pack;      /* of `--pack auto` */
     int64_t hedged;             /* second attempts made */
     bool has_hedge;             /* one is with the store */
     bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */

@@ -144,20 +144,28 @@ static const struct {
     bool is_choice, is_share;
 } fields[] = {{"agent_id", "STRING", true, false}, {"reason", "STRING", false, false}, {"confidence", "NUMBER", false, true}};
 
-static void add_field_names(struct json_out *out, const char *name)
+static void add_field_names(struct json_out *out, const char *name, bool is_pack)
 {
     json_out_name(out, name);
     json_out_begin(out, '[');
+    if (is_pack)
+        json_out_str(out, "id");
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
         json_out_str(out, fields[i].name);
     json_out_end(out, ']');
 }
 
 /* The candidates are named where the list is short: a long enum is refused as a schema of too many states. */
-static void add_properties(struct json_out *out, const char *const *candidates, size_t count)
+static void add_properties(struct json_out *out, const char *const *candidates, size_t count, bool is_pack)
 {
     json_out_name(out, "properties");
     json_out_begin(out, '{');
+    if (is_pack) {
+        json_out_name(out, "id");
+        json_out_begin(out, '{');
+        json_out_member_str(out, "type", "STRING");
+        json_out_end(out, '}');
+    }
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
         json_out_name(out, fields[i].name);
         json_out_begin(out, '{');
@@ -178,15 +186,28 @@ static void add_properties(struct json_out *out, const char *const *candidates, 
     json_out_end(out, '}');
 }
 
+static void add_object(struct json_out *out, const char *const *candidates, size_t count, bool is_pack)
+{
+    json_out_begin(out, '{');
+    json_out_member_str(out, "type", "OBJECT");
+    add_properties(out, candidates, count, is_pack);
+    add_field_names(out, "required", is_pack);
+    add_field_names(out, "propertyOrdering", is_pack);
+    json_out_end(out, '}');
+}
+
 /* The answer's schema. */
-static void add_choice(const char *const *candidates, size_t count, struct buf *out)
+static void add_choice(const char *const *candidates, size_t count, bool is_pack, struct buf *out)
 {
     struct json_out json = JSON_OUT(out);
+    if (!is_pack) {
+        add_object(&json, candidates, count, false);
+        return;
+    }
     json_out_begin(&json, '{');
-    json_out_member_str(&json, "type", "OBJECT");
-    add_properties(&json, candidates, count);
-    add_field_names(&json, "required");
-    add_field_names(&json, "propertyOrdering");
+    json_out_member_str(&json, "type", "ARRAY");
+    json_out_name(&json, "items");
+    add_object(&json, candidates, count, true);
     json_out_end(&json, '}');
 }
 

@@ -84,10 +84,16 @@ static const struct {
     bool is_choice;
 } fields[] = {{"agent_id", "string", NULL, true}, {"reason", "string", NULL, false}, {"confidence", "number", "from 0 to 1", false}};
 
-static void add_properties(struct json_out *out, const char *const *candidates, size_t count)
+static void add_properties(struct json_out *out, const char *const *candidates, size_t count, bool is_pack)
 {
     json_out_name(out, "properties");
     json_out_begin(out, '{');
+    if (is_pack) {
+        json_out_name(out, "id");
+        json_out_begin(out, '{');
+        json_out_member_str(out, "type", "string");
+        json_out_end(out, '}');
+    }
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
         json_out_name(out, fields[i].name);
         json_out_begin(out, '{');
@@ -106,20 +112,38 @@ static void add_properties(struct json_out *out, const char *const *candidates, 
     json_out_end(out, '}');
 }
 
-static void add_choice(const char *const *candidates, size_t count, struct buf *out)
+static void add_object(struct json_out *out, const char *const *candidates, size_t count, bool is_pack)
+{
+    json_out_begin(out, '{');
+    json_out_member_str(out, "type", "object");
+    add_properties(out, candidates, count, is_pack);
+    json_out_name(out, "required");
+    json_out_begin(out, '[');
+    if (is_pack)
+        json_out_str(out, "id");
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
+        json_out_str(out, fields[i].name);
+    json_out_end(out, ']');
+    json_out_member_bool(out, "additionalProperties", false);
+    json_out_end(out, '}');
+}
+
+/* A strict schema knows no array as the whole answer: it is the one member of an object. */
+static void add_answers(struct json_out *out, const char *const *candidates, size_t count)
+{
+    static const char head[] = "{\"type\":\"object\",\"required\":[\"answers\"],\"additionalProperties\":false,\"properties\":{\"answers\":{\"type\":\"array\",\"items\":";
+    buf_add_str(out->buf, head);
+    add_object(out, candidates, count, true);
+    buf_add_str(out->buf, "}}}");
+}
+
+static void add_choice(const char *const *candidates, size_t count, bool is_pack, struct buf *out)
 {
     struct json_out json = JSON_OUT(out);
-
-    json_out_begin(&json, '{');
-    json_out_member_str(&json, "type", "object");
-    add_properties(&json, candidates, count);
-    json_out_name(&json, "required");
-    json_out_begin(&json, '[');
-    for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-        json_out_str(&json, fields[i].name);
-    json_out_end(&json, ']');
-    json_out_member_bool(&json, "additionalProperties", false);
-    json_out_end(&json, '}');
+    if (is_pack)
+        add_answers(&json, candidates, count);
+    else
+        add_object(&json, candidates, count, false);
 }
 
 /* {"type":"json_schema","json_schema":{"name":…,"strict":true,"schema":…}}; with a format that takes no schema no more than that. */

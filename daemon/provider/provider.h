@@ -98,8 +98,8 @@ struct provider_ops {
      * *ret_setting (NULL is fine) says which that is. */
     int (*check)(const struct provider_wire *wire, enum provider_setting *ret_setting, struct galloc_error *error);
     /* Adds what the wire says of an answer's form and of the agents that it may choose, as JSON: the candidates' ids are named up to LIMIT_SCHEMA_ENUM of them. NULL
-     * where nothing is said of it. */
-    void (*add_choice)(const char *const *candidates, size_t count, struct buf *out);
+     * where nothing is said of it. `is_pack`: the answer holds several choices, each with the "id" of its assignment (core/pack.h). */
+    void (*add_choice)(const char *const *candidates, size_t count, bool is_pack, struct buf *out);
     /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
     int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
     /* The rest of an UNFINISHED answer: the same request once more, with the token that came last. `body` is the one that build() made for the answer's first

@@ -75,6 +75,7 @@ static void claim_clear(struct store_op *op)
     for (size_t i = 0; i < claim->ret_count; i++) {
         free(claim->ret_rows[i].key);
         free(claim->ret_rows[i].fields);
+        free(claim->ret_rows[i].problem);
     }
     free(claim->ret_rows);
     free(claim->endpoint);

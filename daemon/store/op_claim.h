@@ -23,6 +23,7 @@ struct leased_row {
     int64_t assignment, call; /* the rows of a call stand together */
     char *key;     /* owned */
     char *fields;  /* owned JSON object text, its digest checked; NULL: it did not match (settle as corrupt) */
+    char *problem; /* owned: why the answer before was not valid; NULL: it was, or there was none */
     int32_t n, retries_spent, reasks_spent, fulls_spent, failures;
     int32_t pack_most; /* in a call with at most so many in all; 0: as many as there may be */
     int64_t token_cap;

@@ -177,9 +177,23 @@ static int rows_call(struct sqlite_store *store, struct store_claim *claim, size
     return rc;
 }
 
-static int row_lease(struct sqlite_store *store, const struct store_claim *claim, const struct leased_row *row)
+/* Of one that is asked again, wherever it was asked before. */
+static int problem_read(struct sqlite_store *store, struct leased_row *row)
 {
-    int rc = sqlite_do(store, STMT_ROW_LEASE, "iii", row->assignment, claim->ret_lease, (int64_t)row->n);
+    sqlite3_stmt *stmt = NULL;
+    int rc = row->reasks_spent > 0 ? sqlite_find(store, STMT_ATTEMPT_PROBLEM, &stmt, "iii", row->assignment, (int64_t)row->n - 1, (int64_t)OUTCOME_INVALID_ANSWER) : 0;
+    if (rc > 0) {
+        row->problem = sqlite_text_copy(stmt, 0);
+        sqlite_end(stmt);
+    }
+    return min_i64(rc, 0);
+}
+
+static int row_lease(struct sqlite_store *store, const struct store_claim *claim, struct leased_row *row)
+{
+    int rc = problem_read(store, row);
+    if (rc == 0)
+        rc = sqlite_do(store, STMT_ROW_LEASE, "iii", row->assignment, claim->ret_lease, (int64_t)row->n);
     if (rc == 0)
         rc = sqlite_do(store, STMT_ATTEMPT_INSERT, "iiizzi", row->assignment, (int64_t)row->n, claim->ret_lease, row->call, row->token_cap,
                        store->wall_ms);
@@ -211,6 +225,7 @@ static void claim_reset(struct store_claim *claim)
     for (size_t i = 0; i < claim->ret_count; i++) {
         free(claim->ret_rows[i].key);
         free(claim->ret_rows[i].fields);
+        free(claim->ret_rows[i].problem);
     }
     free(claim->ret_rows);
     claim->ret_rows = NULL;

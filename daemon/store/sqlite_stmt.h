@@ -71,6 +71,7 @@
       "token_cap = ?9 WHERE id = ?1")                                                                                                                      \
     X(STMT_ROW_GIVE_BACK, "UPDATE assignment SET state = 0, lease = NULL, class = ?2 WHERE id = ?1")                                                       \
     X(STMT_ROW_JUDGE, "UPDATE assignment SET hold = 0, not_before_ms = ?2, retries_spent = ?3 WHERE id = ?1")                                              \
+    X(STMT_ATTEMPT_PROBLEM, "SELECT message FROM attempt WHERE assignment = ?1 AND n = ?2 AND class = ?3")                                                  \
     X(STMT_ATTEMPT_INSERT, "INSERT INTO attempt(assignment, n, lease, call, token_cap, started_at_ms) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")                     \
     X(STMT_ATTEMPT_END,                                                                                                                                    \
       "UPDATE attempt SET class = ?4, agent = ?5, excluded = ?6, tokens_in = ?7, tokens_out = ?8, cost_micros = ?9, message = ?10, "                       \

@@ -189,7 +189,7 @@ static void check_choice(const struct provider_ops *ops, const struct provider_a
         struct provider_ask ask = *plain;
         struct provider_request request = {0};
         struct buf choice = BUF_EMPTY;
-        ops->add_choice(candidates, count, &choice);
+        ops->add_choice(candidates, count, false, &choice);
         assert_int_equal(json_check(choice.data, choice.len, NULL), 0);
         ask.choice_json = buf_text(&choice);
         ask.choice_json_len = choice.len;

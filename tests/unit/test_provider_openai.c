@@ -232,7 +232,7 @@ static void check_body(struct provider_wire *wire, enum price_tier tier, const c
     struct buf choice = BUF_EMPTY;
     wire->base_url = "https://api.openai.com/v1";
     wire->model = "gpt-5-mini";
-    provider_openai.add_choice(candidates, 2, &choice);
+    provider_openai.add_choice(candidates, 2, false, &choice);
     const struct provider_ask ask = {.system_json = "\"S\"", .system_json_len = 3, .user_json = "\"U\"", .user_json_len = 3, .choice_json = buf_text(&choice),
                                      .choice_json_len = choice.len, .max_output_tokens = 256, .tier = tier};
     assert_int_equal(provider_openai.build(wire, &ask, &request, NULL), 0);

@@ -21,7 +21,7 @@ static struct provider_ask ask_of(const char *system, const char *user, const ch
     buf_reset(&choice);
     buf_reset(&user_json);
     json_quote(&user_json, user, strlen(user));
-    provider_gemini.add_choice(candidates, count, &choice);
+    provider_gemini.add_choice(candidates, count, false, &choice);
     return (struct provider_ask){.system_json = system,
                                  .user_json = buf_text(&user_json),
                                  .system_json_len = strlen(system),
