@@ -201,6 +201,7 @@ const struct setting_row run_settings[] = {
     {"pack", "pack", SETTING_NUMBER, 0, 100, NULL, "N", "so many assignments in one request; 0: as many as go well (auto)", NULL},
     {"endpoint", "endpoint", SETTING_TEXT, 0, 0, NULL, "ENDPOINT", "which API decides from now on; several in order: A,B", NULL},
     {"profile", "profile", SETTING_TEXT, 0, 0, NULL, "PROFILE", "how it is driven from now on", NULL},
+    {"max_cost", "max_cost", SETTING_TEXT, 0, 0, NULL, "AMOUNT", "at most so much is spent, such as 12.50; none: no limit", NULL},
     {"name", "name", SETTING_TEXT, 0, 0, NULL, "NAME", "another name", NULL},
     {0},
 };

@@ -128,6 +128,21 @@ static void print_sent(const struct check *check, struct json_object *names)
     buf_clear(&all);
 }
 
+/* What the same calls cost at the other tier. */
+static void print_other_tier(struct json_object *cost, const char *currency)
+{
+    struct json_object *other = json_get(cost, "other_tier");
+    struct buf text = BUF_EMPTY;
+    if (other == NULL || currency == NULL)
+        return;
+    buf_add_fmt(&text, "at the tier %s: ", json_get_str(other, "tier", "?"));
+    show_micros(&text, currency, json_get_i64(other, "low_micros", 0));
+    buf_add_str(&text, " to ");
+    show_micros(&text, currency, json_get_i64(other, "high_micros", 0));
+    out_line("  %-10s %s", "", buf_text(&text));
+    buf_clear(&text);
+}
+
 static void print_cost_and_time(struct json_object *estimate)
 {
     struct json_object *cost = json_get(estimate, "cost"), *time = json_get(estimate, "time");
@@ -140,6 +155,12 @@ static void print_cost_and_time(struct json_object *estimate)
         out_line("  %-10s %s to %s%s%s", "cost", buf_text(&low), buf_text(&high), cost_text ? "; " : "", cost_text ? cost_text : "");
     } else {
         out_line("  %-10s unknown%s%s", "cost", cost_text ? "; " : "", cost_text ? cost_text : "");
+    }
+    print_other_tier(cost, currency);
+    if (json_is_i64(json_get(cost, "max_micros")) && currency != NULL) {
+        buf_reset(&low);
+        show_micros(&low, currency, json_get_i64(cost, "max_micros", 0));
+        out_line("  %-10s at most %s: what does not fit is not sent, and the run pauses", "max cost", buf_text(&low));
     }
     buf_reset(&low);
     buf_reset(&high);
@@ -177,8 +198,7 @@ static void print_estimate(const struct check *check, struct json_object *estima
 {
     const struct cli *cli = check->cli;
     struct json_object *columns = json_get(estimate, "columns"), *agents = json_get(estimate, "agents"), *bytes = json_get(estimate, "prompt_bytes");
-    struct buf calls = BUF_EMPTY, places = BUF_EMPTY, repeated = BUF_EMPTY;
-    show_count(&calls, json_get_i64(estimate, "calls", 0));
+    struct buf places = BUF_EMPTY, repeated = BUF_EMPTY;
     if (check->repeated > 0)
         buf_add_fmt(&repeated, "; %s", text_counted(check->repeated, "repeated key").text);
     out_title(cli, "%s: nothing was sent", source_base_name(check->intake.source));
@@ -190,16 +210,20 @@ static void print_estimate(const struct check *check, struct json_object *estima
         show_count(&places, json_get_i64(agents, "free", 0));
     out_line("  %-10s %s, %s free places", "agents", text_count(json_get_i64(agents, "count", 0)).text, places.len ? buf_text(&places) : "no limit to");
     const char *model = json_get_str(estimate, "model", "");
-    out_line("  %-10s %s%s%s, profile %s", "endpoint", json_get_str(estimate, "endpoint", "?"), *model ? ", model " : "", model,
-             json_get_str(estimate, "profile", "?"));
-    out_line("  %-10s %s", "calls", buf_text(&calls));
+    const char *tier = json_get_str(estimate, "tier", "standard");
+    bool is_standard = strcmp(tier, "standard") == 0;
+    out_line("  %-10s %s%s%s, profile %s%s%s", "endpoint", json_get_str(estimate, "endpoint", "?"), *model ? ", model " : "", model,
+             json_get_str(estimate, "profile", "?"), is_standard ? "" : ", tier ", is_standard ? "" : tier);
+    print_range("calls", json_get(estimate, "calls_expected"));
     if (json_is_i64(json_get(bytes, "average")))
         out_line("  %-10s %s bytes on average, %s at most", "prompt", text_count(json_get_i64(bytes, "average", 0)).text,
                  text_count(json_get_i64(bytes, "max", 0)).text);
     print_range("tokens in", json_get(estimate, "tokens_in"));
     print_range("tokens out", json_get(estimate, "tokens_out"));
+    const char *basis = json_get_str(json_get(estimate, "basis"), "text", NULL);
+    if (basis != NULL)
+        out_line("  %-10s %s", "", basis);
     print_cost_and_time(estimate);
-    buf_clear(&calls);
     buf_clear(&places);
     buf_clear(&repeated);
     print_prompts(cli, json_get(estimate, "prompts"));

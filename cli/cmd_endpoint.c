@@ -24,6 +24,7 @@ static const struct setting_row endpoint_settings[] = {
     {"max_in_flight", "max_in_flight", SETTING_NUMBER, 1, 1024, NULL, "N", "calls under way at once, at most", NULL},
     {"max_output_tokens", "max_output_tokens", SETTING_NUMBER, 16, 65536, NULL, "N", "tokens of an answer, thinking included", NULL},
     {"request_timeout", "request_timeout", SETTING_TEXT, 0, 0, NULL, "DUR", "the longest that one call may take", NULL},
+    {"max_cost_per_day", "max_cost_per_day", SETTING_TEXT, 0, 0, NULL, "5.00", "what its calls may cost a day (Pacific time), never exceeded; 0: no limit", NULL},
     {"price_in", "in_micros", SETTING_AMOUNT, 0, AMOUNT_MAX_MICROS, NULL, "0.75", "what a million tokens cost that go in; with price_out", "price"},
     {"price_cached_in", "cached_in_micros", SETTING_AMOUNT, 0, AMOUNT_MAX_MICROS, NULL, "0.075", "that go in and were cached; else as price_in", "price"},
     {"price_out", "out_micros", SETTING_AMOUNT, 0, AMOUNT_MAX_MICROS, NULL, "3.75", "that come out, thinking included; with price_in", "price"},
@@ -78,6 +79,8 @@ static void print_setting(struct json_object *setting)
     add_value(&text, json_get(setting, "value"));
     if (is_quota && json_get_i64(setting, "value", -1) == 0)
         buf_add_str(&text, " (learned)");
+    if (strcmp(name, "max_cost_per_day") == 0 && strcmp(buf_text(&text), "0.00") == 0)
+        buf_add_str(&text, " (no limit)");
     if (json_get(setting, "set_value") != NULL) {
         buf_add_str(&text, " (set by ");
         buf_add_str(&text, json_get_str(setting, "set_by", "?"));

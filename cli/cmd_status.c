@@ -50,6 +50,7 @@ static void print_end_and_cost(struct json_object *run, struct buf *text)
         show_micros(text, json_get_str(cost, "currency", ""), json_get_i64(projected, "high", 0));
         buf_add_str(text, " in all");
     }
+    show_budget(text, cost);
     print_field("costs", text);
 }
 
@@ -130,6 +131,18 @@ static void print_endpoints(struct json_object *run, struct buf *text)
         print_field("endpoints", text);
 }
 
+/* "12,034 in (3,000 cached), 900 out, 120 thinking" */
+static void add_tokens(struct buf *text, struct json_object *tokens)
+{
+    int64_t cached = json_get_i64(tokens, "cached", 0), thinking = json_get_i64(tokens, "thinking", 0);
+    buf_add_fmt(text, "%s in", text_count(json_get_i64(tokens, "in", 0)).text);
+    if (cached > 0)
+        buf_add_fmt(text, " (%s cached)", text_count(cached).text);
+    buf_add_fmt(text, ", %s out", text_count(json_get_i64(tokens, "out", 0)).text);
+    if (thinking > 0)
+        buf_add_fmt(text, ", %s thinking", text_count(thinking).text);
+}
+
 static void print_run(const struct cli *cli, struct json_object *run)
 {
     struct buf text = BUF_EMPTY;
@@ -149,10 +162,7 @@ static void print_run(const struct cli *cli, struct json_object *run)
     }
     add_retries(&text, json_get(run, "retries"));
     print_field("retries", &text);
-    show_count(&text, json_get_i64(json_get(run, "tokens"), "in", 0));
-    buf_add_str(&text, " in, ");
-    show_count(&text, json_get_i64(json_get(run, "tokens"), "out", 0));
-    buf_add_str(&text, " out");
+    add_tokens(&text, json_get(run, "tokens"));
     print_field("tokens", &text);
     buf_add_fmt(&text, "endpoint %s, profile %s, pool %s, priority %" PRId64, json_get_str(run, "endpoint", "?"), json_get_str(run, "profile", "?"),
                 pool ? pool : "of its own", json_get_i64(run, "priority", 0));

@@ -42,6 +42,8 @@ static const struct option_row plan_options[] = {
     {"pack", 0, OPTION_TEXT, "N|auto", "so many assignments in one request (1 is usual), or as many as go well", NULL, 0, 0},
     {"priority", 0, OPTION_NUMBER, "N", "higher goes first, 0 is usual", NULL, -100, 100},
     {"max-age", 0, OPTION_DURATION, "DUR", "what has waited longer is not sent any more", NULL, 0, 0},
+    {"max-cost", 0, OPTION_TEXT, "AMOUNT", "at most so much is spent, such as 12.50 or '12.50 USD'; then the run pauses (budget)", NULL, 0, 0},
+    {"tier", 0, OPTION_CHOICE, "TIER", "flex: cheaper, slower calls, refused first when there is little room; standard (usual)", "standard|flex", 0, 0},
     {"on-duplicate", 0, OPTION_CHOICE, "WHAT", "a key that came before: skip (usual), error or replace", "skip|error|replace", 0, 0},
     {"rejects", 0, OPTION_FILE, "FILE", "bad rows go there (else FILE.rejects.csv)", NULL, 0, 0},
     {"strict", 0, OPTION_FLAG, NULL, "any bad row: nothing is enqueued, exit 7", NULL, 0, 0},

@@ -278,3 +278,18 @@ void show_run_cost(struct buf *out, struct json_object *run)
         buf_add_char(out, ')');
     }
 }
+
+void show_budget(struct buf *out, struct json_object *cost)
+{
+    const char *currency = json_get_str(cost, "currency", NULL);
+    int64_t reserved = json_get_i64(cost, "reserved_micros", 0);
+    if (currency == NULL || !json_is_i64(json_get(cost, "max_micros")))
+        return;
+    buf_add_str(out, "; at most ");
+    show_micros(out, currency, json_get_i64(cost, "max_micros", 0));
+    if (reserved == 0)
+        return;
+    buf_add_str(out, ", of which ");
+    show_micros(out, currency, reserved);
+    buf_add_str(out, " are reserved for calls under way or lost");
+}

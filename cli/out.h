@@ -34,6 +34,7 @@ void show_money(struct buf *out, struct json_object *cost);                   /*
 void show_cost(struct buf *out, struct json_object *cost);                    /* the same, and of how many calls it is unknown */
 /* The same of a run object: calls that were lost may have been billed, and outside workers call no API. */
 void show_run_cost(struct buf *out, struct json_object *run);
+void show_budget(struct buf *out, struct json_object *cost); /* "; at most 5.00 USD, of which …": nothing where a run has none */
 int64_t seconds_until(const char *rfc3339);                                   /* negative when it is past; INT64_MIN when it cannot be read */
 int64_t seconds_between(const char *from, const char *until);                 /* RFC 3339; -1 when one cannot be read */
 

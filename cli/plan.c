@@ -193,6 +193,8 @@ static const struct {
     {"max-retries", "max_retries", false},
     {"priority", "priority", false},
     {"max-age", "max_age_ms", false},
+    {"max-cost", "max_cost", true},
+    {"tier", "tier", true},
     {"on-duplicate", "on_duplicate", true},
     {"sample", "sample", false},
     {"seed", "seed", false},

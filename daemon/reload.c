@@ -64,6 +64,7 @@ static void look_endpoint(struct settings_seen *seen, const struct endpoint_conf
         int64_t value;
     } numbers[] = {{"allow_plain_http", endpoint->allow_plain_http}, {"vertex", endpoint->is_vertex}, {"max_output_tokens", endpoint->max_output_tokens}, {"request_timeout", endpoint->request_timeout_ms},
                    {"max_in_flight", endpoint->max_in_flight}, {"rpm", endpoint->rpm}, {"tpm", endpoint->tpm}, {"rpd", endpoint->rpd},
+                   {"max_cost_per_day", endpoint->max_cost_per_day_micros},
                    {"time_scale", (int64_t)(endpoint->time_scale * 1e6)}};
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         add(seen, xasprintf("endpoint.%s.%s", endpoint->name, texts[i].name), false, texts[i].value);

@@ -1,5 +1,5 @@
-/* See estimate.h. Tokens are a quarter of the bytes, as providers tell; what the endpoint has shown since the start (tokens an answer, latency) is taken where there is
- * any, else a wide guess that is named as such. */
+/* See estimate.h. Earlier runs that asked alike tell best what a call takes (history.h). Without one, tokens are a quarter of the bytes, as providers tell, and what
+ * the endpoint has shown since the start (tokens an answer, latency) is taken where there is any, else a wide guess. Which it was is told. */
 #include "api/estimate.h"
 
 #include "base/clock.h"
@@ -11,21 +11,13 @@
 #define ROW_BYTES_GUESS 400      /* of an assignment nobody has shown */
 #define OUT_TOKENS_LOW 40        /* of an answer: agent, a short reason, confidence */
 #define OUT_TOKENS_HIGH 200      /* with some thinking */
-#define LATENCY_LOW_S 0.5
-#define LATENCY_HIGH_S 4.0
 #define SCHEMA_BYTES 256         /* of the answer's schema without the candidates' names; it is part of what is asked, and so counted */
 #define SEEN_CALLS_MIN 10        /* answers from which an average is taken */
 #define SPREAD_LOW 0.9
 #define SPREAD_HIGH 1.2          /* re-asks and texts longer than the sample */
+#define RE_ASKS_GUESS 1.1        /* calls an assignment, at the most */
 
-#define MINUTE_S 60
-#define DAY_S 86400
-
-struct range {
-    int64_t low, high; /* -1: not known */
-};
-
-static void range_json(struct json_out *out, const char *name, const char *low, const char *high, struct range range)
+static void range_json(struct json_out *out, const char *name, const char *low, const char *high, struct estimate_range range)
 {
     if (name != NULL) {
         json_out_name(out, name);
@@ -37,9 +29,9 @@ static void range_json(struct json_out *out, const char *name, const char *low, 
         json_out_end(out, '}');
 }
 
-static struct range scaled(double value)
+static struct estimate_range scaled(double value)
 {
-    return (struct range){.low = (int64_t)(value * SPREAD_LOW), .high = (int64_t)ceil(value * SPREAD_HIGH)};
+    return (struct estimate_range){.low = (int64_t)(value * SPREAD_LOW), .high = (int64_t)ceil(value * SPREAD_HIGH)};
 }
 
 static double prompt_bytes(const struct estimate *estimate)
@@ -58,6 +50,22 @@ static int64_t called(const struct estimate *estimate)
     return estimate->totals.free >= 0 ? min_i64(count, estimate->totals.free) : count;
 }
 
+static bool has_history(const struct estimate *estimate)
+{
+    return estimate->history.run_count > 0;
+}
+
+double estimate_mean_calls(const struct estimate *estimate)
+{
+    return (double)called(estimate) * (has_history(estimate) ? estimate->history.calls_per_assignment : 1); /* less than one where they were packed */
+}
+
+struct estimate_range estimate_calls(const struct estimate *estimate)
+{
+    double mean = estimate_mean_calls(estimate), most = has_history(estimate) ? 1 + (RE_ASKS_GUESS - 1) / 2 : RE_ASKS_GUESS;
+    return (struct estimate_range){.low = min_i64(called(estimate), (int64_t)mean), .high = (int64_t)ceil(mean * most)};
+}
+
 static double asked_bytes(const struct estimate *estimate)
 {
     double choice_bytes = estimate->rendered_count > 0 ? (double)estimate->choice_bytes / (double)estimate->rendered_count : 0;
@@ -70,28 +78,59 @@ static bool has_tokens(const struct estimate *estimate)
     return !estimate->is_on_workers && estimate->endpoint->provider->takes_prompt;
 }
 
-static struct range tokens_in(const struct estimate *estimate)
+static struct estimate_range tokens_in(const struct estimate *estimate)
 {
     if (!has_tokens(estimate))
-        return (struct range){-1, -1};
-    return scaled(asked_bytes(estimate) / ESTIMATE_BYTES_PER_TOKEN * (double)called(estimate));
+        return (struct estimate_range){-1, -1};
+    double each = has_history(estimate) ? estimate->history.tokens_in : asked_bytes(estimate) / ESTIMATE_BYTES_PER_TOKEN;
+    return scaled(each * estimate_mean_calls(estimate));
 }
 
-static struct range tokens_out(const struct estimate *estimate)
+/* Has the endpoint shown enough since the start? */
+static bool is_seen(const struct endpoint *endpoint)
 {
-    if (!has_tokens(estimate))
-        return (struct range){-1, -1};
+    return endpoint->counts[OUTCOME_SUCCEEDED] >= SEEN_CALLS_MIN;
+}
+
+static struct estimate_range tokens_out(const struct estimate *estimate)
+{
     const struct endpoint *endpoint = estimate->endpoint;
-    int64_t seen = endpoint->counts[OUTCOME_SUCCEEDED];
-    if (seen >= SEEN_CALLS_MIN)
-        return scaled((double)(endpoint->tokens[TOKEN_OUT] + endpoint->tokens[TOKEN_THOUGHT]) / (double)seen * (double)called(estimate));
-    return (struct range){.low = OUT_TOKENS_LOW * called(estimate), .high = OUT_TOKENS_HIGH * called(estimate)};
+    if (!has_tokens(estimate))
+        return (struct estimate_range){-1, -1};
+    if (has_history(estimate))
+        return scaled(estimate->history.tokens_out * estimate_mean_calls(estimate));
+    if (is_seen(endpoint))
+        return scaled((double)(endpoint->tokens[TOKEN_OUT] + endpoint->tokens[TOKEN_THOUGHT]) / (double)endpoint->counts[OUTCOME_SUCCEEDED] * (double)called(estimate));
+    return (struct estimate_range){.low = OUT_TOKENS_LOW * called(estimate), .high = OUT_TOKENS_HIGH * called(estimate)};
+}
+
+/* What the figures are made of. */
+static void basis_json(struct json_out *out, const struct estimate *estimate)
+{
+    const struct history *history = &estimate->history;
+    const char *from = has_history(estimate) ? "history" : is_seen(estimate->endpoint) ? "endpoint" : "assumptions";
+    struct buf text = BUF_EMPTY;
+    buf_add_str(&text, "by ");
+    if (has_history(estimate))
+        history_add_text(&text, history);
+    else if (is_seen(estimate->endpoint))
+        buf_add_str(&text, "a token for four bytes of prompt, and the answers that the endpoint gave since the start");
+    else
+        buf_add_fmt(&text, "a token for four bytes of prompt, and answers of %d to %d tokens: no earlier run tells more", OUT_TOKENS_LOW, OUT_TOKENS_HIGH);
+    json_out_name(out, "basis");
+    json_out_begin(out, '{');
+    json_out_member_str(out, "from", from);
+    json_out_member_int(out, "runs", history->run_count);
+    json_out_member_int(out, "calls", history->call_count);
+    json_out_member_str(out, "text", buf_text(&text));
+    json_out_end(out, '}');
+    buf_clear(&text);
 }
 
 /* Where the price comes from, and its amounts. */
-static void price_text(const struct endpoint *endpoint, const struct price *price, int64_t wall_ms, struct buf *out)
+static void price_text(const struct endpoint *endpoint, enum price_tier tier, const struct price *price, int64_t wall_ms, struct buf *out)
 {
-    const struct price_config *listed = endpoint_file_price(endpoint, TIER_STANDARD, wall_ms);
+    const struct price_config *listed = endpoint_file_price(endpoint, tier, wall_ms);
     if (price == endpoint_set_price(endpoint, wall_ms))
         buf_add_fmt(out, "price of %s as set at run time: ", endpoint->config->name);
     else
@@ -100,11 +139,21 @@ static void price_text(const struct endpoint *endpoint, const struct price *pric
     buf_add_fmt(out, " %s in, ", price->currency);
     text_add_amount(out, price->out_micros);
     buf_add_fmt(out, " %s out per million tokens", price->currency);
+    if (tier != TIER_STANDARD)
+        buf_add_fmt(out, " (tier %s)", price_tier_name(tier));
 }
 
-static void no_price_text(const struct endpoint_config *config, struct buf *out)
+static void no_price_text(const struct endpoint *endpoint, enum price_tier tier, struct buf *out)
 {
-    if (config->model[0] == '\0')
+    const struct endpoint_config *config = endpoint->config;
+    const char *other = endpoint_other_currency(endpoint, tier, clock_wall_ms());
+    if (other != NULL)
+        buf_add_fmt(out, "the price is in %s, and the costs of %s so far are counted in %s: give it in %s, or the endpoint a new name", other, config->name,
+                    endpoint->currency, endpoint->currency);
+    else if (tier != TIER_STANDARD)
+        buf_add_fmt(out, "no price of %s at the tier %s is known; tell it in the configuration: price \"%s\" { tier = \"%s\"  currency = \"USD\"  in = …  out = … }",
+                    config->model, price_tier_name(tier), config->model, price_tier_name(tier));
+    else if (config->model[0] == '\0')
         buf_add_fmt(out, "what a decision of %s costs is not known; where it tells its tokens, or costs nothing: gallocctl endpoint set %s price_in=… price_out=…", config->name,
                     config->name);
     else
@@ -112,46 +161,73 @@ static void no_price_text(const struct endpoint_config *config, struct buf *out)
                          "gallocctl endpoint set %s price_in=… price_out=…", config->model, config->model, config->name);
 }
 
-/* Of the tokens in that came since the start, those that the provider's cache had; -1: too little came to tell. */
-static double seen_cached(const struct endpoint *endpoint)
+/* Of the tokens in that came before, those that the provider's cache had; -1: too little came to tell. */
+static double seen_cached(const struct estimate *estimate)
 {
-    if (endpoint->counts[OUTCOME_SUCCEEDED] < SEEN_CALLS_MIN || endpoint->tokens[TOKEN_IN] <= 0)
+    const struct endpoint *endpoint = estimate->endpoint;
+    if (has_history(estimate))
+        return fmin(1, estimate->history.tokens_cached / fmax(estimate->history.tokens_in, 1));
+    if (!is_seen(endpoint) || endpoint->tokens[TOKEN_IN] <= 0)
         return -1;
     return fmin(1, (double)max_i64(endpoint->tokens[TOKEN_CACHED], 0) / (double)endpoint->tokens[TOKEN_IN]);
 }
 
-/* The share that the cache may have at most: what all prompts begin with, or what was seen of this endpoint, with a margin. */
+/* The share that the cache may have at most: what all prompts begin with, or what was seen, with a margin. */
 static double most_cached(const struct estimate *estimate)
 {
-    double seen = seen_cached(estimate->endpoint), constant = fmin(1, (double)estimate->constant_bytes / asked_bytes(estimate));
+    double seen = seen_cached(estimate), constant = fmin(1, (double)estimate->constant_bytes / asked_bytes(estimate));
     return fmin(1, seen < 0 ? constant : seen * SPREAD_HIGH);
 }
 
 static void cache_text(const struct estimate *estimate, struct buf *out)
 {
-    double seen = seen_cached(estimate->endpoint);
+    double seen = seen_cached(estimate);
     if (seen < 0)
         buf_add_str(out, "; the upper end is without the provider's cache");
     else
         buf_add_fmt(out, "; the upper end is without the provider's cache, which had %d %% of the tokens in so far", (int)lround(seen * 100));
 }
 
-static void cost_json(struct json_out *out, const struct estimate *estimate, struct range in, struct range reply)
+static struct estimate_range cost_at(const struct estimate *estimate, const struct price *price, struct estimate_range in, struct estimate_range reply)
+{
+    if (price == NULL || (!has_tokens(estimate) && !price_is_free(price)))
+        return (struct estimate_range){-1, -1};
+    const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_CACHED] = (int64_t)((double)in.low * most_cached(estimate)), [TOKEN_OUT] = reply.low};
+    const int64_t high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
+    return (struct estimate_range){price_of_tokens(price, low), price_of_tokens(price, high)};
+}
+
+/* The same calls at the other tier, where the endpoint has it and its price is known. */
+static void other_tier_json(struct json_out *out, const struct estimate *estimate, struct estimate_range in, struct estimate_range reply)
+{
+    enum price_tier other = estimate->plan.tier == TIER_STANDARD ? TIER_FLEX : TIER_STANDARD;
+    const struct provider_wire wire = endpoint_wire(estimate->endpoint);
+    const struct price *price = endpoint_price(estimate->endpoint, other, clock_wall_ms());
+    json_out_name(out, "other_tier");
+    if (price == NULL || !provider_takes_tier(estimate->endpoint->provider, &wire, other)) {
+        json_out_null(out);
+        return;
+    }
+    json_out_begin(out, '{');
+    json_out_member_str(out, "tier", price_tier_name(other));
+    range_json(out, NULL, "low_micros", "high_micros", cost_at(estimate, price, in, reply));
+    json_out_end(out, '}');
+}
+
+static void cost_json(struct json_out *out, const struct estimate *estimate, struct estimate_range in, struct estimate_range reply)
 {
     int64_t wall_ms = clock_wall_ms();
-    const struct price *price = endpoint_price(estimate->endpoint, TIER_STANDARD, wall_ms);
-    struct range cost = {-1, -1};
+    enum price_tier tier = (enum price_tier)estimate->plan.tier;
+    const struct price *price = endpoint_price(estimate->endpoint, tier, wall_ms);
+    struct estimate_range cost = cost_at(estimate, price, in, reply);
     struct buf text = BUF_EMPTY;
     if (price == NULL) {
-        no_price_text(estimate->endpoint->config, &text);
-    } else if (!has_tokens(estimate) && !price_is_free(price)) {
+        no_price_text(estimate->endpoint, tier, &text);
+    } else if (cost.low < 0) {
         buf_add_str(&text, "not known ahead: the service tells its tokens with each decision, if at all; ");
-        price_text(estimate->endpoint, price, wall_ms, &text);
+        price_text(estimate->endpoint, tier, price, wall_ms, &text);
     } else {
-        const int64_t low[TOKEN_COUNT] = {[TOKEN_IN] = in.low, [TOKEN_CACHED] = (int64_t)((double)in.low * most_cached(estimate)), [TOKEN_OUT] = reply.low};
-        const int64_t high[TOKEN_COUNT] = {[TOKEN_IN] = in.high, [TOKEN_OUT] = reply.high};
-        cost = (struct range){price_of_tokens(price, low), price_of_tokens(price, high)};
-        price_text(estimate->endpoint, price, wall_ms, &text);
+        price_text(estimate->endpoint, tier, price, wall_ms, &text);
         if (has_tokens(estimate) && price->cached_in_micros != price->in_micros)
             cache_text(estimate, &text);
     }
@@ -160,119 +236,30 @@ static void cost_json(struct json_out *out, const struct estimate *estimate, str
     member_text_or_null(out, "currency", price != NULL ? price->currency : "");
     range_json(out, NULL, "low_micros", "high_micros", cost);
     json_out_member_str(out, "text", buf_text(&text));
+    member_int_or_null(out, "max_micros", estimate->plan.max_cost.is_set ? estimate->plan.max_cost.micros : -1);
+    other_tier_json(out, estimate, in, reply);
     json_out_end(out, '}');
     buf_clear(&text);
 }
 
-/* ---- time ---- */
-
-struct estimate_pace {
-    double latency_low_s, latency_high_s;
-    double rate_s;        /* calls a second that the endpoint lets through; 0: no limit known */
-    const char *rate_name;
-    int64_t day_room;     /* calls of the configured requests a day that are left today */
-    double at_once;
-    double delay_s;       /* between batches */
-    const char *limited_by;
-    bool is_guessed;
-};
-
-static struct estimate_pace pace_of(const struct estimate *estimate)
+/* A budget that this run will hardly do with. */
+static void check_max_cost(struct estimate *estimate, struct estimate_range in, struct estimate_range reply)
 {
-    struct pacer_now now = {.mono_us = clock_mono_us(), .wall_ms = clock_wall_ms()};
-    struct pacer_view view = {0};
-    pacer_view(estimate->endpoint->pacer, now, &view);
-    const struct endpoint *endpoint = estimate->endpoint;
-    bool is_configured = endpoint->values[SETTING_RPM] > 0 && view.rate_per_min >= (double)endpoint->values[SETTING_RPM];
-    struct estimate_pace pace = {.latency_low_s = LATENCY_LOW_S,
-                                 .latency_high_s = LATENCY_HIGH_S,
-                                 .rate_s = view.rate_per_min / MINUTE_S / endpoint->config->time_scale,
-                                 .rate_name = is_configured ? "rpm" : "rate",
-                                 .day_room = view.day_room,
-                                 .is_guessed = view.latency_p50_us <= 0};
-    if (!pace.is_guessed) {
-        pace.latency_low_s = (double)view.latency_p50_us / 1e6 * SPREAD_LOW;
-        pace.latency_high_s = (double)view.latency_p50_us / 1e6 * 1.5;
-    }
-    double most = (double)max_i64(estimate->endpoint->values[SETTING_MAX_IN_FLIGHT], 1);
-    if (estimate->profile->mode == MODE_CONTINUOUS) {
-        pace.at_once = most;
-        pace.limited_by = "concurrency";
-    } else if (estimate->profile->mode == MODE_SEQUENTIAL) {
-        pace.at_once = 1;
-        pace.limited_by = "sequential";
-    } else {
-        pace.at_once = fmin(most, (double)max_i64(plan_batch_size(&estimate->plan, estimate->profile), 1));
-        pace.delay_s = (double)plan_delay_ms(&estimate->plan, estimate->profile) / 1000;
-        pace.limited_by = "batches";
-    }
-    return pace;
-}
-
-static double seconds_of(const struct estimate_pace *pace, double calls, double latency_s)
-{
-    return ceil(calls / pace->at_once) * (latency_s + pace->delay_s);
-}
-
-/* A time that the calls take whatever else holds them up, and what takes it. */
-struct bound {
-    const char *name;
-    double low_s, high_s; /* 0: it does not bind */
-};
-
-static struct bound rate_bound(const struct estimate_pace *pace, double calls)
-{
-    double by_rate_s = pace->rate_s > 0 ? calls / pace->rate_s : 0;
-    return (struct bound){pace->rate_name, by_rate_s, by_rate_s * SPREAD_HIGH};
-}
-
-/* By the tokens in, which are what the pacer counts; -1 of a service that takes no prompt. */
-static struct bound token_bound(const struct estimate *estimate, struct range in)
-{
-    double per_s = (double)estimate->endpoint->values[SETTING_TPM] / MINUTE_S / estimate->endpoint->config->time_scale;
-    if (per_s <= 0 || in.high < 0)
-        return (struct bound){"tpm", 0, 0};
-    return (struct bound){"tpm", (double)in.low / per_s, (double)in.high / per_s};
-}
-
-/* What today does not take goes from midnight on, so many a day; the last day's calls take a moment, or all of it. */
-static struct bound day_bound(const struct estimate *estimate, const struct estimate_pace *pace, double calls)
-{
-    double over = calls - (double)pace->day_room;
-    if (estimate->endpoint->values[SETTING_RPD] <= 0 || over <= 0)
-        return (struct bound){"rpd", 0, 0};
-    int64_t wall_ms = clock_wall_ms();
-    double first_s = (double)(clock_next_pacific_midnight_ms(wall_ms) - wall_ms) / 1000;
-    double low_s = first_s + (ceil(over / (double)estimate->endpoint->values[SETTING_RPD]) - 1) * DAY_S;
-    return (struct bound){"rpd", low_s, low_s + DAY_S};
-}
-
-static void time_json(struct json_out *out, const struct estimate *estimate, struct range in)
-{
-    struct estimate_pace pace = pace_of(estimate);
-    double calls = (double)called(estimate);
-    const struct bound bounds[] = {{pace.limited_by, seconds_of(&pace, calls, pace.latency_low_s), seconds_of(&pace, calls, pace.latency_high_s)},
-                                   rate_bound(&pace, calls), token_bound(estimate, in), day_bound(estimate, &pace, calls)};
-    double low_s = 0, high_s = 0;
-    bool has_limit = pace.rate_s > 0;
-    for (size_t i = 0; i < ARRAY_COUNT(bounds); i++) {
-        if (bounds[i].low_s > low_s)
-            pace.limited_by = bounds[i].name;
-        low_s = fmax(low_s, bounds[i].low_s);
-        high_s = fmax(high_s, bounds[i].high_s);
-        has_limit |= i > 0 && bounds[i].low_s > 0;
-    }
-    char text[256];
-    snprintf(text, sizeof text, "%s%s",
-             pace.is_guessed ? "the endpoint has not been called since the start: a call is taken to last 0.5 to 4 s" : "by the latency seen since the start",
-             has_limit ? "" : "; no limit of its rate is known yet");
-    json_out_name(out, "time");
-    json_out_begin(out, '{');
-    json_out_member_int(out, "low_s", (int64_t)ceil(fmin(low_s, 1e12)));
-    json_out_member_int(out, "high_s", (int64_t)ceil(fmin(high_s, 1e12)));
-    json_out_member_str(out, "limited_by", pace.limited_by);
-    json_out_member_str(out, "text", text);
-    json_out_end(out, '}');
+    const struct price *price = endpoint_price(estimate->endpoint, (enum price_tier)estimate->plan.tier, clock_wall_ms());
+    struct estimate_range cost = cost_at(estimate, price, in, reply);
+    const struct amount *most = &estimate->plan.max_cost;
+    if (!most->is_set || cost.high <= most->micros)
+        return;
+    struct buf text = BUF_EMPTY;
+    buf_add_str(&text, "max_cost is ");
+    text_add_amount(&text, most->micros);
+    buf_add_fmt(&text, " %s, and the run may cost ", price->currency);
+    text_add_amount(&text, cost.low);
+    buf_add_str(&text, " to ");
+    text_add_amount(&text, cost.high);
+    buf_add_fmt(&text, ": it %s pause (budget) before its end", cost.low > most->micros ? "will" : "may");
+    estimate_problem(estimate, false, "max_cost", buf_text(&text));
+    buf_clear(&text);
 }
 
 /* ---- the answer ---- */
@@ -309,24 +296,29 @@ static void write_unknown(struct json_out *out)
     json_out_member_str(out, "endpoint", "");
     json_out_member_str(out, "model", "");
     json_out_member_str(out, "profile", "");
+    json_out_member_str(out, "tier", "");
     json_out_member_int(out, "calls", 0);
+    range_json(out, "calls_expected", "low", "high", (struct estimate_range){0, 0});
+    json_out_member_null(out, "basis");
     for (size_t i = 0; i < ARRAY_COUNT(empty); i++)
-        range_json(out, empty[i], "low", "high", (struct range){-1, -1});
+        range_json(out, empty[i], "low", "high", (struct estimate_range){-1, -1});
     json_out_name(out, "cost");
     json_out_begin(out, '{');
     json_out_member_null(out, "currency");
-    range_json(out, NULL, "low_micros", "high_micros", (struct range){-1, -1});
+    range_json(out, NULL, "low_micros", "high_micros", (struct estimate_range){-1, -1});
     json_out_member_null(out, "text");
+    json_out_member_null(out, "max_micros");
+    json_out_member_null(out, "other_tier");
     json_out_end(out, '}');
     json_out_name(out, "time");
     json_out_begin(out, '{');
-    range_json(out, NULL, "low_s", "high_s", (struct range){-1, -1});
+    range_json(out, NULL, "low_s", "high_s", (struct estimate_range){-1, -1});
     json_out_member_null(out, "limited_by");
     json_out_member_null(out, "text");
     json_out_end(out, '}');
     json_out_name(out, "columns");
     json_out_raw(out, "{\"sent\":[],\"kept_back\":[]}", strlen("{\"sent\":[],\"kept_back\":[]}"));
-    range_json(out, "prompt_bytes", "average", "max", (struct range){-1, -1});
+    range_json(out, "prompt_bytes", "average", "max", (struct estimate_range){-1, -1});
     json_out_name(out, "agents");
     json_out_raw(out, "{\"count\":0,\"capacity\":null,\"free\":null}", strlen("{\"count\":0,\"capacity\":null,\"free\":null}"));
 }
@@ -337,36 +329,45 @@ static void workers_json(struct json_out *out)
     json_out_name(out, "cost");
     json_out_begin(out, '{');
     json_out_member_null(out, "currency");
-    range_json(out, NULL, "low_micros", "high_micros", (struct range){-1, -1});
+    range_json(out, NULL, "low_micros", "high_micros", (struct estimate_range){-1, -1});
     json_out_member_str(out, "text", "outside workers decide: no endpoint is called, and nothing is counted");
+    json_out_member_null(out, "max_micros");
+    json_out_member_null(out, "other_tier");
     json_out_end(out, '}');
     json_out_name(out, "time");
     json_out_begin(out, '{');
-    range_json(out, NULL, "low_s", "high_s", (struct range){-1, -1});
+    range_json(out, NULL, "low_s", "high_s", (struct estimate_range){-1, -1});
     json_out_member_str(out, "limited_by", PLAN_WORKERS);
     json_out_member_str(out, "text", "as fast as workers lease and decide");
     json_out_end(out, '}');
 }
 
-static void write_known(struct json_out *out, const struct estimate *estimate)
+static void write_known(struct json_out *out, struct estimate *estimate)
 {
-    struct range in = tokens_in(estimate), reply = tokens_out(estimate);
+    struct estimate_range in = tokens_in(estimate), reply = tokens_out(estimate);
     json_out_member_str(out, "endpoint", estimate->plan.endpoint);
     json_out_member_str(out, "model", estimate->is_on_workers ? "" : estimate->endpoint->config->model);
     json_out_member_str(out, "profile", estimate->plan.profile);
+    json_out_member_str(out, "tier", price_tier_name((enum price_tier)estimate->plan.tier));
     json_out_member_int(out, "calls", estimate->is_on_workers ? 0 : called(estimate));
+    range_json(out, "calls_expected", "low", "high", estimate->is_on_workers ? (struct estimate_range){0, 0} : estimate_calls(estimate));
+    if (has_tokens(estimate))
+        basis_json(out, estimate);
+    else
+        json_out_member_null(out, "basis");
     range_json(out, "tokens_in", "low", "high", in);
     range_json(out, "tokens_out", "low", "high", reply);
     if (estimate->is_on_workers) {
         workers_json(out);
     } else {
         cost_json(out, estimate, in, reply);
-        time_json(out, estimate, in);
+        estimate_time(out, estimate, in);
+        check_max_cost(estimate, in, reply);
     }
     columns_json(out, estimate);
     bool is_shown = estimate->rendered_count > 0 && !estimate->is_on_workers;
     range_json(out, "prompt_bytes", "average", "max",
-               (struct range){is_shown ? (int64_t)prompt_bytes(estimate) : -1, is_shown ? estimate->rendered_max_bytes : -1});
+               (struct estimate_range){is_shown ? (int64_t)prompt_bytes(estimate) : -1, is_shown ? estimate->rendered_max_bytes : -1});
     json_out_name(out, "agents");
     json_out_begin(out, '{');
     json_out_member_int(out, "count", estimate->totals.agent_count);

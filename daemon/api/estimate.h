@@ -3,8 +3,13 @@
 #define GALLOC_API_ESTIMATE_H
 
 #include "api/handler.h"
+#include "api/history.h"
 
 #define ESTIMATE_BYTES_PER_TOKEN 4 /* as providers tell */
+
+struct estimate_range {
+    int64_t low, high; /* -1: not known */
+};
 
 struct estimate {
     struct engine *engine;          /* borrowed, as the next four */
@@ -17,6 +22,7 @@ struct estimate {
     struct store_agents agents;     /* owned */
     struct json_object *sample;     /* owned; NULL: none */
     struct pool_totals totals;
+    struct history history;
     int64_t assignments, prompts_wanted, prompts_kept;
     int64_t constant_bytes, named_agents;
     int64_t rendered_count, rendered_bytes, rendered_max_bytes, failed_count;
@@ -31,6 +37,10 @@ struct estimate {
 };
 
 void estimate_problem(struct estimate *estimate, bool is_fatal, const char *code, const char *message);
+/* Calls that lead to a decision each, and with them the re-asks that are likely: as earlier runs took them, else a tenth at most. */
+struct estimate_range estimate_calls(const struct estimate *estimate);
+double estimate_mean_calls(const struct estimate *estimate);
+void estimate_time(struct json_out *out, const struct estimate *estimate, struct estimate_range in); /* its member "time" (estimate_time.c) */
 /* The Estimate object of schema/openapi.yaml. */
 void estimate_write(struct estimate *estimate, struct buf *out);
 

@@ -29,6 +29,7 @@ static const struct json_field run_set_fields[] = {
     {"endpoint", JSON_TYPE_STR, false, 1, 128},
     {"profile", JSON_TYPE_STR, false, 1, 128},
     {"name", JSON_TYPE_STR, false, 1, 100},
+    {"max_cost", JSON_TYPE_STR, false, 1, 64},
 };
 #define SELECTOR_FIELDS(needs_reason)                                                                                                                      \
     {"all", JSON_TYPE_BOOL, false, 0, 0}, {"states", JSON_TYPE_ARRAY, false, 0, 0}, {"codes", JSON_TYPE_ARRAY, false, 0, 0},                               \

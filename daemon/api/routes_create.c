@@ -1,6 +1,7 @@
 /* POST /v1/runs: the plan is checked against what the daemon has (endpoint, pool, profile, the size of a prompt), then the run is made in the store. */
 #include "api/handler.h"
 
+#include "api/budget_check.h"
 #include "api/match_check.h"
 #include "api/prompt_size.h"
 
@@ -156,6 +157,8 @@ void handle_run_create(struct request *request)
         rc = match_check(&plan, pool, &create->agents, &error);
     if (rc == 0 && !plan_is_workers(plan.endpoint)) /* outside workers get no prompt */
         rc = prompt_size_check(&plan, pool, &create->agents, &error);
+    if (rc == 0)
+        rc = budget_check(engine, &plan, pool, &create->agents, &error);
     if (rc == 0)
         rc = take_idempotency_key(request, create, &error);
     if (rc < 0) {

@@ -24,7 +24,16 @@ static void price_json(struct json_out *out, const struct price *price)
     json_out_end(out, '}');
 }
 
-/* A number, a duration as people write it, or a price. */
+/* "5.00": in the currency of the price. */
+static void amount_json(struct json_out *out, int64_t micros)
+{
+    struct buf text = BUF_EMPTY;
+    text_add_amount(&text, micros);
+    json_out_str(out, buf_text(&text));
+    buf_clear(&text);
+}
+
+/* A number, a duration or an amount as people write it, or a price. */
 static void setting_value(struct json_out *out, const char *name, const struct endpoint_setting_row *row, int64_t value, const struct price *price)
 {
     char text[32];
@@ -35,6 +44,7 @@ static void setting_value(struct json_out *out, const char *name, const struct e
         snprintf(text, sizeof text, value % 1000 == 0 ? "%" PRId64 "s" : "%" PRId64 "ms", value % 1000 == 0 ? value / 1000 : value);
         json_out_str(out, text);
         break;
+    case ENDPOINT_AMOUNT: amount_json(out, value); break;
     case ENDPOINT_PRICE: price_json(out, price); break;
     case ENDPOINT_SETTING_KIND_COUNT: break;
     }

@@ -59,6 +59,20 @@ static int read_duration(const struct endpoint_setting_row *row, struct json_obj
     return 0;
 }
 
+/* Its currency, where it is told, is looked at once all settings are read: a price may stand beside it. */
+static int read_amount(const struct endpoint_setting_row *row, struct json_object *value, char **ret_value, struct galloc_error *error)
+{
+    struct amount amount;
+    if (!json_is_str(value))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" has to be an amount of money such as \"5.00\", or null", row->name);
+    if (amount_parse(json_str(value, NULL), &amount, error) < 0)
+        return galloc_prefix(error, "\"%s\"", row->name);
+    struct buf text = BUF_EMPTY;
+    amount_add_text(&text, &amount);
+    *ret_value = buf_take(&text);
+    return 0;
+}
+
 /* A price is given as a whole: nothing of the file's or of a former one fills it up. */
 static int read_price(const struct endpoint_setting_row *row, struct json_object *value, char **ret_value, struct galloc_error *error)
 {
@@ -89,7 +103,7 @@ static int read_price(const struct endpoint_setting_row *row, struct json_object
 }
 
 static int (*const readers[ENDPOINT_SETTING_KIND_COUNT])(const struct endpoint_setting_row *row, struct json_object *value, char **ret_value, struct galloc_error *error) = {
-    [ENDPOINT_NUMBER] = read_number, [ENDPOINT_DURATION] = read_duration, [ENDPOINT_PRICE] = read_price};
+    [ENDPOINT_NUMBER] = read_number, [ENDPOINT_DURATION] = read_duration, [ENDPOINT_AMOUNT] = read_amount, [ENDPOINT_PRICE] = read_price};
 
 /* ---- the body ---- */
 
@@ -143,6 +157,22 @@ static int check_currency(const struct request *request, const struct endpoint *
     return 0;
 }
 
+/* A budget is held against what calls may cost at most, which has to be known: in its own currency, and before they are sent. */
+static int check_budget(const struct endpoint *endpoint, const struct setting_changes *changes, struct galloc_error *error)
+{
+    const struct price *price = endpoint_price(endpoint, TIER_STANDARD, clock_wall_ms());
+    struct price fresh;
+    struct amount amount = {.is_set = false};
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct setting_change *change = &changes->items[i];
+        if (change->row->kind == ENDPOINT_PRICE && change->value != NULL && price_parse(change->value, &fresh, NULL) == 0)
+            price = &fresh;
+        if (change->row->kind == ENDPOINT_AMOUNT && change->value != NULL && amount_parse(change->value, &amount, error) < 0)
+            return -GALLOC_INVALID_VALUE;
+    }
+    return amount.is_set && amount.micros > 0 ? endpoint_check_budget(endpoint, &amount, price, error) : 0;
+}
+
 static void submit_next(struct request *request);
 
 static void on_set(struct store_op *op)
@@ -187,6 +217,8 @@ void handle_endpoint_set(struct request *request)
         rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "nothing to set: \"settings\" is empty");
     if (rc == 0)
         rc = check_currency(request, endpoint, changes, &error);
+    if (rc == 0)
+        rc = check_budget(endpoint, changes, &error);
     if (rc < 0)
         request_fail(request, &error);
     else

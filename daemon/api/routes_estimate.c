@@ -2,6 +2,7 @@
  * would be sent; the rest is arithmetic over them. */
 #include "api/handler.h"
 
+#include "api/budget_check.h"
 #include "api/estimate.h"
 #include "api/match_check.h"
 #include "api/prompt_size.h"
@@ -230,6 +231,7 @@ static int read_plan(struct request *request, struct estimate *estimate, struct 
     if (pool == NULL)
         pool = estimate->own_pool = pool_entry_from_agents(&estimate->agents);
     estimate->pool = pool;
+    history_find(engine_registry(estimate->engine), &estimate->plan, estimate->own_pool == NULL ? pool : NULL, &estimate->history);
     pool_count(pool, &estimate->totals);
     prompt_size(&estimate->plan, pool, NULL, &estimate->constant_bytes, &estimate->named_agents);
     struct galloc_error problem;
@@ -239,6 +241,8 @@ static int read_plan(struct request *request, struct estimate *estimate, struct 
     if (estimate->has_bad_match)
         problem_of(estimate, true, &problem);
     if (!estimate->is_on_workers && prompt_size_check(&estimate->plan, pool, NULL, &problem) < 0)
+        problem_of(estimate, true, &problem);
+    if (budget_check(estimate->engine, &estimate->plan, pool, NULL, &problem) < 0)
         problem_of(estimate, true, &problem);
     return 0;
 }

@@ -1,8 +1,10 @@
 /* Runs: list, show, and what an operator changes of one that stands. See routes_create.c and routes_part.c for how one begins. */
 #include "api/handler.h"
 
+#include "api/budget_check.h"
 #include "api/prompt_size.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -203,34 +205,58 @@ void handle_run_close(struct request *request)
 
 /* ---- set ---- */
 
-/* The plan with what is live in it changed, as JSON; NULL: it stays as it is. Owned. */
-static int changed_plan(const struct run_entry *run, struct json_object *body, char **ret_plan, struct galloc_error *error)
+/* Does the body change what lives in the plan? */
+static bool has_live(struct json_object *body)
 {
-    const char *endpoint = json_get_str(body, "endpoint", NULL), *profile = json_get_str(body, "profile", NULL);
-    *ret_plan = NULL;
-    if (endpoint == NULL && profile == NULL && json_get(body, "priority") == NULL && json_get(body, "pack") == NULL)
+    static const char *const live[] = {"endpoint", "profile", "priority", "pack", "max_cost"};
+    for (size_t i = 0; i < ARRAY_COUNT(live); i++)
+        if (json_get(body, live[i]) != NULL)
+            return true;
+    return false;
+}
+
+/* "none", or an amount. */
+static int change_max_cost(struct plan *plan, const char *text, struct galloc_error *error)
+{
+    if (text == NULL)
         return 0;
+    if (strcmp(text, "none") == 0) {
+        plan->max_cost = (struct amount){.is_set = false};
+        return 0;
+    }
+    return amount_parse(text, &plan->max_cost, error) < 0 ? galloc_prefix(error, "\"max_cost\"") : 0;
+}
+
+/* The run's plan with what is live in it changed. The caller clears it. */
+static int changed_plan(const struct run_entry *run, struct json_object *body, struct plan *ret_plan, struct galloc_error *error)
+{
     if (run->info.plan == NULL)
         return galloc_fail(error, GALLOC_BUSY, "the plan of run %s cannot be read just now; try again", run->info.run_id);
-    struct plan plan;
-    int rc = plan_parse(run->info.plan, strlen(run->info.plan), &plan, error);
+    int rc = plan_parse(run->info.plan, strlen(run->info.plan), ret_plan, error);
     if (rc < 0)
         return rc;
+    const char *endpoint = json_get_str(body, "endpoint", NULL), *profile = json_get_str(body, "profile", NULL);
     if (endpoint != NULL) {
-        free(plan.endpoint);
-        plan.endpoint = xstrdup(endpoint);
+        free(ret_plan->endpoint);
+        ret_plan->endpoint = xstrdup(endpoint);
     }
     if (profile != NULL) {
-        free(plan.profile);
-        plan.profile = xstrdup(profile);
+        free(ret_plan->profile);
+        ret_plan->profile = xstrdup(profile);
     }
-    plan.priority = json_get_i64(body, "priority", plan.priority);
-    plan.pack = json_get_i64(body, "pack", plan.pack);
-    struct buf text = BUF_EMPTY;
-    plan_to_json(&plan, &text);
-    plan_clear(&plan);
-    *ret_plan = buf_take(&text);
-    return 0;
+    ret_plan->priority = json_get_i64(body, "priority", ret_plan->priority);
+    ret_plan->pack = json_get_i64(body, "pack", ret_plan->pack);
+    return change_max_cost(ret_plan, json_get_str(body, "max_cost", NULL), error);
+}
+
+/* What a run costs is one sum, and has one currency. */
+static int check_currency(const struct run_entry *run, const struct endpoint *endpoint, struct galloc_error *error)
+{
+    const struct price *price = endpoint != NULL ? endpoint_price(endpoint, TIER_STANDARD, clock_wall_ms()) : NULL;
+    if (price == NULL || run->endpoint == NULL || run->info.counts[COUNT_COST_MICROS] == 0 || strcmp(price->currency, run->endpoint->currency) == 0)
+        return 0;
+    return galloc_fail(error, GALLOC_CONFLICT, "run %s has cost so far what is counted in %s, and the price of %s is in %s: the two cannot be added", run->info.run_id,
+                       run->endpoint->currency, endpoint->config->name, price->currency);
 }
 
 static int check_set(struct request *request, const struct run_entry *run, struct galloc_error *error)
@@ -238,36 +264,38 @@ static int check_set(struct request *request, const struct run_entry *run, struc
     struct engine *engine = request->api->config.engine;
     const char *endpoint = json_get_str(request->json, "endpoint", NULL), *profile = json_get_str(request->json, "profile", NULL);
     const char *name = json_get_str(request->json, "name", NULL);
-    bool has_live = endpoint != NULL || profile != NULL || json_get(request->json, "priority") != NULL || json_get(request->json, "pack") != NULL;
-    if (!has_live && name == NULL)
-        return galloc_fail(error, GALLOC_INVALID_VALUE, "nothing to change: give priority, pack, endpoint, profile or name");
+    if (!has_live(request->json) && name == NULL)
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "nothing to change: give priority, pack, endpoint, profile, max_cost or name");
     struct endpoint *endpoints[LADDER_MOST];
-    size_t count;
+    size_t count = 0;
     int rc = endpoint != NULL ? engine_check_endpoints(engine, endpoint, endpoints, &count, error) : 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = check_currency(run, endpoints[i], error);
     if (rc < 0)
         return rc;
     if (profile != NULL && config_profile(engine_configuration(engine), profile) == NULL)
         return galloc_fail(error, GALLOC_NOT_FOUND, "there is no profile \"%s\" (gallocctl profile list)", profile);
     if (name != NULL && (name[0] == '@' || strncmp(name, "r-", 2) == 0))
         return galloc_fail(error, GALLOC_INVALID_VALUE, "a name may not begin with \"r-\" or \"@\": those are ids and @last");
-    if (has_live && is_ended(run))
+    if (has_live(request->json) && is_ended(run))
         return galloc_fail(error, GALLOC_WRONG_STATE, "run %s is %s: only its name can be changed", run->info.run_id, run_state_name(run->info.state));
     if (endpoint != NULL && run->is_on_workers && run->has_plan && run->pool != NULL && !plan_is_workers(endpoint))
-        return prompt_size_check(&run->plan, run->pool, NULL, error); /* it had no prompt so far */
-    return 0;
+        rc = prompt_size_check(&run->plan, run->pool, NULL, error); /* it had no prompt so far */
+    return rc;
 }
 
-static void set_run(struct request *request, struct run_entry *run)
+static char *amount_text(const struct amount *amount)
 {
-    struct galloc_error error;
-    char *plan = NULL;
-    int rc = check_set(request, run, &error);
-    if (rc == 0)
-        rc = changed_plan(run, request->json, &plan, &error);
-    if (rc < 0) {
-        request_fail(request, &error);
-        return;
-    }
+    struct buf text = BUF_EMPTY;
+    if (amount->is_set)
+        amount_add_text(&text, amount);
+    char *copy = xstrdup(buf_text(&text));
+    buf_clear(&text);
+    return copy;
+}
+
+static void submit_set(struct request *request, const struct run_entry *run, const struct plan *plan)
+{
     struct store_run_set *set = op_on(request, run, OP_RUN_SET);
     set->peer = request->peer;
     set->run = run->info.id;
@@ -275,8 +303,34 @@ static void set_run(struct request *request, struct run_entry *run)
     set->endpoint = xstrdup(json_get_str(request->json, "endpoint", NULL));
     set->profile = xstrdup(json_get_str(request->json, "profile", NULL));
     set->name = xstrdup(json_get_str(request->json, "name", NULL));
-    set->plan = plan;
+    if (json_get(request->json, "max_cost") != NULL) {
+        set->max_cost = amount_text(&plan->max_cost);
+        set->max_cost_before = amount_text(&run->plan.max_cost);
+        set->clear = PAUSE_BIT(PAUSE_BUDGET); /* one that is still too small pauses it again */
+    }
+    if (has_live(request->json)) {
+        struct buf text = BUF_EMPTY;
+        plan_to_json(plan, &text);
+        set->plan = buf_take(&text);
+    }
     handler_submit(request, &set->op);
+}
+
+static void set_run(struct request *request, struct run_entry *run)
+{
+    struct galloc_error error;
+    struct plan plan = {0};
+    bool is_live = has_live(request->json);
+    int rc = check_set(request, run, &error);
+    if (rc == 0 && is_live)
+        rc = changed_plan(run, request->json, &plan, &error);
+    if (rc == 0 && (json_get(request->json, "endpoint") != NULL || json_get(request->json, "max_cost") != NULL) && run->pool != NULL)
+        rc = budget_check(request->api->config.engine, &plan, run->pool, NULL, &error);
+    if (rc < 0)
+        request_fail(request, &error);
+    else
+        submit_set(request, run, &plan);
+    plan_clear(&plan);
 }
 
 void handle_run_set(struct request *request)

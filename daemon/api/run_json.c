@@ -61,14 +61,34 @@ static void tokens_json(struct json_out *out, const int64_t *tokens)
     json_out_end(out, '}');
 }
 
-static void cost_json(struct json_out *out, const struct run_view *view)
+/* Of the plan's stored JSON: its max_cost; -1: none. */
+static int64_t max_micros(const char *plan)
+{
+    struct json_span options = {NULL, 0}, name, value;
+    struct amount amount = {.is_set = false};
+    struct json_span whole = {plan, plan != NULL ? strlen(plan) : 0};
+    for (const char *at = NULL; plan != NULL && json_next(whole, &at, &name, &value);)
+        if (json_span_equals(name, "options"))
+            options = value;
+    for (const char *at = NULL; options.at != NULL && json_next(options, &at, &name, &value);) {
+        char text[80] = "";
+        if (json_span_equals(name, "max_cost") && value.len > 2 && value.len < sizeof text)
+            memcpy(text, value.at + 1, value.len - 2); /* without its quotes; there is nothing to unescape in an amount */
+        if (text[0] != '\0' && amount_parse(text, &amount, NULL) < 0)
+            return -1;
+    }
+    return amount.is_set ? amount.micros : -1;
+}
+
+static void cost_json(struct json_out *out, const struct store_run *info, const struct run_view *view)
 {
     json_out_name(out, "cost");
     json_out_begin(out, '{');
     member_text_or_null(out, "currency", view->currency);
     member_int_or_null(out, "micros", view->cost_micros);
     json_out_member_int(out, "unknown_calls", view->cost_unknown_calls);
-    json_out_member_null(out, "max_micros");
+    json_out_member_int(out, "reserved_micros", info->counts[COUNT_COST_RESERVED]);
+    member_int_or_null(out, "max_micros", max_micros(info->plan));
     json_out_name(out, "projected_micros");
     if (view->projected_low_micros >= 0 && view->projected_high_micros >= 0) {
         json_out_begin(out, '{');
@@ -213,7 +233,7 @@ void run_json(struct json_out *out, const struct run_entry *run)
     eta_json(out, &view.eta);
     retries_json(out, info->counts);
     tokens_json(out, &info->counts[COUNT_TOKEN]);
-    cost_json(out, &view);
+    cost_json(out, info, &view);
     source_json(out, info);
     plan_json(out, info->plan);
     json_out_member_time(out, "created_at", info->created_at_ms);

@@ -25,6 +25,7 @@ struct endpoint_config {
     bool allow_plain_http;
     int64_t max_output_tokens, request_timeout_ms, max_in_flight;
     int64_t rpm, tpm, rpd; /* 0: learn it */
+    int64_t max_cost_per_day_micros; /* 0: none */
     double time_scale;
 };
 

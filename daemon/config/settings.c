@@ -99,6 +99,8 @@ const struct setting settings[] = {
      "tokens a minute, never exceeded; 0: learned"},
     {SECTION_ENDPOINT, "rpd", SETTING_NUMBER, "0", 0, 1000 * MILLION, ENDPOINT(rpd), NULL,
      "requests a day, never exceeded; 0: learned"},
+    {SECTION_ENDPOINT, "max_cost_per_day", SETTING_MONEY, "0", 0, PRICE_AMOUNT_MAX_MICROS, ENDPOINT(max_cost_per_day_micros), NULL,
+     "what its calls may cost a day (Pacific time), in the currency of its price, never exceeded; 0: as much as there is to do"},
     {SECTION_ENDPOINT, "hedge", SETTING_CHOICE, "off", 0, 0, ENDPOINT(hedge), "off|tail",
      "tail: stragglers at a run's end are asked a second time, which costs a call each"},
     {SECTION_ENDPOINT, "time_scale", SETTING_RATIO, "1.0", 1000, 10 * MILLION, ENDPOINT(time_scale), NULL,

@@ -17,13 +17,15 @@
 #define PLAN_COLUMNS 4096      /* columns of an input */
 #define PLAN_MATCHES 64        /* --match given so often */
 #define PLAN_BATCH_MAX 1000    /* started together */
+#define PLAN_AMOUNT_BYTES 64   /* an amount of money */
 #define PLAN_DAY_MS INT64_C(86400000)
 #define PLAN_MAX_AGE_MS (3650 * PLAN_DAY_MS)
 
-enum option_kind { OPTION_INT, OPTION_TEXT, OPTION_LIST, OPTION_BOOL, OPTION_MATCH, OPTION_CHOICE };
+enum option_kind { OPTION_INT, OPTION_TEXT, OPTION_LIST, OPTION_BOOL, OPTION_MATCH, OPTION_CHOICE, OPTION_AMOUNT };
 
 static const char *const canary_names[] = {"auto", "on", "off", NULL};
 static const char *const duplicate_names[] = {"skip", "error", "replace", NULL};
+static const char *const tier_names[] = {"standard", "flex", NULL}; /* of enum price_tier */
 
 /* The rows of `options`. `missing` is an int's value where nobody gave one; it is not written, nor is a choice's first. */
 static const struct option_row {
@@ -46,6 +48,8 @@ static const struct option_row {
     {{"priority", JSON_TYPE_I64, false, -100, 100}, OPTION_INT, AT(priority), 0, true, NULL},
     {{"max_age_ms", JSON_TYPE_I64, false, 1, PLAN_MAX_AGE_MS}, OPTION_INT, AT(max_age_ms), 0, true, NULL},
     {{"on_duplicate", JSON_TYPE_STR, false, 0, 0}, OPTION_CHOICE, AT(on_duplicate), 0, true, duplicate_names},
+    {{"max_cost", JSON_TYPE_STR, false, 1, PLAN_AMOUNT_BYTES}, OPTION_AMOUNT, AT(max_cost), 0, true, NULL},
+    {{"tier", JSON_TYPE_STR, false, 0, 0}, OPTION_CHOICE, AT(tier), 0, true, tier_names},
     {{"order", JSON_TYPE_STR, false, 1, PLAN_COLUMN_BYTES}, OPTION_TEXT, AT(order), 0, true, NULL},
     {{"key", JSON_TYPE_STR, false, 1, PLAN_COLUMN_BYTES}, OPTION_TEXT, AT(key_column), 0, true, NULL},
     {{"first", JSON_TYPE_I64, false, 1, INT64_MAX}, OPTION_INT, AT(first), 0, true, NULL},
@@ -206,6 +210,12 @@ static int read_choice(const struct option_row *row, const char *text, int *ret_
     return rc;
 }
 
+static int read_amount(const char *name, const char *text, struct amount *ret_amount, struct galloc_error *error)
+{
+    int rc = amount_parse(text, ret_amount, error);
+    return rc < 0 ? galloc_prefix(error, "\"%s\"", name) : 0;
+}
+
 static int read_option(const struct option_row *row, struct json_object *options, struct plan *plan,
                        struct galloc_error *error)
 {
@@ -230,6 +240,8 @@ static int read_option(const struct option_row *row, struct json_object *options
         return read_match(value, plan, error);
     case OPTION_CHOICE:
         return read_choice(row, json_str(value, NULL), member, error);
+    case OPTION_AMOUNT:
+        return read_amount(name, json_str(value, NULL), member, error);
     }
     return 0;
 }
@@ -326,6 +338,14 @@ static void write_match(struct json_out *out, const struct plan *plan)
     json_out_end(out, ']');
 }
 
+static void write_amount(struct json_out *out, const char *name, const struct amount *amount)
+{
+    struct buf text = BUF_EMPTY;
+    amount_add_text(&text, amount);
+    json_out_member_str(out, name, buf_text(&text));
+    buf_clear(&text);
+}
+
 static void write_option(struct json_out *out, const struct option_row *row, const struct plan *plan)
 {
     const void *member = (const char *)plan + row->at;
@@ -341,6 +361,8 @@ static void write_option(struct json_out *out, const struct option_row *row, con
         write_match(out, plan);
     else if (row->kind == OPTION_CHOICE && *(const int *)member != 0)
         json_out_member_str(out, row->field.name, row->choices[*(const int *)member]);
+    else if (row->kind == OPTION_AMOUNT && ((const struct amount *)member)->is_set)
+        write_amount(out, row->field.name, member);
 }
 
 void plan_to_json(const struct plan *plan, struct buf *buf)

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/code.h"
+#include "core/price.h"
 
 struct json_object;
 struct json_span;
@@ -46,6 +47,8 @@ struct plan {
     int64_t max_age_ms;           /* 0: none */
     int64_t first;                /* the client sent only so many; 0: all */
     int64_t sample, seed;         /* the client sent so many, chosen by that seed; 0: all; -1: not told */
+    struct amount max_cost;       /* at most so much may be spent; its currency "": that of the endpoint's price */
+    int tier;                     /* enum price_tier: at which its calls are asked for */
     int on_duplicate;             /* enum import_duplicate's numbers: 0 skip, 1 error, 2 replace */
     bool is_paused, is_again;
     bool workers_too; /* outside workers may lease beside the built-in one */
@@ -71,6 +74,9 @@ void plan_clear(struct plan *plan);
  * written by plan_to_json(). */
 void plan_to_json(const struct plan *plan, struct buf *out);
 int plan_parse(const char *json, size_t len, struct plan *ret_plan, struct galloc_error *error) MUST_CHECK;
+
+/* Of what a run's prompts are made of, pool and input apart, by its plan's JSON: equal where template, columns sent and the choice of candidates are. Never 0. */
+uint64_t plan_likeness(const char *json);
 
 /* Is the column sent to the model? By send/keep_back of the plan and the configuration's keep_back (NULL-ended, may be
  * NULL), which wins. Names compare without case, blanks and underscores. */

@@ -87,3 +87,25 @@ int price_parse(const char *text, struct price *ret_price, struct galloc_error *
     *ret_price = price;
     return 0;
 }
+
+int amount_parse(const char *text, struct amount *ret_amount, struct galloc_error *error)
+{
+    struct amount amount = {.is_set = true};
+    size_t digits = strspn(text, "0123456789.");
+    const char *currency = text + digits + strspn(text + digits, " ");
+    char *number = xstrndup(text, digits);
+    int rc = digits > 0 ? parse_micros(number, &amount.micros, NULL) : -GALLOC_INVALID_VALUE;
+    free(number);
+    if (rc < 0 || (currency[0] == '\0' && text[digits] != '\0') || (currency[0] != '\0' && !price_is_currency(currency)))
+        return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%.60s\" is not an amount of money such as 12.50, or 12.50 USD: from 0, with at most six decimals", text);
+    memcpy(amount.currency, currency, strlen(currency));
+    *ret_amount = amount;
+    return 0;
+}
+
+void amount_add_text(struct buf *out, const struct amount *amount)
+{
+    text_add_amount(out, amount->micros);
+    if (amount->currency[0] != '\0')
+        buf_add_fmt(out, " %s", amount->currency);
+}

@@ -32,6 +32,16 @@ bool price_is_unknown(int http_status, int64_t in_tokens, int64_t cost_micros);
 /* Is it three capital letters, as a currency's code is? */
 bool price_is_currency(const char *text);
 
+/* An amount of money as people write it: "12.50", "12.50 USD", "12.50USD". */
+struct amount {
+    bool is_set;
+    int64_t micros;
+    char currency[4]; /* "": none was told */
+};
+/* 0, or -GALLOC_INVALID_VALUE with what is wrong: below zero, more than 10^12, over six fraction digits, no number, no currency of three capital letters. */
+int amount_parse(const char *text, struct amount *ret_amount, struct galloc_error *error) MUST_CHECK;
+void amount_add_text(struct buf *out, const struct amount *amount); /* "12.50 USD": amount_parse() reads it back */
+
 /* A price as one line, the words that `endpoint set` takes: "price_in=0.75 price_cached_in=0.075 price_out=3.75 currency=USD". It is
  * kept so in the store and read back by price_parse(): 0, or -GALLOC_INVALID_VALUE where it is not such a line. */
 void price_add_text(struct buf *out, const struct price *price);

@@ -165,7 +165,8 @@ static void fill_items(struct call *call, struct decision *decisions, size_t cou
                        const struct provider_verdict *verdict)
 {
     struct call_charge charge;
-    call_charge(call->endpoint, response, verdict, &charge);
+    call_charge(call->endpoint, &call->terms, response, verdict, &charge);
+    int64_t kept_micros = money_kept(call, response, &charge);
     for (size_t i = 0; i < count; i++) {
         struct settle_item *item = &decisions[i].item;
         item->has_call_result = true;
@@ -178,6 +179,7 @@ static void fill_items(struct call *call, struct decision *decisions, size_t cou
         item->latency_ms = response->latency_us / 1000;
         memcpy(item->tokens, charge.tokens, sizeof item->tokens);
         item->cost_micros = charge.cost_micros;
+        item->kept_micros = kept_micros;
         memcpy(item->currency, charge.currency, sizeof item->currency);
     }
     if (charge.tokens[TOKEN_IN] >= 0) /* those that a cache had are part of these */

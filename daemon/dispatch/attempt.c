@@ -18,6 +18,7 @@ struct call *call_new(struct run_entry *run, struct endpoint *endpoint, size_t c
 void call_free(struct call *call)
 {
     hedge_part(call);
+    money_give_back(call);
     for (size_t i = 0; i < call->count; i++) {
         free(call->attempts[i].key);
         free(call->attempts[i].fields);

@@ -3,6 +3,7 @@
 #define GALLOC_DISPATCH_ATTEMPT_H
 
 #include "core/retry.h"
+#include "dispatch/endpoint_inside.h"
 #include "dispatch/engine.h"
 #include "dispatch/rest.h"
 
@@ -49,6 +50,12 @@ struct call {
     bool was_full;              /* sent when calls under way were at the limit */
     int64_t ready_us;           /* leased since */
     int64_t sent_us;
+    struct price_terms terms;   /* by which it is paid */
+    int64_t body_bytes;
+    int64_t reserved_micros;    /* of its run's and its endpoint's budget (money.c) */
+    int64_t reserving_micros;   /* of these, on their way to the store */
+    bool has_money;             /* reserved just now: it is the next to go */
+    bool is_tried;              /* its slot is kept though it is no re-ask */
     int64_t charged;            /* tokens that its run's share was charged at the send */
     struct rest rest;           /* of its answer, when that comes in several calls */
     size_t count;               /* of `attempts` */

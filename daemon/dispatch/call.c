@@ -57,7 +57,7 @@ void call_classify(const struct endpoint *endpoint, const struct net_response *r
     endpoint->provider->classify(&answer, ret_verdict);
 }
 
-void call_charge(struct endpoint *endpoint, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge)
+void call_charge(struct endpoint *endpoint, const struct price_terms *terms, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge)
 {
     const char *model = verdict->model_version ? verdict->model_version : endpoint->config->model;
     density_learn(&endpoint->density, (int64_t)response->request_body_len, verdict->tokens[TOKEN_IN]);
@@ -65,9 +65,11 @@ void call_charge(struct endpoint *endpoint, const struct net_response *response,
     *ret_charge = (struct call_charge){.currency = ""};
     for (int i = 0; i < TOKEN_COUNT; i++) /* a count of zero is left out of the usage: told as a whole or not at all */
         ret_charge->tokens[i] = verdict->tokens[TOKEN_IN] >= 0 ? max_i64(verdict->tokens[i], 0) : -1;
-    ret_charge->cost_micros = price_of_call(endpoint->dispatch->engine, endpoint, model, TIER_STANDARD, ret_charge->tokens, ret_charge->currency);
+    ret_charge->cost_micros = price_of_call(endpoint, terms, model, ret_charge->tokens, ret_charge->currency);
     for (int i = 0; i < TOKEN_COUNT; i++)
         endpoint->tokens[i] += max_i64(ret_charge->tokens[i], 0);
+    if (ret_charge->cost_micros > 0 && endpoint->currency[0] == '\0')
+        memcpy(endpoint->currency, ret_charge->currency, sizeof endpoint->currency);
     if (ret_charge->cost_micros >= 0)
         endpoint->cost_micros += ret_charge->cost_micros;
     else if (price_is_unknown(response->status, ret_charge->tokens[TOKEN_IN], ret_charge->cost_micros))

@@ -22,7 +22,8 @@ struct call_charge {
     int64_t cost_micros;         /* -1: unknown */
     char currency[4];
 };
-void call_charge(struct endpoint *endpoint, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge);
+struct price_terms;
+void call_charge(struct endpoint *endpoint, const struct price_terms *terms, const struct net_response *response, const struct provider_verdict *verdict, struct call_charge *ret_charge);
 /* What came back, for the pacer; what the caller alone knows is left for it to fill. */
 struct pacer_outcome call_outcome(const struct net_response *response, const struct provider_verdict *verdict, int64_t sent_us);
 void call_tell_change(struct endpoint *endpoint, const struct pacer_change *change, const char *words); /* the log and events */

@@ -178,6 +178,10 @@ static void took_run_set(struct engine *engine, struct store_op *op)
     }
     if (set->priority != INT64_MIN)
         run->info.priority = set->priority;
+    if (set->clear != 0 && run->info.pauses == 0) {
+        free(run->info.pause_text);
+        run->info.pause_text = NULL;
+    }
     if (set->plan != NULL && run->has_plan) {
         plan_clear(&run->plan);
         run->has_plan = false;
@@ -189,6 +193,7 @@ static void took_run_set(struct engine *engine, struct store_op *op)
         run->dispatch->share = (struct share){0}; /* what it was given was the former endpoint's */
     eta_restart(&run->eta, clock_mono_ms());
     run_begin(engine, run);
+    money_cover(engine);
 }
 
 static void took_run_pause(struct engine *engine, struct store_op *op)
@@ -228,6 +233,7 @@ static void took_endpoint_set(struct engine *engine, struct store_op *op)
         return;
     endpoint_set_override(endpoint, &set->setting, set->setting.value != NULL);
     notice_endpoint(engine, endpoint, "a setting was changed");
+    money_cover(engine);
     for (struct run_entry *run = engine->registry.runs; run != NULL; run = run->next)
         if (run->endpoint == endpoint && run->dispatch != NULL)
             eta_restart(&run->eta, clock_mono_ms());

@@ -7,7 +7,7 @@
  *   answer.c    what came back: classified, held against each attempt, told to the pacer
  *   decide.c    what becomes of each attempt (decide.h)
  *   call.c      the request itself, of attempts or a test: sent, classified, priced (call.h)
- *   refused.c   refusals of a run in a row (refused.h)
+ *   money.c     budgets, before the send (money.h); refused.c: refusals of a run in a row (refused.h)
  *   rest.c      an answer that comes in several calls (rest.h)
  *   hedge.c     a run's last stragglers, asked a second time
  *   settle.c    outcomes into the store, in batches; what the commit says next
@@ -32,6 +32,7 @@
 
 #include "base/log.h"
 #include "dispatch/endpoint_inside.h"
+#include "dispatch/money.h"
 #include "dispatch/notice.h"
 #include "dispatch/outside_inside.h"
 #include "dispatch/prompt.h"

@@ -22,6 +22,7 @@ static const struct endpoint_setting_row rows[ENDPOINT_SETTING_COUNT] = {
     [SETTING_MAX_IN_FLIGHT] = {"max_in_flight", 1, 1024, ENDPOINT_NUMBER, false, "calls under way at once, at most"},
     [SETTING_MAX_OUTPUT_TOKENS] = {"max_output_tokens", 16, 65536, ENDPOINT_NUMBER, true, "tokens of an answer, thinking included"},
     [SETTING_REQUEST_TIMEOUT] = {"request_timeout", 1000, 3600000, ENDPOINT_DURATION, false, "the longest that one call may take"},
+    [SETTING_MAX_COST_PER_DAY] = {"max_cost_per_day", 0, PRICE_AMOUNT_MAX_MICROS, ENDPOINT_AMOUNT, false, "what its calls may cost a day (Pacific time), never exceeded; 0: no limit"},
     [SETTING_PRICE] = {"price", 0, PRICE_AMOUNT_MAX_MICROS, ENDPOINT_PRICE, false, "what a million tokens cost; it takes the place of the configuration's"},
 };
 
@@ -187,6 +188,7 @@ int64_t endpoint_file_value(const struct endpoint_config *config, enum endpoint_
         [SETTING_RPM] = config->rpm,
         [SETTING_TPM] = config->tpm,
         [SETTING_RPD] = config->rpd,
+        [SETTING_MAX_COST_PER_DAY] = config->max_cost_per_day_micros,
         [SETTING_MAX_IN_FLIGHT] = config->max_in_flight,
         [SETTING_MAX_OUTPUT_TOKENS] = config->max_output_tokens,
         [SETTING_REQUEST_TIMEOUT] = config->request_timeout_ms,
@@ -221,7 +223,13 @@ void endpoint_apply(struct endpoint *endpoint, int64_t wall_ms)
 
 static int read_override(const struct endpoint_setting_row *row, const char *text, struct endpoint_override *override)
 {
+    struct amount amount;
+    int rc;
     switch (row->kind) {
+    case ENDPOINT_AMOUNT:
+        rc = amount_parse(text, &amount, NULL);
+        override->value = rc == 0 ? amount.micros : 0;
+        return rc;
     case ENDPOINT_NUMBER: return parse_i64(text, row->low, row->high, &override->value, NULL);
     case ENDPOINT_DURATION: return parse_duration_ms(text, &override->value, NULL);
     case ENDPOINT_PRICE: return price_parse(text, &override->price, NULL);
@@ -250,6 +258,7 @@ void endpoint_read_back(struct endpoint *endpoint, const struct store_sends *sen
         tokens += max_i64(sends->items[i].tokens, 0);
         known += sends->items[i].tokens > 0;
     }
+    money_read_back(endpoint, sends->day_cost_micros);
     if (known > 0)
         endpoint->dispatch->prompt_tokens = tokens / known;
     pacer_read_back(endpoint->pacer, engine_now(), sends->items, sends->count, sends->day_calls);

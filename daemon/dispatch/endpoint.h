@@ -11,11 +11,11 @@
 #include "store/store.h"
 
 /* Settings that `endpoint set` may change while the daemon runs; one row each (endpoint.c). */
-enum endpoint_setting { SETTING_RPM, SETTING_TPM, SETTING_RPD, SETTING_MAX_IN_FLIGHT, SETTING_MAX_OUTPUT_TOKENS, SETTING_REQUEST_TIMEOUT, SETTING_PRICE, ENDPOINT_SETTING_COUNT };
-enum endpoint_setting_kind { ENDPOINT_NUMBER, ENDPOINT_DURATION, ENDPOINT_PRICE, ENDPOINT_SETTING_KIND_COUNT };
+enum endpoint_setting { SETTING_RPM, SETTING_TPM, SETTING_RPD, SETTING_MAX_IN_FLIGHT, SETTING_MAX_OUTPUT_TOKENS, SETTING_REQUEST_TIMEOUT, SETTING_MAX_COST_PER_DAY, SETTING_PRICE, ENDPOINT_SETTING_COUNT };
+enum endpoint_setting_kind { ENDPOINT_NUMBER, ENDPOINT_DURATION, ENDPOINT_AMOUNT, ENDPOINT_PRICE, ENDPOINT_SETTING_KIND_COUNT };
 struct endpoint_setting_row {
     const char *name;
-    int64_t low, high; /* of a price: of each of its amounts, in micros */
+    int64_t low, high; /* of an amount, and of each amount of a price: in micros */
     enum endpoint_setting_kind kind;
     bool of_prompts; /* means nothing to a provider that takes none */
     const char *help;
@@ -30,7 +30,7 @@ extern const int64_t endpoint_duration_bounds[ENDPOINT_DURATION_BOUNDS]; /* micr
 
 struct endpoint_override {
     bool is_set;
-    int64_t value; /* of a number or a duration (ms) */
+    int64_t value; /* of a number, a duration (ms) or an amount (micros) */
     struct price price;
     int64_t set_at_ms, until_at_ms; /* wall; until 0: for good */
     uint32_t set_by;
@@ -64,6 +64,11 @@ int endpoint_load_config(const char *path, struct config **ret_config, struct ga
 const struct price *endpoint_set_price(const struct endpoint *endpoint, int64_t wall_ms);
 const struct price_config *endpoint_file_price(const struct endpoint *endpoint, enum price_tier tier, int64_t wall_ms);
 const struct price *endpoint_price(const struct endpoint *endpoint, enum price_tier tier, int64_t wall_ms);
+/* Where there is a price, but in another currency than that of the costs counted so far, so that it is none: its currency; else NULL. Borrowed as long. */
+const char *endpoint_other_currency(const struct endpoint *endpoint, enum price_tier tier, int64_t wall_ms);
+/* Can a budget be kept at this price (NULL: not known)? The price has to be known before a call, and in the budget's currency. 0, or -GALLOC_INVALID_INPUT with what
+ * would be right. */
+int endpoint_check_budget(const struct endpoint *endpoint, const struct amount *budget, const struct price *price, struct galloc_error *error) MUST_CHECK;
 /* What its calls came to, by kind (those of struct store_endpoint_sums): ever, or since the daemon's start. */
 void endpoint_sums(const struct endpoint *endpoint, bool ever, int64_t ret_sums[COUNT_KIND_END]);
 struct provider_wire endpoint_config_wire(const struct endpoint_config *config);

@@ -24,9 +24,19 @@ void learned_take(struct endpoint *endpoint); /* of a former life; once its key 
 void learned_keep(struct endpoint *endpoint); /* if it has changed */
 
 /* endpoint_price.c */
+/* Would this configuration price the endpoint's calls in another currency than that of what it, or a run on it, has cost so far? Then -GALLOC_D_CONFIG. */
+int endpoint_check_currency(const struct registry *registry, const struct endpoint *endpoint, const struct config *fresh, struct galloc_error *error) MUST_CHECK;
+void endpoint_tell_currency(const struct endpoint *endpoint); /* the log hears of a price that is none, as it is in another currency than the sums */
 void endpoint_apply_price(struct endpoint *endpoint, int64_t wall_ms); /* the currency of its costs */
-/* What a call costs that `model` has answered now, in micros of ret_currency; -1: unknown, as no price or no count of tokens is known. */
-int64_t price_of_call(struct engine *engine, const struct endpoint *endpoint, const char *model, enum price_tier tier, const int64_t tokens[TOKEN_COUNT],
-                      char ret_currency[4]);
+/* By what a call is paid: the endpoint's price when it was sent. A price that changes while it is under way is the next one's. */
+struct price_terms {
+    enum price_tier tier;
+    bool is_known, is_set; /* is there a price; was it set at run time? */
+    int64_t at_wall_ms;
+    struct price price;
+};
+struct price_terms endpoint_terms(const struct endpoint *endpoint, enum price_tier tier, int64_t wall_ms);
+/* What a call costs that `model` has answered, in micros of ret_currency; -1: unknown, as no price or no count of tokens is known. */
+int64_t price_of_call(const struct endpoint *endpoint, const struct price_terms *terms, const char *model, const int64_t tokens[TOKEN_COUNT], char ret_currency[4]);
 
 #endif

@@ -241,12 +241,13 @@ static void load_endpoints(struct engine *engine, struct store_image *image)
         if (endpoint == NULL)
             continue;
         memcpy(endpoint->sums_before, image->sums[i].counts, sizeof endpoint->sums_before);
-        if (endpoint->currency[0] == '\0')
+        if (endpoint->currency[0] == '\0' || endpoint->sums_before[COUNT_COST_MICROS] > 0) /* whatever a price is in by now */
             memcpy(endpoint->currency, image->sums[i].currency, sizeof endpoint->currency);
     }
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
         endpoint_read_key(engine, endpoint);
         learned_take(endpoint);
+        endpoint_tell_currency(endpoint);
     }
     for (size_t i = 0; i < image->sends_count; i++) {
         struct endpoint *endpoint = registry_endpoint(&engine->registry, image->sends[i].endpoint);
@@ -296,11 +297,14 @@ int engine_reload(struct engine *engine, struct galloc_error *error)
     if (rc < 0)
         return rc;
     for (struct endpoint *endpoint = engine->registry.endpoints; endpoint != NULL; endpoint = endpoint->next) {
-        if (config_endpoint(fresh, endpoint->config->name) != NULL)
-            continue;
-        rc = galloc_fail(error, GALLOC_D_CONFIG, "the endpoint \"%s\" is no longer in the configuration; take it out with a restart", endpoint->config->name);
-        config_free(fresh);
-        return rc;
+        if (config_endpoint(fresh, endpoint->config->name) == NULL)
+            rc = galloc_fail(error, GALLOC_D_CONFIG, "the endpoint \"%s\" is no longer in the configuration; take it out with a restart", endpoint->config->name);
+        else
+            rc = endpoint_check_currency(&engine->registry, endpoint, fresh, error);
+        if (rc < 0) {
+            config_free(fresh);
+            return rc;
+        }
     }
     struct config *former = engine->config;
     engine->config = fresh;

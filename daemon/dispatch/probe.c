@@ -11,6 +11,8 @@ struct probe {
     struct provider_request request; /* owned */
     struct pacer_now passed; /* when the pacer let it through: it counts from then on */
     int64_t call, sent_us;
+    struct price_terms terms;
+    int64_t reserved_micros; /* of the endpoint's day */
     int64_t timeout_ms;
     void (*done)(const struct endpoint_test_result *result, void *arg); /* NULL: the daemon's own */
     void *arg;
@@ -40,7 +42,8 @@ static void record(struct probe *probe, const struct net_response *response, con
     end->local_port = response->local_port;
     end->latency_ms = response->latency_us / 1000;
     struct call_charge charge;
-    call_charge(probe->endpoint, response, verdict, &charge);
+    call_charge(probe->endpoint, &probe->terms, response, verdict, &charge);
+    end->kept_micros = money_end_test(probe->endpoint, probe->reserved_micros, response, &charge);
     memcpy(end->tokens, charge.tokens, sizeof end->tokens);
     end->cost_micros = charge.cost_micros;
     memcpy(end->currency, charge.currency, sizeof end->currency);
@@ -121,6 +124,7 @@ static void on_call_begun(struct store_op *op)
     pacer_unsent(endpoint->pacer, probe->passed); /* counted anew when it goes out: at that time, not a commit earlier */
     if (op->code < 0) {
         probe->engine->calls--;
+        money_give_test_back(endpoint, probe->reserved_micros);
         fail_probe(probe, OUTCOME_UNAVAILABLE, op->error.message);
     } else {
         const struct call_sending sending = {.timeout_ms = probe->timeout_ms, .wants_new_connection = true, .done = on_response, .arg = probe};
@@ -168,10 +172,16 @@ static void send_probe(struct engine *engine, struct endpoint *endpoint, void (*
     }
     if (is_over_limit(probe))
         return;
+    if (money_take_test(endpoint, &probe->request, &probe->reserved_micros, &error) < 0) {
+        fail_probe(probe, OUTCOME_THROTTLED, error.message);
+        return;
+    }
+    probe->terms = endpoint_terms(endpoint, TIER_STANDARD, engine_now().wall_ms);
     if (done == NULL)
         endpoint->dispatch->has_test = true;
     struct store_call_begin *begin = store_op_new(OP_CALL_BEGIN, on_call_begun, probe);
     begin->endpoint = xstrdup(endpoint->config->name);
+    begin->reserve_micros = probe->reserved_micros;
     engine->calls++;
     probe->passed = engine_now();
     pacer_sent(endpoint->pacer, probe->passed, call_tokens(endpoint, (int64_t)probe->request.body.len)); /* from here on, so that no other call takes its place in the quota */
@@ -207,6 +217,8 @@ void probe_if_due(struct engine *engine, struct endpoint *endpoint)
         return;
     bool wants_day = rungs_wait_for_day(endpoint);
     if ((wants_probe || wants_judge || wants_day) && endpoint_has_test(endpoint)) {
+        if (money_day_is_over(endpoint))
+            return; /* its runs wait for the next one, and so does the test */
         int64_t refused_us = pacer_ask_test(endpoint->pacer, now, PACER_TEST_TOKENS); /* a test request counts in the quotas like any other */
         if (refused_us == 0)
             send_probe(engine, endpoint, NULL, NULL);

@@ -122,11 +122,11 @@ int64_t run_pack(const struct run_entry *run)
 }
 
 /* May rows be asked for; is one due? */
-static bool may_claim(const struct run_entry *run, struct pacer_now now)
+static bool may_claim(struct run_entry *run, struct pacer_now now)
 {
     const struct run_dispatch *d = run->dispatch;
     bool waits_for_tokens = d->ready != NULL && d->ready->tokens > 0; /* what is leased now would wait behind it */
-    if (d->has_claim || d->has_sweep || waits_for_tokens)
+    if (d->has_claim || d->has_sweep || waits_for_tokens || money_holds(run))
         return false;
     if (d->dry_until_us <= now.mono_us)
         return true;
@@ -205,7 +205,8 @@ static bool start_next(struct run_entry *run, bool with_slot_only, enum pacer_wa
     struct call *call = run->dispatch->ready;
     struct endpoint *endpoint = run->endpoint;
     *ret_wait = PACER_GO;
-    if (call == NULL || (with_slot_only && !call->keeps_slot) || engine_holds_calls(endpoint->dispatch->engine))
+    if (call == NULL || (with_slot_only && !call->keeps_slot) || engine_holds_calls(endpoint->dispatch->engine) ||
+        (!call->has_money && money_holds(run)))
         return false;
     if (!call->keeps_slot && !candidates_may_be_named(run, engine_now().wall_ms))
         return false; /* until a call comes back */
@@ -353,6 +354,7 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
         spoken_for += min_i64(share, run->dispatch->claim_count + run->dispatch->ready_count); /* one that waits leaves its share to the others */
         hedge_look(engine, run, now);
         first_look(engine, run);
+        money_look(engine, run);
         pump_fail_held_if_alone(engine, run);
     }
     waits_note(&endpoint->waits, held, now.mono_us);
@@ -363,6 +365,8 @@ static void pump_endpoint(struct engine *engine, struct endpoint *endpoint)
 static bool probe_with(struct engine *engine, struct run_entry *run, struct pacer_now now)
 {
     away_release(engine, run, now.wall_ms);
+    if (money_holds(run))
+        return false;
     if (run->dispatch->ready != NULL) {
         int64_t wait_us = pacer_ask_test(run->endpoint->pacer, now, call_estimate(run->dispatch->ready));
         if (wait_us == 0)

@@ -51,11 +51,14 @@ void ready_take_out(struct call *call)
 void ready_put_back(struct call *call, int64_t wait_us)
 {
     struct run_dispatch *d = call->run->dispatch;
+    struct call **at = &d->ready;
+    while (!call->has_money && *at != NULL && (*at)->has_money)
+        at = &(*at)->next; /* those that have their money go first: they would wait behind one that waits for its own */
     call->ready_us = engine_now().mono_us + wait_us;
-    call->next = d->ready;
-    if (d->ready == NULL)
+    call->next = *at;
+    if (call->next == NULL)
         d->ready_end = &call->next;
-    d->ready = call;
+    *at = call;
     d->ready_count++;
 }
 

@@ -183,7 +183,7 @@ void run_abandon_left(struct engine *engine)
 static const char *const waiting_names[] = {[WAITING_NOT] = NULL,        [WAITING_QUOTA_DAY] = "quota_day", [WAITING_THROTTLED] = "throttled",
                                             [WAITING_OUTAGE] = "outage", [WAITING_WORKERS] = "workers",     [WAITING_NO_PLACES] = "no_places",
                                             [WAITING_DISK] = "disk",     [WAITING_RETRY] = "retry",         [WAITING_DRAIN] = "drain",
-                                            [WAITING_OPEN] = "open"};
+                                            [WAITING_OPEN] = "open",     [WAITING_BUDGET] = "budget"};
 
 const char *waiting_name(enum waiting_code code)
 {
@@ -195,7 +195,9 @@ static void view_reasons(const struct run_entry *run, struct run_view *view)
     for (int cause = 0; cause < PAUSE_CAUSE_COUNT; cause++)
         if (run->info.pauses & PAUSE_BIT(cause))
             view->reasons[view->reason_count++] = pause_cause_name((enum pause_cause)cause);
-    if (view->reason_count > 0)
+    if (run->info.pauses == PAUSE_BIT(PAUSE_BUDGET) && run->info.pause_text != NULL) /* resumed as it is, it would pause at once again */
+        snprintf(view->reason_text, sizeof view->reason_text, "%s", run->info.pause_text);
+    else if (view->reason_count > 0)
         snprintf(view->reason_text, sizeof view->reason_text, "%s%sto go on: gallocctl resume %s", run->info.pause_text ? run->info.pause_text : "",
                  run->info.pause_text ? "; " : "", run->info.run_id);
     if (run->info.state != RUN_RUNNING)
@@ -232,7 +234,10 @@ static void view_endpoint(const struct run_entry *run, struct run_view *view, st
     struct pacer_view pacer;
     pacer_view(run->endpoint->pacer, now, &pacer);
     endpoint_text(run->endpoint, text, sizeof text, &until);
-    if (strcmp(pacer.mode, "open") == 0) {
+    if (run->dispatch->in_flight == 0 && money_day_is_over(run->endpoint)) {
+        money_day_text(run->endpoint, text, sizeof text, &until);
+        set_waiting(view, WAITING_BUDGET, until, text);
+    } else if (strcmp(pacer.mode, "open") == 0) {
         in_turn_text(run, text, sizeof text);
         set_waiting(view, WAITING_OUTAGE, until, text);
     } else if (strcmp(pacer.mode, "quota_day") == 0 || strcmp(pacer.limited_by, "rpd") == 0)

@@ -58,7 +58,9 @@ static void ask_again(struct attempt *attempt, const struct settle_item *item)
     attempt->problem = item->class == OUTCOME_INVALID_ANSWER ? xstrdup(item->message) : NULL;
     call->id = item->ret_call;
     call->keeps_slot = true;
+    call->is_tried = false;
     call->tokens = 0;
+    money_give_back(call);
     ready_put_back(call, 0);
     if (call->endpoint != run->endpoint)
         ready_release(run); /* the run goes to another endpoint now */

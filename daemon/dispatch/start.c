@@ -78,7 +78,7 @@ static bool was_tried(const struct call *call)
 {
     for (size_t i = 0; i < call->count; i++)
         if (call->attempts[i].n > 1)
-            return !call->keeps_slot;
+            return !call->keeps_slot || call->is_tried;
     return false;
 }
 
@@ -122,7 +122,7 @@ static bool waits_for_tokens(struct call *call, const struct provider_request *r
 static void send_if_made(struct call *call, int rc, struct provider_request *request, const struct galloc_error *error)
 {
     if (rc == 0) {
-        if (!waits_for_tokens(call, request))
+        if (!waits_for_tokens(call, request) && !money_waits(call, request))
             send_request(call, request);
     } else {
         endpoint_go_down(call->engine, call->endpoint, OUTCOME_CONFIG, error->message);
@@ -138,6 +138,7 @@ static void ask_for_rest(struct call *call)
     struct provider_request request = {0};
     struct provider_wire wire = endpoint_wire(call->endpoint);
     const struct rest *rest = &call->rest;
+    call_take_slot(call); /* it has it but where it had to wait for money */
     int rc = call->endpoint->provider->build_rest(&wire, rest->body, rest->body_len, rest->token, &request, &error);
     send_if_made(call, rc, &request, &error);
 }
@@ -189,7 +190,7 @@ static void ask(const struct attempt *first, const struct candidates *candidates
     snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, call->run->info.run_id, first->assignment, first->n);
     struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user_json = buf_text(&user_json),
                                .user_json_len = user_json.len, .choice_json = buf_text(&d->named.choice_json),
-                               .choice_json_len = d->named.choice_json.len, .max_output_tokens = call->token_cap,
+                               .choice_json_len = d->named.choice_json.len, .max_output_tokens = call->token_cap, .tier = (enum price_tier)call->run->plan.tier,
                                .id = id, .run = call->run->info.run_id, .key = first->key, .attempt = first->n};
     asked_take_data(asked, &ask);
     int rc = call->endpoint->provider->build(&wire, &ask, &request, &error);

@@ -76,11 +76,21 @@ struct run_dispatch {
     struct pack_auto pack;      /* of `--pack auto` */
     int64_t hedged;             /* second attempts made */
     bool has_hedge;             /* one is with the store */
+    int64_t reserving_micros;   /* of its budget, on their way to the store */
+    int64_t need_micros;        /* what a call waits for that does not fit into it; 0: none does */
     bool spares_pause;          /* resumed after a pause for failures: not paused so again before a success */
     int64_t outside_claims;     /* rows that claims of outside workers speak for, with the store */
     int64_t outside_settles;    /* operations with the store that end rows of outside leases */
     int64_t asked_mono_ms;      /* when a worker asked last for this run's work */
     char last_problem[256];     /* the provider's words of the last failure, for a pause's reason */
+};
+
+/* What an endpoint's calls cost on a day (Pacific time). */
+struct money_day {
+    int64_t began_at_ms, ends_at_ms; /* wall */
+    int64_t cost_micros;        /* of calls that ended, with what stays reserved of those whose end is unknown */
+    int64_t reserved_micros;    /* for calls under way */
+    int64_t need_micros;        /* what a call waits for that does not fit into the day; 0: none does */
 };
 
 struct endpoint_dispatch {
@@ -93,6 +103,7 @@ struct endpoint_dispatch {
     bool has_test;              /* a test request of our own is under way */
     bool has_turn;              /* an assignment is, as a probe: one of the two kinds alone is used */
     bool next_is_probe;         /* what goes out next is one */
+    struct money_day day;
     struct share_clock clock;   /* of its runs' shares */
     size_t turn;                /* of the runs, whose assignment was the last probe */
     int64_t judges;             /* operations with the store that judge held failures */

@@ -33,7 +33,9 @@ enum store_count_kind { /* stored numbers of run_count.kind */
     COUNT_OUTSIDE = 97,    /* of the leased rows, those in outside workers' hands, now */
     COUNT_TEST_CALLS = 98, /* of an endpoint alone */
     COUNT_COST_RESERVED = 99, /* micros that are spoken for: calls under way, and those whose end is unknown */
-    COUNT_KIND_END = 100
+    COUNT_ANSWERED = 100,      /* of the calls, those that were answered (2xx) */
+    COUNT_LATENCY_MS = 101,    /* of these, all together */
+    COUNT_KIND_END = 102
 };
 
 /* A run as everybody shows it. Strings are owned by whoever holds the struct (store_run_clear). */
@@ -42,6 +44,7 @@ struct store_run {
     char run_id[RUN_ID_BYTES];
     char *name, *endpoint, *profile, *pause_text, *source_name, *source_sha256; /* owned; name, pause_text, source_* may be NULL */
     char *plan;          /* owned JSON; NULL where only the summary was asked for */
+    uint64_t likeness;   /* of its prompts to those of other runs (plan_likeness()) */
     char *pool_name;     /* owned; NULL: agents of its own */
     enum run_state state;
     unsigned pauses;     /* bits of enum pause_cause */

@@ -107,6 +107,8 @@ static void run_set_clear(struct store_op *op)
     free(set->profile);
     free(set->plan);
     free(set->name);
+    free(set->max_cost);
+    free(set->max_cost_before);
 }
 
 static void sweep_clear(struct store_op *op)

@@ -86,6 +86,8 @@ struct store_run_set {
     int64_t run;
     int64_t priority;
     char *endpoint, *profile, *plan, *name; /* owned */
+    char *max_cost, *max_cost_before; /* owned; as they stand in the plans, for the audit; "": none */
+    unsigned clear;                   /* pauses that it ends */
 };
 
 /* SWEEP: many rows of a run, in steps of LIMIT_SWEEP_ROWS a transaction; done is called once, at the end. A restart goes on with it.

@@ -6,7 +6,7 @@
 
 _Static_assert(COUNT_STATE == 0 && COUNT_FAILED == 40 && COUNT_CLASS == 10 && COUNT_OUTSIDE == 97 && COUNT_TOKEN == 80 && COUNT_COST_MICROS == 90 &&
                    COUNT_COST_UNKNOWN == 91 && COUNT_CALLS == 92 && COUNT_TEST_CALLS == 98 &&
-                   COUNT_COST_RESERVED == 99,
+                   COUNT_COST_RESERVED == 99 && COUNT_ANSWERED == 100 && COUNT_LATENCY_MS == 101,
                "the numbers that stand in the SQL below");
 
 /* ?1 the run. Each row has kinds, each before its value. */
@@ -17,7 +17,8 @@ static const char *const run_recounts[] = {
     "ON a.lease = l.number AND a.state = 1 WHERE l.worker IS NOT NULL AND l.ended_at_ms IS NULL AND a.run = ?1",
     "SELECT 10 + t.class, count(*) FROM assignment a INDEXED BY assignment_run "
     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.class IS NOT NULL GROUP BY t.class",
-    "SELECT 92, count(*), " SQLITE_CALL_USAGE " FROM call c WHERE c.state IN (1, 2) AND c.id IN (SELECT t.call FROM assignment a INDEXED BY assignment_run "
+    "SELECT 92, count(*), 100, sum(c.http_status BETWEEN 200 AND 299), 101, sum(iif(c.http_status BETWEEN 200 AND 299, c.latency_ms, 0)), " SQLITE_CALL_USAGE
+    " FROM call c WHERE c.state IN (1, 2) AND c.id IN (SELECT t.call FROM assignment a INDEXED BY assignment_run "
     "JOIN attempt t ON t.assignment = a.id WHERE a.run = ?1 AND t.call IS NOT NULL)",
     "SELECT 99, sum(micros) FROM reserve INDEXED BY reserve_run WHERE run = ?1",
 };
@@ -38,6 +39,8 @@ static const struct kind_row {
     {COUNT_COST_MICROS, 1, "micros of cost"},
     {COUNT_COST_UNKNOWN, 1, "calls of unknown cost"},
     {COUNT_CALLS, 1, "calls"},
+    {COUNT_ANSWERED, 1, "calls that were answered"},
+    {COUNT_LATENCY_MS, 1, "ms of these"},
     {COUNT_OUTSIDE, 1, "assignments in outside workers' hands"},
     {COUNT_TEST_CALLS, 1, "test requests"},
     {COUNT_COST_RESERVED, 1, "micros reserved"},

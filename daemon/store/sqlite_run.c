@@ -4,6 +4,7 @@
 #include "store/sqlite_admin.h"
 
 #include "base/text.h"
+#include "core/plan.h"
 
 /* ---- reading a run as a whole ---- */
 void sqlite_run_row(sqlite3_stmt *row, bool with_plan, struct store_run *ret_run)
@@ -29,6 +30,7 @@ void sqlite_run_row(sqlite3_stmt *row, bool with_plan, struct store_run *ret_run
         .finished_at_ms = sqlite3_column_int64(row, 18),
         .seq = sqlite3_column_int64(row, 19),
         .plan = with_plan ? sqlite_text_copy(row, 20) : NULL,
+        .likeness = plan_likeness((const char *)sqlite3_column_text(row, 20)),
     };
     snprintf(ret_run->run_id, sizeof ret_run->run_id, "%s", (const char *)sqlite3_column_text(row, 1));
 }
@@ -431,6 +433,7 @@ static int set_detail(struct sqlite_store *store, const struct store_run_set *se
         change_out(&out, "name", set->name, (const char *)sqlite3_column_text(row, 2));
         sqlite_end(row);
     }
+    change_out(&out, "max_cost", set->max_cost, set->max_cost_before);
     if (has_priority)
         json_out_member_int(&out, "priority", run->priority);
     json_out_end(&out, '}');
@@ -439,6 +442,7 @@ static int set_detail(struct sqlite_store *store, const struct store_run_set *se
     change_out(&out, "endpoint", set->endpoint, set->endpoint);
     change_out(&out, "profile", set->profile, set->profile);
     change_out(&out, "name", set->name, set->name);
+    change_out(&out, "max_cost", set->max_cost, set->max_cost);
     if (has_priority)
         json_out_member_int(&out, "priority", set->priority);
     json_out_end(&out, '}');
@@ -462,11 +466,14 @@ int sqlite_apply_run_set(struct sqlite_store *store, struct store_op *op, bool *
     buf_clear(&detail);
     if (rc == 0)
         rc = sqlite_do(store, STMT_RUN_SET, "itttt", set->run, set->endpoint, set->profile, set->plan, set->name);
+    if (rc == 0 && set->clear != 0 && (entry->now.pauses & ~set->clear) == 0)
+        rc = sqlite_do(store, STMT_RUN_PAUSE_TEXT, "it", set->run, NULL);
     if (rc < 0)
         return rc;
     books_run_touch(store, entry);
     if (set->priority != INT64_MIN)
         entry->now.priority = set->priority;
+    entry->now.pauses &= ~set->clear;
     entry->now.seq = op->seq_first;
     return 0;
 }

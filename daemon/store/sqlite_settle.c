@@ -88,6 +88,10 @@ static void tokens_count(struct settling *s)
         books_count(s->store, s->entry, COUNT_COST_MICROS, item->cost_micros);
     else if (price_is_unknown(item->http_status, item->tokens[TOKEN_IN], item->cost_micros))
         books_count(s->store, s->entry, COUNT_COST_UNKNOWN, 1);
+    if (item->http_status >= 200 && item->http_status < 300) {
+        books_count(s->store, s->entry, COUNT_ANSWERED, 1);
+        books_count(s->store, s->entry, COUNT_LATENCY_MS, item->latency_ms);
+    }
     call_sums_add_usage(s->sums, item->http_status, item->tokens, item->cost_micros, item->currency);
 }
 

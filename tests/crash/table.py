@@ -38,6 +38,7 @@ ROWS = (
         ("no_fence", "forget_lost", "capacity", "wall_clock_leases",  # not those that wait in real time before a commit: R1 and R2 have them
          "outage_spends", "refusal_spends", "leases_stand", "goes_together", "places_promised", "over_limits")),
     Row("R18", "network:run", 8, 80, "a storm of one kind of network faults; HTTP/2 that gives streams back, names that do not resolve", ("post_repeats",)),
+    Row("R24", "money:run", 2, 100, "a run with a budget, 64 calls in flight, killed four times", ("overspends",)),
     Row("R23", "canary:run", 1, 3, "work, a refused key, a crash; then everything is read", ("key_in_log",)),
 )
 

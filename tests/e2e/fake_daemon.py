@@ -149,7 +149,7 @@ class FakeDaemon:
             "counts": {"total": total, **counts}, "progress": ended / total if total else 0.0, "rate_per_min": 3120.0 if run["state"] == "running" else None,
             "eta": {"seconds": 1375, "low": 1180, "high": 1690, "limited_by": "rpm", "finish_at": NOW} if run["state"] == "running" else None,
             "retries": {"spent": 8080, "transient": 8888, "throttled": 4141, "invalid_answer": 9999, "lost": 1234, "agent_full": 0, "unavailable": 0, "unfinished": 0}, "tokens": tokens(1000),
-            "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0, "max_micros": None, "projected_micros": None}, "source": run["plan"].get("source"),
+            "cost": {"currency": "USD", "micros": 10190000, "unknown_calls": 0, "reserved_micros": 0, "max_micros": None, "projected_micros": None}, "source": run["plan"].get("source"),
             "created_at": NOW, "started_at": NOW, "finished_at": run["finished_at"], "seq": self.seq})
 
     def find(self, name):
@@ -428,9 +428,10 @@ class _Handler(BaseHTTPRequestHandler):
             value = check_shape("EstimateRequest", json.loads(body))
             sent = value["options"].get("send") or [name for name in value["columns"] if name not in value["options"].get("keep_back", [])]
             return 200, None, check_shape("Estimate", {
-                "assignments": value["assignments"], "endpoint": "gemini", "model": "m", "profile": "adaptive", "calls": value["assignments"],
+                "assignments": value["assignments"], "endpoint": "gemini", "model": "m", "profile": "adaptive", "tier": "standard", "calls": value["assignments"],
+                "calls_expected": {"low": value["assignments"], "high": value["assignments"]}, "basis": {"from": "history", "runs": 1, "calls": 5, "text": "by 1 earlier run"},
                 "tokens_in": {"low": 1000, "high": 2000}, "tokens_out": {"low": 100, "high": 200},
-                "cost": {"currency": "USD", "low_micros": 1000000, "high_micros": 2000000, "text": "list price of 2026-09-01"},
+                "cost": {"currency": "USD", "low_micros": 1000000, "high_micros": 2000000, "text": "list price of 2026-09-01", "max_micros": None, "other_tier": None},
                 "time": {"low_s": 60, "high_s": 90, "limited_by": "rpm", "text": None},
                 "columns": {"sent": sent, "kept_back": [name for name in value["columns"] if name not in sent]}, "prompt_bytes": {"average": 9012, "max": 12013},
                 "agents": {"count": 2014, "capacity": 20000, "free": 10015},

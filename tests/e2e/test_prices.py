@@ -68,8 +68,8 @@ def test_a_price_for_a_while_ends_by_itself(world):
     assert price_of(daemon)["value"]["in_micros"] == 1000000
 
 
-def test_the_price_counts_from_the_next_answer_on(world):
-    """One call is under way while the price changes: its answer comes after the change, and it costs the new price."""
+def test_the_price_counts_from_the_next_call_on(world):
+    """One call is under way while the price changes: it costs what it did when it was sent, and the next one the new price."""
     sim, daemon = world("--latency_ms", "2000", sections=OWN)
     run = daemon.create([("K0", {"text": "x"})], AGENTS)
     wait_until(lambda: sim.stats()["in_flight"] == 1, 20, "the call")
@@ -77,7 +77,30 @@ def test_the_price_counts_from_the_next_answer_on(world):
     assert daemon.counts(run)["leased"] == 1, "the call ended before the price was changed"
     daemon.wait_done(run)
     attempt = daemon.api("GET", f"/v1/runs/{run}/assignments/K0/attempts").json["items"][0]
-    assert attempt["cost_micros"] == expected_micros(attempt, 30000000, 30000000, 40000000)
+    assert attempt["cost_micros"] == expected_micros(attempt, 1000000, 500000, 2000000)
+    sim.set(latency_ms=10)
+    _, attempts = run_costs(daemon, 1)
+    assert attempts[0]["cost_micros"] == expected_micros(attempts[0], 30000000, 30000000, 40000000)
+
+
+def test_a_reload_does_not_mix_currencies(world):
+    sim, daemon = world(sections=OWN)
+    cost, _ = run_costs(daemon)
+    euros = OWN.replace("USD", "EUR")
+    daemon.configure(sim.url, sections=euros)
+    ran = daemon.ctl("reload", check=False)
+    assert ran.returncode != 0 and "its costs are counted in USD, and a price in EUR cannot be added to them" in ran.stderr, ran.stderr
+    assert price_of(daemon)["value"]["currency"] == "USD"
+    daemon.restart()  # a start cannot be refused for it: no price is known then
+    assert price_of(daemon)["value"] is None and price_of(daemon)["file_value"]["currency"] == "EUR"
+    assert "price_passed_over" in daemon.log
+    after, attempts = run_costs(daemon)
+    assert after["micros"] is None and after["unknown_calls"] == 3, after
+    assert all(attempt["cost_micros"] is None for attempt in attempts), attempts
+    shown = daemon.api("GET", "/v1/endpoints/gemini").json["cost"]
+    assert shown["currency"] == "USD" and shown["micros"] == cost["micros"], shown
+    estimate = daemon.api("POST", "/v1/estimate", {"agents": AGENTS, "assignments": 1, "columns": ["text"]}).json
+    assert "the price is in EUR, and the costs of gemini so far are counted in USD" in estimate["cost"]["text"]
 
 
 @pytest.mark.parametrize("words,says", [

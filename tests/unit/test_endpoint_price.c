@@ -52,7 +52,8 @@ static int tear_down(void **state)
 
 static int64_t cost(struct engine *engine, const char *model, char ret_currency[4])
 {
-    return price_of_call(engine, engine->registry.endpoints, model, TIER_STANDARD, tokens, ret_currency);
+    const struct price_terms terms = endpoint_terms(engine->registry.endpoints, TIER_STANDARD, clock_wall_ms());
+    return price_of_call(engine->registry.endpoints, &terms, model, tokens, ret_currency);
 }
 
 static void set_price(struct endpoint *endpoint, const char *text, int64_t until_at_ms)
@@ -117,12 +118,54 @@ static void test_what_was_counted_keeps_its_currency(void **state)
     assert_string_equal(endpoint->currency, "");
 }
 
+/* A sum has one currency, however the price came to be in another: by a day, a restart, a later model. */
+static void test_a_price_in_another_currency_than_the_sums_is_none(void **state)
+{
+    struct engine *engine = *state;
+    struct endpoint *endpoint = engine->registry.endpoints;
+    char currency[4] = "";
+    clock_fake_advance_ms(1000);
+    endpoint_apply(endpoint, clock_wall_ms());
+    assert_int_equal(cost(engine, endpoint->config->model, currency), 1000000);
+    assert_null(endpoint_other_currency(endpoint, TIER_STANDARD, clock_wall_ms()));
+    memcpy(engine->config->prices[1].price.currency, "EUR", 4);
+    assert_int_equal(cost(engine, "gemini-later", currency), -1); /* nothing is counted yet, but the endpoint's own price is in USD */
+    endpoint->cost_micros = 1;
+    memcpy(engine->config->prices[0].price.currency, "EUR", 4);
+    endpoint_apply(endpoint, clock_wall_ms());
+    assert_string_equal(endpoint->currency, "USD");
+    assert_null(endpoint_price(endpoint, TIER_STANDARD, clock_wall_ms()));
+    assert_string_equal(endpoint_other_currency(endpoint, TIER_STANDARD, clock_wall_ms()), "EUR");
+    assert_int_equal(cost(engine, endpoint->config->model, currency), -1);
+    assert_int_equal(cost(engine, "gemini-later", currency), -1);
+}
+
+/* The day's price, and one that is set or unset, count from the next call on. */
+static void test_a_call_costs_what_it_did_when_it_was_sent(void **state)
+{
+    struct engine *engine = *state;
+    struct endpoint *endpoint = engine->registry.endpoints;
+    char currency[4] = "";
+    const struct price_terms before = endpoint_terms(endpoint, TIER_STANDARD, clock_wall_ms());
+    clock_fake_advance_ms(1000); /* the price's first day */
+    assert_int_equal(price_of_call(endpoint, &before, endpoint->config->model, tokens, currency), -1);
+    const struct price_terms listed = endpoint_terms(endpoint, TIER_STANDARD, clock_wall_ms());
+    set_price(endpoint, "price_in=7.00 price_cached_in=7.00 price_out=9.00 currency=USD", 0);
+    assert_int_equal(price_of_call(endpoint, &listed, endpoint->config->model, tokens, currency), 1000000);
+    assert_int_equal(price_of_call(endpoint, &listed, "gemini-later", tokens, currency), 5000000);
+    const struct price_terms set = endpoint_terms(endpoint, TIER_STANDARD, clock_wall_ms());
+    set_price(endpoint, NULL, 0);
+    assert_int_equal(price_of_call(endpoint, &set, "gemini-later", tokens, currency), 7000000);
+    assert_int_equal(price_of_call(endpoint, &(struct price_terms){.tier = TIER_FLEX}, endpoint->config->model, tokens, currency), -1); /* no price of that tier */
+}
+
 static void test_tokens_that_were_not_told_cost_nothing_known(void **state)
 {
     struct engine *engine = *state;
     char currency[4] = "";
     const int64_t untold[TOKEN_COUNT] = {[TOKEN_IN] = -1};
-    assert_int_equal(price_of_call(engine, engine->registry.endpoints, "gemini-later", TIER_STANDARD, untold, currency), -1);
+    const struct price_terms terms = endpoint_terms(engine->registry.endpoints, TIER_STANDARD, clock_wall_ms());
+    assert_int_equal(price_of_call(engine->registry.endpoints, &terms, "gemini-later", untold, currency), -1);
 }
 
 int main(void)
@@ -132,6 +175,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_the_model_that_answered_has_its_price, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_price_set_for_a_while, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_was_counted_keeps_its_currency, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_price_in_another_currency_than_the_sums_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_call_costs_what_it_did_when_it_was_sent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_tokens_that_were_not_told_cost_nothing_known, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

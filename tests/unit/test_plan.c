@@ -28,7 +28,7 @@ static const char full[] = "{\"name\":\"nov\",\"agents\":[],\"endpoint\":\"gemin
                            "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"},\"options\":{\"keep_"
                            "back\":[\"Amount\"],\"match\":[\"region = home\",\"segment=s\"],"
                            "\"max_candidates\":20,\"batch_size\":7,\"delay_ms\":0,\"max_retries\":5,\"priority\":-3,"
-                           "\"max_age_ms\":60000,\"on_duplicate\":\"replace\","
+                           "\"max_age_ms\":60000,\"on_duplicate\":\"replace\",\"max_cost\":\"12.5 USD\",\"tier\":\"flex\","
                            "\"order\":\"amount:desc\",\"key\":\"lan\",\"first\":100,\"from\":\"csv\",\"delimiter\":\";"
                            "\",\"encoding\":\"UTF-8\",\"again\":true,\"workers_too\":true}}";
 
@@ -51,6 +51,10 @@ static void check_full(const struct plan *plan)
     assert_int_equal(plan->priority, -3);
     assert_int_equal(plan->max_age_ms, 60000);
     assert_int_equal(plan->on_duplicate, 2);
+    assert_true(plan->max_cost.is_set);
+    assert_int_equal(plan->max_cost.micros, 12500000);
+    assert_string_equal(plan->max_cost.currency, "USD");
+    assert_int_equal(plan->tier, TIER_FLEX);
     assert_string_equal(plan->order, "amount:desc");
     assert_string_equal(plan->key_column, "lan");
     assert_int_equal(plan->first, 100);
@@ -93,6 +97,8 @@ static void test_least(void **state)
     assert_null(plan.endpoint);
     assert_null(plan.name);
     assert_int_equal(plan.max_retries, -1);
+    assert_false(plan.max_cost.is_set);
+    assert_int_equal(plan.tier, TIER_STANDARD);
     assert_int_equal(plan.batch_size, -1);
     struct buf json = BUF_EMPTY;
     plan_to_json(&plan, &json);
@@ -135,6 +141,16 @@ static const struct {
     {"{\"pool\":\"p\",\"options\":{\"match\":[\"region\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
     {"{\"pool\":\"p\",\"options\":{\"match\":[\"=x\"]}}", GALLOC_INVALID_VALUE, "write FIELD=ATTR"},
     {"{\"pool\":\"p\",\"options\":{\"on_duplicate\":\"drop\"}}", GALLOC_INVALID_VALUE, "skip, error or replace"},
+    {"{\"pool\":\"p\",\"options\":{\"tier\":\"cheap\"}}", GALLOC_INVALID_VALUE, "standard or flex"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":5}}", GALLOC_INVALID_VALUE, "max_cost"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"-5\"}}", GALLOC_INVALID_VALUE, "\"-5\" is not an amount of money such as 12.50"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"nan\"}}", GALLOC_INVALID_VALUE, "is not an amount of money"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"1e9\"}}", GALLOC_INVALID_VALUE, "is not an amount of money"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"1.2.3\"}}", GALLOC_INVALID_VALUE, "is not an amount of money"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"0.0000001\"}}", GALLOC_INVALID_VALUE, "at most six decimals"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"99999999999999999999\"}}", GALLOC_INVALID_VALUE, "is not an amount of money"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"5 dollars\"}}", GALLOC_INVALID_VALUE, "or 12.50 USD"},
+    {"{\"pool\":\"p\",\"options\":{\"max_cost\":\"5 \"}}", GALLOC_INVALID_VALUE, "is not an amount of money"},
     {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"send\":[\"regoin\"]}}", GALLOC_INVALID_INPUT,
      "no column \"regoin\"; did you mean \"region\"?"},
     {"{\"pool\":\"p\",\"columns\":[\"region\"],\"options\":{\"key\":\"LAN\",\"keep_back\":[\"lan\"]}}",
