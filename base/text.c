@@ -115,6 +115,27 @@ bool text_is_key(const char *text, size_t len, const char **ret_why)
     return why == NULL;
 }
 
+static const char *skip_digits(const char *at, const char *end)
+{
+    while (at < end && isdigit((unsigned char)*at))
+        at++;
+    return at;
+}
+
+bool text_is_rounded_number(const char *text, size_t len)
+{
+    const char *at = text, *end = text + len;
+    if (at == end || !isdigit((unsigned char)*at++))
+        return false;
+    if (at < end && (*at == '.' || *at == ',')) {
+        const char *fraction = ++at;
+        at = skip_digits(at, end);
+        if (at == fraction)
+            return false;
+    }
+    return end - at > 2 && at[0] == 'E' && at[1] == '+' && skip_digits(at + 2, end) == end;
+}
+
 unsigned text_distance(const char *a, const char *b, unsigned cap)
 {
     enum { LONGEST = 63 };

@@ -23,6 +23,10 @@ void text_redact_keys(char *text);
 /* True when the key of an assignment can be: 1-256 bytes of UTF-8 without control characters. On false *ret_why is a reason (static). */
 bool text_is_key(const char *text, size_t len, const char **ret_why);
 
+/* True for what a spreadsheet leaves of a long number when it saves as CSV: "1.23E+15", and "1,23E+15" where numbers are written
+ * with a comma. Its other digits are lost. */
+bool text_is_rounded_number(const char *text, size_t len);
+
 /* Damerau-Levenshtein distance, cut at `cap` (strings over 63 bytes count as cap). */
 unsigned text_distance(const char *a, const char *b, unsigned cap);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 enum { ROWS_SHOWN = 100 };
 
@@ -74,6 +75,16 @@ int command_list(struct cli *cli, int count, char **words)
     return status;
 }
 
+/* One line of what is shown of an assignment. Names of fields are people's own: they are as wide as they look, not as their bytes. */
+static void print_field(const char *name, const char *value)
+{
+    enum { NAME_COLUMNS = 26 };
+    wchar_t wide[NAME_COLUMNS + 1] = {0};
+    size_t count = mbstowcs(wide, name, NAME_COLUMNS);
+    int columns = count == (size_t)-1 ? -1 : wcswidth(wide, NAME_COLUMNS);
+    out_line("  %s%*s %s", name, columns < 0 || columns > NAME_COLUMNS ? 0 : NAME_COLUMNS - columns, "", value);
+}
+
 static int print_member(const char *name, struct json_object *value, void *arg)
 {
     (void)arg;
@@ -82,7 +93,7 @@ static int print_member(const char *name, struct json_object *value, void *arg)
         buf_add_str(&text, json_str(value, NULL));
     else if (value != NULL)
         json_to_text(value, &text);
-    out_line("  %-26s %s", name, buf_text(&text));
+    print_field(name, buf_text(&text));
     buf_clear(&text);
     return 0;
 }
@@ -98,6 +109,8 @@ static void print_assignment(const struct cli *cli, struct json_object *assignme
         out_line("  %-26s %s", "reason", json_get_str(assignment, "reason", ""));
     if (json_get(assignment, "confidence") != NULL)
         out_line("  %-26s %.2f, by %s", "confidence", json_get_double(assignment, "confidence", 0), json_get_str(assignment, "decided_by", "?"));
+    else if (json_get_str(assignment, "decided_by", NULL) != NULL)
+        out_line("  %-26s %s", "decided by", json_get_str(assignment, "decided_by", "?"));
     if (json_is_object(error))
         out_line("  %-26s %s: %s", "error", json_get_str(error, "code", "?"), json_get_str(error, "message", ""));
     if (json_get_str(assignment, "not_before", NULL) != NULL) {

@@ -36,33 +36,12 @@ int input_find_column(char *const *columns, size_t count, const char *name)
     return -1;
 }
 
-/* ^[0-9](\.[0-9]+)?E\+[0-9]+$ : what a spreadsheet makes of a long number. */
-static bool is_destroyed(const char *key, size_t len)
-{
-    size_t at = 0;
-    if (len == 0 || !isdigit((unsigned char)key[at++]))
-        return false;
-    if (at < len && key[at] == '.') {
-        size_t from = ++at;
-        while (at < len && isdigit((unsigned char)key[at]))
-            at++;
-        if (at == from)
-            return false;
-    }
-    if (len - at < 3 || key[at] != 'E' || key[at + 1] != '+')
-        return false;
-    for (at += 2; at < len; at++)
-        if (!isdigit((unsigned char)key[at]))
-            return false;
-    return true;
-}
-
 const char *input_key_problem(const char *key, size_t len)
 {
     const char *why = NULL;
     if (!text_is_key(key, len, &why))
         return why;
-    if (is_destroyed(key, len))
+    if (text_is_rounded_number(key, len))
         return "the key was destroyed by a spreadsheet (a long number shown as 1.23E+22): format the column as text before saving";
     return NULL;
 }

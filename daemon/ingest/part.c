@@ -84,28 +84,6 @@ static bool reject_unknown(struct check *c, struct json_span name)
     return reject(c, NULL, "invalid_row", c->why.message);
 }
 
-/* "1.23E+15": what a spreadsheet leaves of a long number. */
-static bool is_destroyed(const char *at, size_t len)
-{
-    const char *end = at + len, *p = at;
-    if (p == end || *p < '0' || *p > '9')
-        return false;
-    p++;
-    if (p < end && *p == '.') {
-        const char *digits = ++p;
-        while (p < end && *p >= '0' && *p <= '9')
-            p++;
-        if (p == digits)
-            return false;
-    }
-    if (end - p < 3 || p[0] != 'E' || p[1] != '+')
-        return false;
-    for (p += 2; p < end; p++)
-        if (*p < '0' || *p > '9')
-            return false;
-    return true;
-}
-
 /* Decodes a key with escapes in place: it never gets longer. False when an escape is half a surrogate pair, which is no
  * text. */
 static bool decode_key(struct check *c, struct json_span value)
@@ -131,14 +109,14 @@ static bool read_key(struct check *c, struct json_span value)
         c->row.key.len -= 2;
         if (memchr(value.at, '\\', value.len) != NULL && !decode_key(c, value))
             return reject(c, "key", "invalid_key", "the key holds half a surrogate pair, which is no character");
-    } else if (kind != JSON_INTEGER && !is_destroyed(value.at, value.len)) {
+    } else if (kind != JSON_INTEGER && !text_is_rounded_number(value.at, value.len)) {
         return reject(c, "key", "invalid_key", "a key is a string, or a whole number without a fraction");
     }
     const char *why = NULL;
     if (!text_is_key(c->row.key.at, c->row.key.len, &why))
         return reject(c, "key", "invalid_key", why);
     c->has_key = true;
-    if (is_destroyed(c->row.key.at, c->row.key.len))
+    if (text_is_rounded_number(c->row.key.at, c->row.key.len))
         return reject(c, "key", "invalid_key",
                       "a spreadsheet has turned this key into a rounded number and its digits are lost; export the "
                       "file again with the column "

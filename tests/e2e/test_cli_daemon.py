@@ -277,6 +277,13 @@ def test_what_comes_next_is_named_as_the_person_calls_it(daemon, tmp_path):
     assert "/sbin/gallocd'" in daemon.ctl("status", check=False).stderr
 
 
+def test_fields_line_up_as_they_look(daemon, tmp_path):
+    loans = [{"lan": "L1", "Näme": "a", "姓名": "b", "x" * 40: "c"}]
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", loans), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 1)), "--wait")
+    lines = daemon.ctl("show", "@last", "L1").stdout.splitlines()
+    assert f"  Näme{' ' * 22} a" in lines and f"  姓名{' ' * 22} b" in lines and f"  {'x' * 40} c" in lines
+
+
 def test_a_backup_tells_how_this_daemon_gets_it_back(daemon, tmp_path):
     told = daemon.ctl("backup", tmp_path / "b.db").stderr
     assert f" -c {daemon.config} --state-dir {daemon.state_dir} --restore {tmp_path}/b.db" in told, told

@@ -1,5 +1,6 @@
 """A person decides: assign, unassign, redo and discard, with the places of a pool that runs share, through a kill -9, and beside workers."""
 import json
+import re
 import shlex
 import threading
 
@@ -47,6 +48,7 @@ def test_assign_to_another(daemon):
     assert f"K0003 is allocated to {after}" in daemon.ctl("assign", run, "K0003", after, *WHY).stdout
     now = row(daemon, run, "K0003")
     assert (now["agent_id"], now["decided_by"], now["reason"]) == (after, "person", "knows the family")
+    assert re.search(r"^  decided by +person$", daemon.ctl("show", run, "K0003").stdout, re.MULTILINE)
     assert held(daemon, run) == {before: places[before] - 1, after: places[after] + 1}
     first, second = daemon.api("GET", f"/v1/runs/{run}/assignments/K0003/attempts").json["items"]
     assert first["decision"]["decided_by"] == "model" and first["agent_id"] == before and "knows the family" in first["message"]

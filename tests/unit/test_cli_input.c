@@ -128,8 +128,8 @@ static void test_stops_when_told(void **state)
 static void test_keys(void **state)
 {
     (void)state;
-    static const char *const good[] = {"1", "LAN 7", "1E5", "12E+3", "E+22", "1.E+3", "1E+", "1.5E+2x", "é"};
-    static const char *const bad[] = {"", "1E+22", "1.23E+22", "9E+1", "a\tb", "\xff", "a\x7f"};
+    static const char *const good[] = {"1", "LAN 7", "1E5", "12E+3", "E+22", "1.E+3", "1E+", "1.5E+2x", "1,E+3", "1,2,3E+4", "é"};
+    static const char *const bad[] = {"", "1E+22", "1.23E+22", "1,23E+22", "9E+1", "a\tb", "\xff", "a\x7f"};
     for (size_t i = 0; i < ARRAY_COUNT(good); i++)
         assert_null(input_key_problem(good[i], strlen(good[i])));
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++)

@@ -183,6 +183,7 @@ static void test_rejected(void **state)
         {"{\"key\":\"a\\u0000b\",\"fields\":{},\"row\":7}", 7, "invalid_key", "control character"},
         {"{\"key\":\"a\\ud800\",\"fields\":{},\"row\":7}", 7, "invalid_key", "half a surrogate pair"},
         {"{\"key\":\"4.56E+15\",\"fields\":{},\"row\":7}", 7, "invalid_key", "formatted as text"},
+        {"{\"key\":\"4,56E+15\",\"fields\":{},\"row\":7}", 7, "invalid_key", "formatted as text"},
         {"{\"key\":4.56E+15,\"fields\":{},\"row\":7}", 7, "invalid_key", "formatted as text"},
         {"{\"key\":\"9E+9\",\"fields\":{},\"row\":7}", 7, "invalid_key", "formatted as text"},
         {"{\"key\":\"a\",\"row\":7}", 7, "invalid_row", "\"fields\" has to be an object"},
