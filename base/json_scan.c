@@ -387,6 +387,24 @@ void json_span_string(struct json_span span, struct buf *out)
     out->len = (size_t)(to - out->data);
 }
 
+void json_compact(struct json_span value, struct buf *out)
+{
+    bool is_string = false;
+    const char *end = value.at + value.len, *from = value.at;
+    buf_reserve(out, value.len);
+    for (const char *at = value.at; at < end; at++) {
+        if (is_string && *at == '\\') {
+            at++;
+        } else if (*at == '"') {
+            is_string = !is_string;
+        } else if (!is_string && strchr(" \t\r\n", *at) != NULL) {
+            buf_add(out, from, (size_t)(at - from));
+            from = at + 1;
+        }
+    }
+    buf_add(out, from, (size_t)(end - from));
+}
+
 double json_span_number(struct json_span span, double missing)
 {
     enum json_kind kind = json_span_kind(span);

@@ -34,6 +34,9 @@ bool json_next(struct json_span container, const char **at, struct json_span *re
 /* Decodes a checked string span (with its quotes) and adds it to `out`. A lone surrogate becomes U+FFFD; "\u0000" is added as a NUL byte. */
 void json_span_string(struct json_span span, struct buf *out);
 
+/* Adds checked JSON without the white space around its values: one line, whatever it was. */
+void json_compact(struct json_span value, struct buf *out);
+
 /* A checked number as a double; `missing` when the span is another value. The program's LC_NUMERIC has to be "C", as it is at the start. */
 double json_span_number(struct json_span span, double missing);
 

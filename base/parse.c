@@ -111,6 +111,14 @@ int parse_bool(const char *text, bool *ret_value, struct galloc_error *error)
     return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not yes or no", text);
 }
 
+/* The 31st of February would be taken for a day of March. */
+static bool is_day(const struct tm *tm)
+{
+    struct tm day = {.tm_year = tm->tm_year, .tm_mon = tm->tm_mon, .tm_mday = tm->tm_mday};
+    timegm(&day);
+    return day.tm_mon == tm->tm_mon && day.tm_mday == tm->tm_mday;
+}
+
 int parse_time_ms(const char *text, int64_t *ret_wall_ms, struct galloc_error *error)
 {
     struct tm tm = {0};
@@ -131,7 +139,7 @@ int parse_time_ms(const char *text, int64_t *ret_wall_ms, struct galloc_error *e
             rest = *rest == 'Z' ? rest + 1 : NULL;
         }
     }
-    if (rest == NULL || *rest != '\0')
+    if (rest == NULL || *rest != '\0' || !is_day(&tm))
         return galloc_fail(error, GALLOC_INVALID_VALUE, "\"%s\" is not a date such as 2026-12-01 or 2026-12-01T08:00:00Z", text);
     *ret_wall_ms = ((int64_t)timegm(&tm) - offset_s) * 1000;
     return 0;

@@ -194,6 +194,26 @@ static void print_prompts(const struct cli *cli, struct json_object *prompts)
     }
 }
 
+static int add_property(const char *name, struct json_object *value, void *arg)
+{
+    struct buf *all = arg;
+    (void)value;
+    buf_add_fmt(all, "%s%s", all->len > 0 ? ", " : "", name);
+    return 0;
+}
+
+/* What every answer has: the columns of the results. */
+static void print_answer(const char *schema_text)
+{
+    struct json_object *schema = NULL;
+    struct buf all = BUF_EMPTY;
+    if (json_parse(schema_text, strlen(schema_text), &schema, NULL) == 0 && json_is_object(json_get(schema, "properties")))
+        json_each(json_get(schema, "properties"), add_property, &all);
+    out_line("  %-10s %s", "answer", buf_text(&all));
+    buf_clear(&all);
+    json_free(schema);
+}
+
 static void print_estimate(const struct check *check, struct json_object *estimate)
 {
     const struct cli *cli = check->cli;
@@ -208,7 +228,10 @@ static void print_estimate(const struct check *check, struct json_object *estima
     print_names("kept back", json_get(columns, "kept_back"), "none: every column goes to the model");
     if (json_is_i64(json_get(agents, "free")))
         show_count(&places, json_get_i64(agents, "free", 0));
-    out_line("  %-10s %s, %s free places", "agents", text_count(json_get_i64(agents, "count", 0)).text, places.len ? buf_text(&places) : "no limit to");
+    if (check->intake.plan.schema_text != NULL)
+        print_answer(check->intake.plan.schema_text);
+    else
+        out_line("  %-10s %s, %s free places", "agents", text_count(json_get_i64(agents, "count", 0)).text, places.len ? buf_text(&places) : "no limit to");
     const char *model = json_get_str(estimate, "model", "");
     const char *tier = json_get_str(estimate, "tier", "standard");
     bool is_standard = strcmp(tier, "standard") == 0;
@@ -238,7 +261,10 @@ static bool tell_problems(const struct check *check, struct json_object *estimat
         struct json_object *problem = json_array_at(problems, i);
         bool is_this = json_get_bool(problem, "is_fatal", false);
         is_fatal |= is_this;
-        say_always(check->cli, "%s: %s", is_this ? "problem" : "note", json_get_str(problem, "message", ""));
+        const char *message = json_get_str(problem, "message", "");
+        char *placed = plan_place(&check->intake.plan, message);
+        say_always(check->cli, "%s: %s", is_this ? "problem" : "note", placed != NULL ? placed : message);
+        free(placed);
     }
     return is_fatal;
 }

@@ -85,6 +85,10 @@ int enqueue_make(struct cli *cli, const struct intake *intake, const struct inpu
     int rc = client_call(cli->client, &request, ret, error);
     if (rc == -GALLOC_ALREADY_ENQUEUED)
         rc = fail_known(ret, error);
+    char *placed = rc < 0 ? plan_place(&intake->plan, error->message) : NULL;
+    if (placed != NULL)
+        rc = galloc_fail(error, error->code, "%s", placed);
+    free(placed);
     buf_clear(&body);
     return rc;
 }

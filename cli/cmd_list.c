@@ -206,7 +206,7 @@ static const char *const remedies[][2] = {
     {"rejected", "the provider refused the content; send fewer columns (--send, --keep-back) if it happens again"},
 };
 
-static void tell_remedies(struct cli *cli, const char *path)
+static void tell_remedies(struct cli *cli, const char *run, const char *path)
 {
     struct response response = RESPONSE_EMPTY;
     if (client_get(cli->client, &response, NULL, "%s", path) == 0) {
@@ -219,6 +219,7 @@ static void tell_remedies(struct cli *cli, const char *path)
                 }
     }
     response_clear(&response);
+    say(cli, "these rows as they came, to be enqueued otherwise: gallocctl results %s --state failed --only-input -o failed.csv", run);
 }
 
 int command_failures(struct cli *cli, int count, char **words)
@@ -230,7 +231,7 @@ int command_failures(struct cli *cli, int count, char **words)
     if (is_empty && cli->format == FORMAT_TABLE)
         say(cli, "nothing failed");
     else if (status == EXIT_WELL && cli->format == FORMAT_TABLE)
-        tell_remedies(cli, path);
+        tell_remedies(cli, count > 0 ? words[0] : "@last", path);
     free(path);
     free(run);
     return status;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/out.h"
+#include "cli/schema_file.h"
 #include "cli/source.h"
 
 #include <inttypes.h>
@@ -107,23 +108,30 @@ static int read_whole(const char *path, struct buf *ret_text, struct galloc_erro
 }
 
 /* What the daemon found; the exit status. */
-static int tell_verdict(struct cli *cli, const char *path, struct json_object *verdict)
+static int tell_verdict(struct cli *cli, const char *path, const char *schema_path, const char *schema, struct json_object *verdict)
 {
     struct json_object *problems = json_get(verdict, "problems"), *names = json_get(verdict, "names");
     struct buf all = BUF_EMPTY;
     for (size_t i = 0; i < json_array_len(problems); i++) {
         struct json_object *problem = json_array_at(problems, i);
         int64_t line = json_get_i64(problem, "line", 0);
-        if (line > 0)
-            say_always(cli, "%s:%" PRId64 ": %s", path, line, json_get_str(problem, "message", ""));
+        const char *message = json_get_str(problem, "message", "");
+        bool is_schema = strcmp(json_get_str(problem, "of", "template"), "schema") == 0;
+        char *placed = is_schema ? schema_file_place(schema_path, schema, message, true) : NULL;
+        if (placed != NULL)
+            say_always(cli, "%s", placed);
+        else if (line > 0)
+            say_always(cli, "%s:%" PRId64 ": %s", path, line, message);
         else
-            say_always(cli, "%s: %s", path, json_get_str(problem, "message", ""));
+            say_always(cli, "%s: %s", path, message);
+        free(placed);
     }
     for (size_t i = 0; i < json_array_len(names); i++)
         buf_add_fmt(&all, "%s%s", i ? ", " : "", json_str(json_array_at(names, i), NULL));
     bool is_well = json_get_bool(verdict, "ok", false);
     if (is_well && cli->format == FORMAT_TABLE && !cli->is_quiet)
-        out_line("%s is a good template; it names: %s", path, all.len ? buf_text(&all) : "nothing");
+        out_line("%s is a good template%s%s%s; it names: %s", path, schema ? ", and " : "", schema ? schema_path : "", schema ? " a good schema" : "",
+                 all.len ? buf_text(&all) : "nothing");
     buf_clear(&all);
     return is_well ? EXIT_WELL : EXIT_REJECTED;
 }
@@ -136,18 +144,27 @@ static int check_template(struct cli *cli, int count, char **words)
     struct buf text = BUF_EMPTY, body = BUF_EMPTY;
     struct json_out out = JSON_OUT(&body);
     int status = EXIT_WELL;
+    const char *schema_path = args_text(&cli->args, "schema");
+    char *schema = NULL;
     int rc = read_whole(words[0], &text, &error);
+    if (rc == 0 && schema_path != NULL)
+        rc = schema_file_read(schema_path, &schema, &error);
     if (rc == 0) {
         json_out_begin(&out, '{');
         json_out_name(&out, "template");
         json_out_text(&out, buf_text(&text), text.len);
+        if (schema != NULL) {
+            json_out_name(&out, "schema");
+            json_out_raw(&out, schema, strlen(schema));
+        }
         json_out_end(&out, '}');
         rc = client_post(cli->client, &body, &response, &error, "/v1/template");
     }
     if (rc == 0) {
         out_answer(cli, &response);
-        status = tell_verdict(cli, words[0], response.json);
+        status = tell_verdict(cli, words[0], schema_path, schema, response.json);
     }
+    free(schema);
     buf_clear(&text);
     buf_clear(&body);
     response_clear(&response);

@@ -1,23 +1,14 @@
 /* gallocctl results: the decisions of a run as CSV, NDJSON, JSON or a workbook; to stdout as they stream, or into a file that is there
  * whole or not at all. */
 #include "cli/atomic.h"
-#include "cli/command.h"
 #include "cli/out.h"
+#include "cli/results.h"
 #include "cli/stream.h"
-#include "cli/xlsx.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-struct results {
-    struct cli *cli;
-    enum out_format format;
-    char *run; /* encoded; owned */
-    char *path;
-    FILE *file; /* NULL: stdout, escaped where that is a terminal */
-};
 
 /* By --format, else by the name's ending; a name without one, or none at all, is CSV. -GALLOC_USAGE: an ending of something else. */
 static int choose_format(const struct cli *cli, const char *output, enum out_format *ret_format, struct galloc_error *error)
@@ -42,8 +33,9 @@ static int choose_format(const struct cli *cli, const char *output, enum out_for
 
 static void make_path(struct results *results)
 {
+    const struct args *args = &results->cli->args;
     const char *const *states;
-    size_t count = args_texts(&results->cli->args, "state", &states);
+    size_t count = args_texts(args, "state", &states);
     struct buf path = BUF_EMPTY;
     buf_add_fmt(&path, "/v1/runs/%s/results?format=%s", results->run, results->format == FORMAT_CSV ? "csv" : "ndjson");
     for (size_t i = 0; i < count; i++) {
@@ -51,12 +43,22 @@ static void make_path(struct results *results)
         buf_add_fmt(&path, i ? ",%s" : "&state=%s", state);
         free(state);
     }
-    if (args_has(&results->cli->args, "excel-safe"))
+    if (args_has(args, "excel-safe"))
         buf_add_str(&path, "&excel_safe=1");
+    if (args_has(args, "only-input") || args_has(args, "with-input"))
+        buf_add_fmt(&path, "&input=%s", args_has(args, "only-input") ? "only" : "beside");
+    if (args_has(args, "with-agent"))
+        buf_add_str(&path, "&agent=1");
     results->path = buf_take(&path);
 }
 
-static int add_to_book(void *arg, struct json_span text, struct galloc_error *error)
+static int copy(const struct results *results, struct galloc_error *error)
+{
+    return results->format == FORMAT_JSON ? stream_array(results->cli, results->path, results->file, error)
+                                          : stream_copy(results->cli, results->path, results->format == FORMAT_CSV, results->file, error);
+}
+
+int results_add_to_book(void *arg, struct json_span text, struct galloc_error *error)
 {
     struct json_object *row = NULL;
     int rc = json_parse(text.at, text.len, &row, error);
@@ -66,20 +68,41 @@ static int add_to_book(void *arg, struct json_span text, struct galloc_error *er
     return rc;
 }
 
-static int write_book(const struct results *results, const char *path, struct galloc_error *error)
+static int take_shape(void *arg, struct json_span text, struct galloc_error *error)
 {
-    struct xlsx *xlsx;
-    struct galloc_error closing;
-    struct response loads = RESPONSE_EMPTY;
-    int rc = xlsx_open(path, &xlsx, error);
-    if (rc < 0)
-        return rc;
-    rc = stream_rows(results->cli, results->path, add_to_book, xlsx, error);
+    struct json_object *row = NULL;
+    int rc = json_parse(text.at, text.len, &row, error);
     if (rc == 0)
-        rc = client_get(results->cli->client, &loads, error, "/v1/runs/%s/load", results->run);
+        xlsx_shape_take_row(arg, row);
+    json_free(row);
+    return rc;
+}
+
+/* The columns of a workbook's sheets are known before its rows: those of the input and of the agents by looking through them once. */
+static int find_shape(struct results *results, struct galloc_error *error)
+{
+    struct response run = RESPONSE_EMPTY;
+    int rc = client_get(results->cli->client, &run, error, "/v1/runs/%s", results->run);
+    if (rc == 0)
+        xlsx_shape_take_run(&results->shape, run.json);
+    response_clear(&run);
+    bool has_more = args_has(&results->cli->args, "with-input") || args_has(&results->cli->args, "with-agent");
+    return rc == 0 && has_more ? stream_rows(results->cli, results->path, take_shape, &results->shape, error) : rc;
+}
+
+static int write_loads(const struct results *results, struct xlsx *xlsx, struct galloc_error *error)
+{
+    struct response loads = RESPONSE_EMPTY;
+    int rc = client_get(results->cli->client, &loads, error, "/v1/runs/%s/load", results->run);
     if (rc == 0)
         xlsx_add_loads(xlsx, json_get(loads.json, "items"));
     response_clear(&loads);
+    return rc;
+}
+
+int results_close_book(struct xlsx *xlsx, int rc, struct galloc_error *error)
+{
+    struct galloc_error closing;
     if (xlsx_close(xlsx, &closing) < 0 && rc == 0) {
         *error = closing;
         rc = -closing.code;
@@ -87,10 +110,18 @@ static int write_book(const struct results *results, const char *path, struct ga
     return rc;
 }
 
-static int copy(const struct results *results, struct galloc_error *error)
+static int write_book(struct results *results, const char *path, struct galloc_error *error)
 {
-    return results->format == FORMAT_JSON ? stream_array(results->cli, results->path, results->file, error)
-                                          : stream_copy(results->cli, results->path, results->format == FORMAT_CSV, results->file, error);
+    struct xlsx *xlsx;
+    int rc = find_shape(results, error);
+    if (rc == 0)
+        rc = xlsx_open(path, &results->shape, &xlsx, error);
+    if (rc < 0)
+        return rc;
+    rc = stream_rows(results->cli, results->path, results_add_to_book, xlsx, error);
+    if (rc == 0)
+        rc = write_loads(results, xlsx, error);
+    return results_close_book(xlsx, rc, error);
 }
 
 static int write_file(struct results *results, const char *output, struct galloc_error *error)
@@ -129,6 +160,34 @@ static void tell_written(const struct results *results, const char *output)
     response_clear(&run);
 }
 
+/* What goes with what; the first that does not. */
+static int check_options(const struct results *results, const char *output, struct galloc_error *error)
+{
+    const struct args *args = &results->cli->args;
+    const char *split = args_text(args, "split");
+    if (args_has(args, "only-input") && (args_has(args, "with-agent") || args_has(args, "with-input") || split != NULL))
+        return galloc_fail(error, GALLOC_USAGE, "--only-input gives what was enqueued and nothing beside it: leave --%s out",
+                           split != NULL ? "split" : args_has(args, "with-agent") ? "with-agent" : "with-input");
+    if (args_has(args, "only-input") && results->format == FORMAT_XLSX)
+        return galloc_fail(error, GALLOC_USAGE, "--only-input is for what enqueue reads: csv, ndjson or json");
+    if (split != NULL && strcmp(split, "agent_id") != 0)
+        return galloc_fail(error, GALLOC_USAGE, "--split parts by agent_id alone, not by \"%s\"", split);
+    if (split != NULL && output == NULL)
+        return galloc_fail(error, GALLOC_USAGE, "--split makes a file an agent: say in which folder, -o DIR");
+    if (results->format == FORMAT_XLSX && output == NULL)
+        return galloc_fail(error, GALLOC_USAGE, "a workbook goes into a file: -o FILE.xlsx");
+    return 0;
+}
+
+static int write_all(struct results *results, const char *output, struct galloc_error *error)
+{
+    if (args_has(&results->cli->args, "split"))
+        return results_split(results, output, error);
+    if (output != NULL)
+        return write_file(results, output, error);
+    return copy(results, error);
+}
+
 int command_results(struct cli *cli, int count, char **words)
 {
     (void)count;
@@ -136,22 +195,17 @@ int command_results(struct cli *cli, int count, char **words)
     const char *output = args_text(&cli->args, "output");
     output = output != NULL && strcmp(output, "-") == 0 ? NULL : output;
     struct results results = {.cli = cli};
-    if (choose_format(cli, output, &results.format, &error) < 0)
+    bool is_split = args_has(&cli->args, "split");
+    if (choose_format(cli, is_split ? NULL : output, &results.format, &error) < 0 || check_options(&results, output, &error) < 0)
         return say_error(cli, &error);
-    if (results.format == FORMAT_XLSX && output == NULL)
-        return say_failure(cli, GALLOC_USAGE, "a workbook goes into a file: -o FILE.xlsx");
-    bool is_file = output != NULL;
-    if (is_file && !ask_replace(cli, output))
+    if (output != NULL && !is_split && !ask_replace(cli, output))
         return EXIT_CANCELLED;
     results.run = client_segment(words[0]);
     make_path(&results);
-    int rc;
-    if (is_file)
-        rc = write_file(&results, output, &error);
-    else
-        rc = copy(&results, &error);
-    if (rc == 0 && is_file)
+    int rc = write_all(&results, output, &error);
+    if (rc == 0 && output != NULL && !is_split)
         tell_written(&results, output);
+    xlsx_shape_clear(&results.shape);
     free(results.path);
     free(results.run);
     return rc < 0 ? say_error(cli, &error) : EXIT_WELL;

@@ -27,6 +27,7 @@ static const struct option_row plan_options[] = {
     {"profile", 0, OPTION_TEXT, "PROFILE", "how the endpoint is driven; see 'gallocctl profile list'", NULL, 0, 0},
     {"endpoint", 'e', OPTION_TEXT, "ENDPOINT", "which API decides (else the daemon's default), or several in order: A,B; workers: your own, see 'gallocctl help work'", NULL, 0, 0},
     {"template", 0, OPTION_FILE, "FILE", "a prompt of your own; see 'gallocctl template show'", NULL, 0, 0},
+    {"schema", 0, OPTION_FILE, "FILE", "in place of agents: the shape of the answers, as JSON Schema; --template asks the question", NULL, 0, 0},
     {"send", 0, OPTION_NAMES, "COLS", "only these columns go to the model, and the key; separated by commas", NULL, 0, 0},
     {"keep-back", 0, OPTION_NAMES, "COLS", "these columns stay here; separated by commas", NULL, 0, 0},
     {"match", 0, OPTION_LIST, "FIELD=ATTR", "only agents whose attribute is the assignment's field; may be repeated", NULL, 0, 0},
@@ -118,8 +119,12 @@ static const struct option_row events_options[] = {
 };
 static const struct option_row results_options[] = {
     {"format", 0, OPTION_CHOICE, "FORMAT", "csv (usual), ndjson, json or xlsx; else by the name of -o", "csv|ndjson|json|xlsx", 0, 0},
-    {"output", 'o', OPTION_FILE, "FILE", "into this file, which is there whole or not at all; -y replaces one that is there", NULL, 0, 0},
+    {"output", 'o', OPTION_FILE, "FILE", "into this file, which is there whole or not at all; -y replaces one that is there. With --split a folder", NULL, 0, 0},
     {"state", 0, OPTION_NAMES, "STATES", "only these (else all that ended)", NULL, 0, 0},
+    {"with-input", 0, OPTION_FLAG, NULL, "the input's columns beside the decision", NULL, 0, 0},
+    {"only-input", 0, OPTION_FLAG, NULL, "the input alone, to be enqueued again", NULL, 0, 0},
+    {"with-agent", 0, OPTION_FLAG, NULL, "the agent's attributes beside the decision", NULL, 0, 0},
+    {"split", 0, OPTION_TEXT, "agent_id", "a file for each agent, in the folder of -o", NULL, 0, 0},
     {"excel-safe", 0, OPTION_FLAG, NULL, "guard your own cells against formulas too", NULL, 0, 0},
     {0},
 };
@@ -131,6 +136,10 @@ static const struct option_row compare_options[] = {
     {"truth", 0, OPTION_TEXT, "COLUMN", "the column of the input with the right agent: also how often either is right", NULL, 0, 0},
     {"only", 0, OPTION_CHOICE, "WHAT", "diff: the keys that differ, with both agents and reasons", "diff", 0, 0},
     {"stats", 0, OPTION_FLAG, NULL, "more figures, every move, and how it is reckoned", NULL, 0, 0},
+    {0},
+};
+static const struct option_row template_options[] = {
+    {"schema", 0, OPTION_FILE, "FILE", "check: the template asks a question, and this is the shape of its answers", NULL, 0, 0},
     {0},
 };
 static const struct option_row endpoint_options[] = {
@@ -245,8 +254,8 @@ const struct command commands[] = {
      "gallocctl endpoint set gemini rpm=300 --for 2h\ngallocctl endpoint test gemini", NULL},
     {"profile", "Tune", "", "how endpoints are driven", {0}, profile_verbs, 0, 0, NULL, NULL,
      "gallocctl profile list", NULL},
-    {"template", "Tune", "", "the prompt", {0}, template_verbs, 0, 0, NULL, "file",
-     "gallocctl template show > my.template\ngallocctl template check my.template", NULL},
+    {"template", "Tune", "", "the prompt", {template_options}, template_verbs, 0, 0, NULL, "file",
+     "gallocctl template show > my.template\ngallocctl template check my.template\ngallocctl template check question.template --schema answer.json", NULL},
     {"work", "Workers", "-- CMD...", "lease batches and let CMD decide them: JSON in on its stdin, JSON out on its stdout", {work_options}, NULL, 1, -1, command_work,
      "file", "gallocctl enqueue loans.csv --agents officers.csv --endpoint workers\ngallocctl work --parallel 4 -- ./worker.py", NULL},
     {"notify", "Operation", "-- CMD...", "give CMD each event that matters as JSON, until it took it", {notify_options}, NULL, 1, -1, command_notify, "file",

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/agents.h"
+#include "cli/schema_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,13 +47,34 @@ static int read_delimiter(const char *text, char *ret_delimiter, struct galloc_e
     return 0;
 }
 
+/* Whom it goes to, or what is asked in their place. */
+static int check_who(const struct args *args, struct galloc_error *error)
+{
+    bool has_agents = args_has(args, "agents"), has_pool = args_has(args, "pool");
+    const char *endpoint = args_text(args, "endpoint");
+    if (!args_has(args, "schema")) {
+        if (!args_has(args, "append") && has_agents == has_pool)
+            return galloc_fail(error, GALLOC_USAGE, has_pool ? "--agents and --pool exclude each other"
+                                                             : "whom to allocate to? Give --agents FILE or --pool POOL (or --schema FILE: the run asks something else)");
+        return 0;
+    }
+    if (has_agents || has_pool)
+        return galloc_fail(error, GALLOC_USAGE, "--schema and --%s exclude each other: a run either has its answers in a schema's shape, or allocates to agents",
+                           has_agents ? "agents" : "pool");
+    if (args_has(args, "ab"))
+        return galloc_fail(error, GALLOC_USAGE, "--ab compares to whom two runs allocate; with --schema nobody is chosen");
+    if (!args_has(args, "template") && (endpoint == NULL || strcmp(endpoint, "workers") != 0))
+        return galloc_fail(error, GALLOC_USAGE, "with --schema, --template FILE says what is asked of each assignment");
+    return 0;
+}
+
 static int check_combinations(const struct args *args, struct galloc_error *error)
 {
     const char *profile = args_text(args, "profile");
     bool is_batch = profile != NULL && strcmp(profile, "adaptive") != 0 && strcmp(profile, "sequential") != 0;
-    if (!args_has(args, "append") && args_has(args, "agents") == args_has(args, "pool"))
-        return galloc_fail(error, GALLOC_USAGE, args_has(args, "pool") ? "--agents and --pool exclude each other"
-                                                                       : "whom to allocate to? Give --agents FILE or --pool POOL");
+    int rc = check_who(args, error);
+    if (rc < 0)
+        return rc;
     if (!args_has(args, "ab") && (args_has(args, "sample") || args_has(args, "seed")))
         return galloc_fail(error, GALLOC_USAGE, "--%s goes with --ab; --first N enqueues the first N rows", args_has(args, "sample") ? "sample" : "seed");
     if (args_has(args, "seed") && !args_has(args, "sample"))
@@ -96,6 +118,8 @@ int plan_prepare(struct plan *plan, const struct args *args, struct galloc_error
                          args_text(args, "agents"));
     if (rc == 0 && args_has(args, "template"))
         rc = read_template(args_text(args, "template"), &plan->template_text, error);
+    if (rc == 0 && args_has(args, "schema"))
+        rc = schema_file_read(args_text(args, "schema"), &plan->schema_text, error);
     if (rc == 0 && order != NULL)
         rc = order_new(order, &plan->order, &plan->input.order, error);
     return rc;
@@ -105,8 +129,14 @@ void plan_clear(struct plan *plan)
 {
     buf_clear(&plan->agents);
     free(plan->template_text);
+    free(plan->schema_text);
     order_free(plan->order);
     *plan = (struct plan){.args = NULL};
+}
+
+char *plan_place(const struct plan *plan, const char *message)
+{
+    return schema_file_place(args_text(plan->args, "schema"), plan->schema_text, message, false);
 }
 
 static int check_name(const struct input_info *info, const char *option, const char *name, bool is_strict, struct galloc_error *error)
@@ -246,6 +276,10 @@ void plan_write(const struct plan *plan, struct json_out *out, const struct inpu
     }
     if (plan->template_text != NULL)
         json_out_member_str(out, "template", plan->template_text);
+    if (plan->schema_text != NULL) {
+        json_out_name(out, "schema");
+        json_out_raw(out, plan->schema_text, strlen(plan->schema_text));
+    }
     json_out_name(out, "columns");
     json_out_begin(out, '[');
     for (size_t i = 0; i < info->column_count; i++)

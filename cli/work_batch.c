@@ -45,7 +45,7 @@ static void pass_member(struct json_out *out, struct json_span object, const cha
 
 int batch_read(struct batch *batch, const struct response *response, struct buf *ret_input, struct galloc_error *error)
 {
-    static const char *const names[][2] = {{"lease", "lease"}, {"expires_at", "deadline"}, {"run", "run"}, {"agents", "agents"}, {"assignments", "assignments"}};
+    static const char *const names[][2] = {{"lease", "lease"}, {"expires_at", "deadline"}, {"run", "run"}, {"schema", "schema"}, {"agents", "agents"}, {"assignments", "assignments"}};
     const char *lease = json_get_str(response->json, "lease", NULL), *run = json_get_str(response->json, "run", NULL);
     struct json_object *assignments = json_get(response->json, "assignments");
     if (lease == NULL || run == NULL || json_array_len(assignments) == 0)

@@ -1,6 +1,8 @@
 /* See answer.h: the good answer and its odd relatives. Errors are in answer_error.c. */
 #include "sim/answer.h"
 
+#include "sim/fill.h"
+
 #include "base/clock.h"
 #include "base/json_out.h"
 
@@ -87,11 +89,25 @@ void answer_json(struct answer_maker *maker, int status, const struct buf *body,
     buf_add(out, body->data, body->len);
 }
 
+/* What was asked: the same question has the same answer. */
+static uint64_t asked_hash(const struct sim_request *request)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < request->part_count; i++)
+        if (!request->is_system[i])
+            hash = chance_mix(hash ^ chance_hash(request->parts[i].at, request->parts[i].len));
+    return hash;
+}
+
+static bool names_members(const struct sim_request *request)
+{
+    return request->wants_agent_id || request->wants_agent_camel || request->wants_reason || request->wants_confidence;
+}
+
 /* A choice as the schema wants it. `id`: of one of several, at NULL: there is one. */
 static void choice_to_json(struct json_out *json, const struct allocation *choice, enum kind kind, const struct sim_request *request, struct text_span id)
 {
-    bool has_any =
-        request->wants_agent_id || request->wants_agent_camel || request->wants_reason || request->wants_confidence;
+    bool has_any = names_members(request);
     json_out_begin(json, '{');
     if (id.at != NULL) {
         json_out_name(json, "id");
@@ -137,6 +153,14 @@ static void write_text(struct answer_maker *maker, enum kind kind, const struct 
         return;
     }
     struct json_out json = JSON_OUT(text);
+    if (request->has_properties && !names_members(request)) { /* nobody is chosen */
+        struct chance chance = chance_of(maker->settings->seed, asked_hash(request), 0);
+        if (kind == KIND_WRONG_SHAPE || kind == KIND_UNKNOWN_AGENT)
+            choice_to_json(&json, choice, KIND_WRONG_SHAPE, request, (struct text_span){NULL, 0});
+        else
+            fill_value(request->schema, &chance, &json);
+        return;
+    }
     choice_to_json(&json, choice, kind, request, (struct text_span){NULL, 0});
 }
 

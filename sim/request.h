@@ -20,6 +20,7 @@ struct sim_request {
     size_t text_bytes;   /* of all texts, as they stand in the body */
     size_t said_bytes;   /* of all texts, decoded: what tokens are counted by */
     size_t schema_bytes; /* of the schema's source */
+    struct json_span schema; /* its source, within the body; at NULL: none */
     const char *body;    /* borrowed */
     size_t body_bytes;
     struct walk_string continuation; /* its token, within the body; at NULL: none */

@@ -3,7 +3,7 @@
  * answer needs of them: which properties, and the candidates that stand as an enum. Called by request.c. */
 #include "sim/request.h"
 
-#define SCHEMA_NAMES_MAX 32
+#define SCHEMA_NAMES_MAX 100
 
 /* One level of a schema. */
 struct node {
@@ -286,8 +286,10 @@ static bool read_whole(struct request_reader *reader, bool is_json_schema)
         reader->request->agent_enum = node.values;
         reader->request->agent_enum_count = node.value_count;
     }
-    if (is_well)
+    if (is_well) {
         reader->request->schema_bytes = (size_t)(reader->walk.at - from);
+        reader->request->schema = (struct json_span){from + strspn(from, " \t\r\n"), reader->request->schema_bytes - strspn(from, " \t\r\n")};
+    }
     return is_well;
 }
 

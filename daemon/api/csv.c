@@ -9,7 +9,7 @@ static bool is_formula(const char *text, size_t len)
     return len > 0 && strchr("=+-@\t\r", text[0]) != NULL;
 }
 
-static void csv_text(struct buf *out, const char *text, size_t len, bool is_guarded)
+void csv_text(struct buf *out, const char *text, size_t len, bool is_guarded)
 {
     bool needs_guard = is_guarded && is_formula(text, len);
     bool needs_quotes = len == 0 || text[0] == ' ' || text[len - 1] == ' ';

@@ -160,7 +160,7 @@ int64_t places_free(int64_t capacity, int64_t held, bool is_available, int64_t u
 
 void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals)
 {
-    struct pool_totals totals = {0};
+    struct pool_totals totals = {.capacity = pool->is_endless ? -1 : 0, .free = pool->is_endless ? -1 : 0};
     for (size_t i = 0; i < pool->agent_count; i++) {
         const struct store_agent *agent = &pool->agents[i].info;
         totals.held += agent->held;

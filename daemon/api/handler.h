@@ -60,6 +60,7 @@ void cell_json(struct json_out *out, const struct store_read *read, size_t row, 
 void cell_member(struct json_out *out, const char *name, const struct store_read *read, size_t row, size_t column);
 
 /* A cell as one of CSV, quoted where it has to be; nothing where it is null. `is_guarded`: a text that a spreadsheet would run gets a ' before it. (csv.c) */
+void csv_text(struct buf *out, const char *text, size_t len, bool is_guarded); /* a text alone */
 void csv_value(struct buf *out, const struct store_read *read, size_t row, size_t column, bool is_guarded);
 
 /* ---- selectors ---- */

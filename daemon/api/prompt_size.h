@@ -4,7 +4,11 @@
 
 #include "dispatch/engine.h"
 
-/* What a plan names is found: the default endpoint filled in, the standing pool (NULL for agents of its own). 0, or -NOT_FOUND with the nearest name. */
+/* Can the endpoints of these names be asked what the plan asks? 0, -NOT_FOUND, or -INVALID_INPUT. */
+int create_check_endpoints(struct engine *engine, const struct plan *plan, const char *names, struct galloc_error *error) MUST_CHECK;
+
+/* What a plan names is found: the default endpoint filled in, the standing pool (NULL for agents of its own, nobody's of a question). 0, or -NOT_FOUND with the
+ * nearest name, -INVALID_INPUT. */
 int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry **ret_pool, struct galloc_error *error) MUST_CHECK;
 
 /* Bytes of a prompt's constant part, as near as it can be told, and how many agents it names. With `match` alone nobody knows before the assignment: 0. */

@@ -14,7 +14,7 @@ static const char *const query_runs[] = {"state", "since", "limit", "cursor", NU
 static const char *const query_assignments[] = {"state", "code", "agent", "key", "where", "fields", "limit", "cursor", NULL};
 static const char *const query_assignment[] = {"prompt", NULL};
 static const char *const query_attempts[] = {"raw", NULL};
-static const char *const query_results[] = {"format", "state", "excel_safe", NULL};
+static const char *const query_results[] = {"format", "state", "input", "agent", "excel_safe", NULL};
 static const char *const query_events[] = {"since", "run", "assignments", "follow", NULL};
 static const char *const query_backup[] = {"verify", NULL};
 static const char *const query_unassign[] = {"reason", NULL};
@@ -71,6 +71,7 @@ static const struct json_field doctor_fields[] = {{"full", JSON_TYPE_BOOL, false
 static const struct json_field template_fields_of_body[] = {
     {"template", JSON_TYPE_STR, true, 0, 4 << 20},
     {"columns", JSON_TYPE_ARRAY, false, 0, 0},
+    {"schema", JSON_TYPE_OBJECT, false, 0, 0},
 };
 
 #define FIELDS(list) .fields = list, .field_count = ARRAY_COUNT(list)

@@ -21,20 +21,28 @@ static const char *nearest_pool(struct registry *registry, const char *name)
     return text_nearest(name, names, count);
 }
 
-/* Every endpoint that the plan names can do what the plan asks. */
-static int check_endpoints(struct engine *engine, const struct plan *plan, struct galloc_error *error)
+/* Can this one be asked what the plan asks? */
+static int check_endpoint(const struct plan *plan, const struct endpoint *endpoint, struct galloc_error *error)
+{
+    const char *name = endpoint->config->name, *provider = endpoint->provider->name;
+    if (plan_is_question(plan) && endpoint->provider->add_schema == NULL)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the endpoint \"%s\" (provider %s) allocates alone: a run with a schema needs another one", name, provider);
+    if (plan_is_question(plan) && plan->template == NULL)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the endpoint \"%s\" is sent a prompt, and a run with a schema has none but its own template, which is missing", name);
+    if (plan->template != NULL && !endpoint->provider->takes_prompt)
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "the endpoint \"%s\" takes no prompt (provider %s): it is sent the fields and the candidates; leave the template out", name, provider);
+    return 0;
+}
+
+int create_check_endpoints(struct engine *engine, const struct plan *plan, const char *names, struct galloc_error *error)
 {
     struct endpoint *endpoints[LADDER_MOST];
     size_t count;
-    int rc = engine_check_endpoints(engine, plan->endpoint, endpoints, &count, error);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; plan->template != NULL && i < count; i++)
-        if (!endpoints[i]->provider->takes_prompt)
-            return galloc_fail(error, GALLOC_INVALID_INPUT,
-                               "the endpoint \"%s\" takes no prompt (provider %s): it is sent the fields and the candidates; leave the template out",
-                               endpoints[i]->config->name, endpoints[i]->provider->name);
-    return 0;
+    int rc = engine_check_endpoints(engine, names, endpoints, &count, error);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = check_endpoint(plan, endpoints[i], error);
+    return rc;
 }
 
 /* Fills the endpoint in and finds what the plan names. */
@@ -44,10 +52,10 @@ int create_resolve(struct engine *engine, struct plan *plan, struct pool_entry *
     const struct config *config = engine_configuration(engine);
     if (plan->endpoint == NULL)
         plan->endpoint = xstrdup(config->default_endpoint);
-    int rc = check_endpoints(engine, plan, error);
+    int rc = create_check_endpoints(engine, plan, plan->endpoint, error);
     if (rc < 0)
         return rc;
-    *ret_pool = NULL;
+    *ret_pool = plan_is_question(plan) ? &registry->nobody : NULL;
     if (plan->pool == NULL)
         return 0;
     *ret_pool = registry_pool_by_name(registry, plan->pool);
@@ -151,7 +159,7 @@ void handle_run_create(struct request *request)
     rc = create_resolve(engine, &plan, &pool, &error);
     if (rc == 0)
         rc = plan_check_template(&plan, config->keep_back, &error);
-    if (rc == 0 && plan.pool == NULL)
+    if (rc == 0 && pool == NULL)
         rc = agents_read(json_get(request->json, "agents"), &create->agents, &error);
     if (rc == 0)
         rc = match_check(&plan, pool, &create->agents, &error);

@@ -109,6 +109,11 @@ static void on_answered(struct outside_ask *ask)
     json_out_member_int(&out, "ttl_ms", ask->ttl_ms);
     json_out_member_time(&out, "expires_at", clock_wall_ms() + ask->ttl_ms);
     json_out_member_str(&out, "run", ask->leased_run->info.run_id);
+    if (ask->leased_run->has_plan && plan_is_question(&ask->leased_run->plan)) {
+        const char *schema = ask->leased_run->plan.schema;
+        json_out_name(&out, "schema");
+        json_out_raw(&out, schema, strlen(schema));
+    }
     list_json(&out, "agents", &ask->agents);
     list_json(&out, "assignments", &ask->assignments);
     json_out_end(&out, '}');

@@ -38,6 +38,7 @@ static void assignment_members(struct json_out *out, const struct store_read *re
     } members[] = {
         {"key", ASSIGNMENT_KEY},           {"row", ASSIGNMENT_ROW},           {"state", ASSIGNMENT_STATE},           {"attempts", ASSIGNMENT_ATTEMPTS},
         {"retries_spent", ASSIGNMENT_RETRIES_SPENT}, {"agent_id", ASSIGNMENT_AGENT_ID}, {"reason", ASSIGNMENT_REASON}, {"confidence", ASSIGNMENT_CONFIDENCE},
+        {"answer", ASSIGNMENT_ANSWER},
         {"decided_by", ASSIGNMENT_DECIDED_BY}, {"not_before", ASSIGNMENT_NOT_BEFORE}, {"finished_at", ASSIGNMENT_FINISHED_AT},
     };
     for (size_t i = 0; i < ARRAY_COUNT(members); i++)

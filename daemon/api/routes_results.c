@@ -1,114 +1,22 @@
 /* The decisions of a run, streamed in the order of import: a page of the store at a time, the next one when the client has taken enough of the last. */
-#include "api/handler.h"
+#include "api/result_table.h"
 
 #include "core/limits.h"
 
 #include <string.h>
 
-enum results_format { RESULTS_NDJSON, RESULTS_CSV };
+#define ROWS_WITH_INPUT 100 /* a page: at most 25 MiB, each row having at most LIMIT_ROW_BYTES */
+
+/* What is read of the store, in this order. The agents and the input's columns have to be known before the first row goes out. */
+enum results_step { READ_AGENTS, READ_COLUMNS, READ_ROWS };
 
 struct results {
-    struct page *page;         /* owned: what is asked of the store */
-    enum results_format format;
-    bool is_reading;           /* a page is on its way */
+    struct page *page;          /* owned: what is asked of the store */
+    struct result_table table;
+    enum results_step step;
+    bool is_reading;            /* a page is on its way */
     bool has_begun;
-    bool is_excel_safe;
 };
-
-/* A cell of CSV and NDJSON alike. Error columns of what did not fail are empty. */
-static const struct result_column {
-    const char *name;
-    enum assignment_column column;
-    bool is_models; /* the model's or the provider's words: a spreadsheet must not run them */
-} columns[] = {
-    {"key", ASSIGNMENT_KEY, false},
-    {"state", ASSIGNMENT_STATE, false},
-    {"agent_id", ASSIGNMENT_AGENT_ID, false},
-    {"reason", ASSIGNMENT_REASON, true},
-    {"confidence", ASSIGNMENT_CONFIDENCE, false},
-    {"decided_by", ASSIGNMENT_DECIDED_BY, false},
-    {"attempts", ASSIGNMENT_ATTEMPTS, false},
-    {"latency_ms", ASSIGNMENT_LATENCY_MS, false},
-    {"tokens_in", ASSIGNMENT_TOKENS_IN, false},
-    {"tokens_out", ASSIGNMENT_TOKENS_OUT, false},
-    {"model", ASSIGNMENT_MODEL, true},
-    {"finished_at", ASSIGNMENT_FINISHED_AT, false},
-};
-static const struct result_column error_columns[] = {
-    {"error_code", ASSIGNMENT_CODE, false},
-    {"error_message", ASSIGNMENT_MESSAGE, true},
-    {"error_http_status", ASSIGNMENT_HTTP_STATUS, false},
-};
-/* Later additions stand at the end, so that readers of CSV by position go on working. */
-static const struct result_column cost_columns[] = {
-    {"cost_micros", ASSIGNMENT_COST_MICROS, false},
-    {"currency", ASSIGNMENT_CURRENCY, false},
-};
-
-/* ---- CSV ---- */
-
-static void csv_header(struct buf *out)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++)
-        buf_add_fmt(out, "%s%s", i ? "," : "", columns[i].name);
-    for (size_t i = 0; i < ARRAY_COUNT(error_columns); i++)
-        buf_add_fmt(out, ",%s", error_columns[i].name);
-    for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++)
-        buf_add_fmt(out, ",%s", cost_columns[i].name);
-    buf_add_str(out, "\r\n");
-}
-
-static bool has_error(const struct store_read *read, size_t row)
-{
-    const char *state = read_text(read, row, ASSIGNMENT_STATE);
-    return state != NULL && strcmp(state, assignment_state_name(ASSIGNMENT_FAILED)) == 0;
-}
-
-static void csv_row(struct buf *out, const struct store_read *read, size_t row, bool is_excel_safe)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
-        if (i > 0)
-            buf_add_char(out, ',');
-        csv_value(out, read, row, columns[i].column, columns[i].is_models || is_excel_safe);
-    }
-    bool is_failed = has_error(read, row);
-    for (size_t i = 0; i < ARRAY_COUNT(error_columns); i++) {
-        buf_add_char(out, ',');
-        if (is_failed)
-            csv_value(out, read, row, error_columns[i].column, error_columns[i].is_models || is_excel_safe);
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++) {
-        buf_add_char(out, ',');
-        csv_value(out, read, row, cost_columns[i].column, is_excel_safe);
-    }
-    buf_add_str(out, "\r\n");
-}
-
-/* ---- NDJSON ---- */
-
-static void ndjson_row(struct buf *buf, const struct store_read *read, size_t row)
-{
-    struct json_out out = JSON_OUT(buf);
-    json_out_begin(&out, '{');
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++)
-        cell_member(&out, columns[i].name, read, row, columns[i].column);
-    for (size_t i = 0; i < ARRAY_COUNT(cost_columns); i++)
-        cell_member(&out, cost_columns[i].name, read, row, cost_columns[i].column);
-    if (has_error(read, row)) {
-        const char *message = read_text(read, row, ASSIGNMENT_MESSAGE), *code = read_text(read, row, ASSIGNMENT_CODE);
-        int class = code ? outcome_class_by_name(code) : -1;
-        json_out_name(&out, "error");
-        json_out_begin(&out, '{');
-        json_out_member_str(&out, "code", code);
-        json_out_member_str(&out, "message", message ? message : class >= 0 ? outcome_row((enum outcome_class)class)->text : "");
-        cell_member(&out, "http_status", read, row, ASSIGNMENT_HTTP_STATUS);
-        json_out_end(&out, '}');
-    }
-    if (read_text(read, row, ASSIGNMENT_CORRUPT) != NULL)
-        cell_member(&out, "corrupt", read, row, ASSIGNMENT_CORRUPT);
-    json_out_end(&out, '}');
-    buf_add_char(buf, '\n');
-}
 
 /* ---- the stream ---- */
 
@@ -118,6 +26,7 @@ static void results_free(void *state)
     free(results->page->key);
     selector_clear(&results->page->selector);
     free(results->page);
+    result_table_clear(&results->table);
     free(results);
 }
 
@@ -129,7 +38,9 @@ static void read_on(struct request *request)
     if (results->is_reading)
         return;
     results->is_reading = true;
-    handler_submit(request, &page_read(request, results->page, on_rows)->op);
+    struct store_read *read = page_read(request, results->page, on_rows);
+    read->query = results->step == READ_AGENTS ? QUERY_LOAD : QUERY_RESULTS;
+    handler_submit(request, &read->op);
 }
 
 static void on_gone(struct request *request)
@@ -145,10 +56,36 @@ static void begin(struct request *request)
     results->has_begun = true;
     request->on_room = read_on;
     request->on_gone = on_gone;
-    stream_begin(request, 200, results->format == RESULTS_CSV ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson");
+    stream_begin(request, 200, results->table.is_csv ? "text/csv; charset=utf-8; header=present" : "application/x-ndjson");
     buf_reset(&request->out);
-    if (results->format == RESULTS_CSV)
-        csv_header(&request->out);
+    if (results->table.is_csv)
+        result_table_header(&results->table, &request->out);
+}
+
+/* Steps before the rows: true when another page has to be read first. */
+static bool prepare(struct results *results, const struct store_read *read, struct galloc_error *error, int *ret_rc)
+{
+    *ret_rc = 0;
+    if (results->step == READ_ROWS)
+        return false;
+    if (results->step == READ_AGENTS)
+        result_table_take_agents(&results->table, read);
+    else
+        *ret_rc = result_table_take_columns(&results->table, read, error);
+    results->page->after = read->ret_next;
+    if (read->ret_next == 0)
+        results->step = results->step == READ_AGENTS && result_table_needs_columns(&results->table) ? READ_COLUMNS : READ_ROWS;
+    return true;
+}
+
+static void write_rows(struct request *request, const struct store_read *read)
+{
+    struct results *results = request->state;
+    if (!results->has_begun)
+        begin(request);
+    for (size_t i = 0; i < read->ret_row_count; i++)
+        result_table_row(&results->table, read, i, &request->out);
+    results->page->after = read->ret_next;
 }
 
 static void on_rows(struct store_op *op)
@@ -170,15 +107,17 @@ static void on_rows(struct store_op *op)
             stream_cut(request);
         return;
     }
-    if (!results->has_begun)
-        begin(request);
-    for (size_t i = 0; i < read->ret_row_count; i++) {
-        if (results->format == RESULTS_CSV)
-            csv_row(&request->out, read, i, results->is_excel_safe);
+    struct galloc_error error;
+    int rc;
+    if (prepare(results, read, &error, &rc)) {
+        store_op_free(op);
+        if (rc < 0)
+            request_fail(request, &error);
         else
-            ndjson_row(&request->out, read, i);
+            read_on(request);
+        return;
     }
-    results->page->after = read->ret_next;
+    write_rows(request, read);
     store_op_free(op);
     bool is_empty = request->out.len == 0;
     stream_write(request, request->out.data, request->out.len);
@@ -192,36 +131,66 @@ static void on_rows(struct store_op *op)
 static void start(struct request *request, struct run_entry *run)
 {
     struct results *results = request->state;
+    struct galloc_error error;
+    struct plan plan;
     results->page->run = run->info.id;
+    if (run->info.plan == NULL || plan_parse(run->info.plan, strlen(run->info.plan), &plan, &error) < 0)
+        plan = (struct plan){0}; /* shown as allocations, which it may be */
+    result_table_begin(&results->table, &plan);
+    plan_clear(&plan);
+    results->step = results->table.with_agent ? READ_AGENTS : result_table_needs_columns(&results->table) ? READ_COLUMNS : READ_ROWS;
     read_on(request);
+}
+
+/* A parameter that is one of a few words: its number. */
+static int query_word(struct request *request, const char *name, const char *const *words, const char *help, int *ret_number, struct galloc_error *error)
+{
+    char *text = NULL;
+    int rc = http_query(&request->head, name, 0, &text, error);
+    for (*ret_number = 0; rc == 0 && text != NULL && strcmp(words[*ret_number], text) != 0;)
+        if (words[++*ret_number] == NULL)
+            rc = galloc_fail(error, GALLOC_INVALID_VALUE, "the parameter %s is %s, not \"%.60s\"", name, help, text);
+    free(text);
+    return rc;
+}
+
+static int read_parameters(struct request *request, struct results *results, struct galloc_error *error)
+{
+    static const char *const formats[] = {"ndjson", "csv", NULL}, *const inputs[] = {"none", "beside", "only", NULL};
+    struct result_table *table = &results->table;
+    int format = 0, input = 0;
+    char *states = NULL;
+    int rc = query_word(request, "format", formats, "ndjson or csv (gallocctl results makes json and xlsx of them)", &format, error);
+    if (rc == 0)
+        rc = query_word(request, "input", inputs, "none, beside or only", &input, error);
+    if (rc == 0)
+        rc = query_bool(request, "agent", false, &table->with_agent, error);
+    if (rc == 0)
+        rc = query_bool(request, "excel_safe", false, &table->is_excel_safe, error);
+    if (rc == 0)
+        rc = http_query(&request->head, "state", 0, &states, error);
+    if (rc == 0 && states != NULL)
+        rc = selector_states(states, &results->page->selector.states, error);
+    free(states);
+    if (rc == 0 && table->with_agent && input == RESULTS_INPUT_ONLY)
+        rc = galloc_fail(error, GALLOC_INVALID_VALUE, "agent=1 and input=only exclude each other: the input has no agents");
+    table->is_csv = format == 1;
+    table->input = (enum results_input)input;
+    return rc;
 }
 
 void handle_results(struct request *request)
 {
     struct results *results = xcalloc(1, sizeof *results);
+    struct galloc_error error;
     results->page = xcalloc(1, sizeof *results->page);
-    results->page->query = QUERY_RESULTS;
-    results->page->limit = LIMIT_PAGE_ROWS;
     request->state = results;
     request->state_free = results_free;
-    struct galloc_error error;
-    char *format = NULL, *states = NULL;
-    int rc = http_query(&request->head, "format", 0, &format, &error);
-    if (rc == 0 && format != NULL && strcmp(format, "csv") == 0)
-        results->format = RESULTS_CSV;
-    else if (rc == 0 && format != NULL && strcmp(format, "ndjson") != 0)
-        rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "the parameter format is ndjson or csv, not \"%.60s\" (gallocctl results makes json and xlsx of them)", format);
-    if (rc == 0)
-        rc = query_bool(request, "excel_safe", false, &results->is_excel_safe, &error);
-    if (rc == 0)
-        rc = http_query(&request->head, "state", 0, &states, &error);
-    if (rc == 0 && states != NULL)
-        rc = selector_states(states, &results->page->selector.states, &error);
-    free(format);
-    free(states);
-    if (rc < 0) {
+    int rc = read_parameters(request, results, &error);
+    results->page->with_fields = results->table.input != RESULTS_INPUT_NONE;
+    results->page->limit = results->page->with_fields ? ROWS_WITH_INPUT : LIMIT_PAGE_ROWS;
+    if (rc < 0)
         request_fail(request, &error);
-        return;
-    }
-    handler_with_run(request, NULL, start);
+    else
+        handler_with_plan(request, start);
 }

@@ -279,6 +279,8 @@ static int check_set(struct request *request, const struct run_entry *run, struc
         return galloc_fail(error, GALLOC_INVALID_VALUE, "a name may not begin with \"r-\" or \"@\": those are ids and @last");
     if (has_live(request->json) && is_ended(run))
         return galloc_fail(error, GALLOC_WRONG_STATE, "run %s is %s: only its name can be changed", run->info.run_id, run_state_name(run->info.state));
+    if (endpoint != NULL && run->has_plan && plan_is_question(&run->plan))
+        return create_check_endpoints(engine, &run->plan, endpoint, error);
     if (endpoint != NULL && run->is_on_workers && run->has_plan && run->pool != NULL && !plan_is_workers(endpoint))
         rc = prompt_size_check(&run->plan, run->pool, NULL, error); /* it had no prompt so far */
     return rc;

@@ -1,8 +1,7 @@
-/* The daemon itself: health, status, profiles, template, drain, reload, doctor, audit, the API's description. Status reads memory alone. */
+/* The daemon itself: health, status, profiles, drain, reload, doctor, audit, the API's description. Status reads memory alone. */
 #include "api/handler.h"
 
 #include "api/openapi_text.h"
-#include "core/template.h"
 #include "dispatch/outside.h"
 
 #include "base/clock.h"
@@ -210,71 +209,6 @@ void handle_profiles(struct request *request)
     json_out_member_null(&out, "next");
     json_out_end(&out, '}');
     request_reply(request, 200);
-}
-
-/* ---- templates ---- */
-
-static void reply_template(struct request *request, const char *text, const struct template *template, const struct galloc_error *error)
-{
-    struct json_out out = JSON_OUT(&request->out);
-    json_out_begin(&out, '{');
-    json_out_member_str(&out, "template", text);
-    json_out_member_bool(&out, "ok", error == NULL);
-    json_out_name(&out, "names");
-    json_out_begin(&out, '[');
-    for (const char *const *name = template ? template_names(template) : NULL; name != NULL && *name != NULL; name++)
-        json_out_str(&out, *name);
-    json_out_end(&out, ']');
-    json_out_name(&out, "problems");
-    json_out_begin(&out, '[');
-    if (error != NULL) {
-        int line = template_error_line(error);
-        json_out_begin(&out, '{');
-        member_int_or_null(&out, "line", line > 0 ? line : -1);
-        json_out_member_str(&out, "message", error->message);
-        json_out_end(&out, '}');
-    }
-    json_out_end(&out, ']');
-    json_out_end(&out, '}');
-    request_reply(request, 200);
-}
-
-void handle_template_show(struct request *request)
-{
-    struct template *template = NULL;
-    struct galloc_error error;
-    int rc = template_parse(template_builtin(), strlen(template_builtin()), &template, &error);
-    reply_template(request, template_builtin(), template, rc < 0 ? &error : NULL);
-    template_free(template);
-}
-
-void handle_template_check(struct request *request)
-{
-    const char *text = json_get_str(request->json, "template", "");
-    struct json_object *columns = json_get(request->json, "columns");
-    size_t count = json_array_len(columns);
-    char **names = xcalloc(count + 1, sizeof *names);
-    struct galloc_error error;
-    int rc = 0;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        const char *name = json_str(json_array_at(columns, i), NULL);
-        if (name == NULL)
-            rc = galloc_fail(&error, GALLOC_INVALID_VALUE, "\"columns\" has to be a list of texts; its item %zu is not", i + 1);
-        names[i] = xstrdup(name);
-    }
-    if (rc < 0) {
-        request_fail(request, &error);
-    } else {
-        struct template *template = NULL;
-        rc = template_parse(text, strlen(text), &template, &error);
-        if (rc == 0 && columns != NULL)
-            rc = template_check_columns(template, names, &error);
-        reply_template(request, text, template, rc < 0 ? &error : NULL);
-        template_free(template);
-    }
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
 }
 
 /* ---- drain, undrain, reload ---- */

@@ -138,22 +138,28 @@ static void why_json(struct json_out *out, const struct run_view *view)
     json_out_end(out, '}');
 }
 
-/* What the plan's stored JSON says: its options as they were given, and whether it has a template of its own. */
+/* What the plan's stored JSON says: its options as they were given, whether it has a template of its own, and its schema. */
 static void plan_json(struct json_out *out, const char *plan)
 {
     if (plan == NULL)
         return;
-    struct json_span whole = {plan, strlen(plan)}, name, value, options = {NULL, 0};
+    struct json_span whole = {plan, strlen(plan)}, name, value, options = {NULL, 0}, schema = {NULL, 0};
     bool is_default = true;
     for (const char *at = NULL; json_next(whole, &at, &name, &value);) {
         if (json_span_equals(name, "options"))
             options = value;
         else if (json_span_equals(name, "template") && json_span_kind(value) == JSON_STRING)
             is_default = false;
+        else if (json_span_equals(name, "schema"))
+            schema = value;
     }
     json_out_name(out, "options");
     json_out_raw(out, options.at ? options.at : "{}", options.at ? options.len : 2);
     json_out_member_bool(out, "template_is_default", is_default);
+    if (schema.at != NULL) {
+        json_out_name(out, "schema");
+        json_out_raw(out, schema.at, schema.len);
+    }
 }
 
 static void source_json(struct json_out *out, const struct store_run *info)
@@ -207,6 +213,7 @@ void run_json(struct json_out *out, const struct run_entry *run)
     json_out_member_str(out, "endpoint", run->rungs != NULL ? run->rungs->names[run->rungs->at] : info->endpoint);
     rungs_json(out, run->rungs);
     json_out_member_str(out, "pool", info->pool_name);
+    json_out_member_bool(out, "question", info->pool == 0);
     json_out_member_int(out, "priority", info->priority);
     bool is_open = info->state == RUN_IMPORTING || info->state == RUN_RUNNING;
     int64_t places = is_open && run->pool != NULL ? pool_places_now(run->pool) : INT64_MAX;

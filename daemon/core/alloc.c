@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "core/answer.h"
 #include "core/limits.h"
 #include "core/plan.h"
 
@@ -110,25 +111,6 @@ bool match_holds(struct json_span fields, const char *field, struct json_object 
     return holds;
 }
 
-/* Models wrap JSON in a fence now and then, whatever they are told. */
-void alloc_answer_strip(const char **text, size_t *len)
-{
-    const char *at = *text, *end = at + *len;
-    while (at < end && strchr(" \t\r\n", *at) != NULL)
-        at++;
-    while (end > at && strchr(" \t\r\n", end[-1]) != NULL)
-        end--;
-    if (end - at >= 6 && memcmp(at, "```", 3) == 0 && memcmp(end - 3, "```", 3) == 0) {
-        const char *line = memchr(at, '\n', (size_t)(end - at));
-        if (line != NULL && line < end - 3) {
-            at = line + 1;
-            end -= 3;
-        }
-    }
-    *text = at;
-    *len = (size_t)(end - at);
-}
-
 #define NOT_OBJECT "the answer is not a JSON object"
 
 /* The members of an answer, as whoever reads it finds them; null is missing. Borrowed. */
@@ -193,7 +175,7 @@ static const char *part_text(struct json_span value, struct buf *out)
 /* Read for each assignment: by the spans of its text, without a tree of it. */
 int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error)
 {
-    alloc_answer_strip(&text, &len);
+    answer_unwrap(&text, &len);
     if (len == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is empty");
     if (json_check(text, len, error) < 0) {

@@ -43,8 +43,6 @@ struct alloc_answer {
     char *reason;      /* owned; valid UTF-8, at most LIMIT_REASON_BYTES; "" when it gave none */
     double confidence; /* 0 to 1; -1: not given */
 };
-/* Takes the blanks and the code fence off that stand around a model's JSON. */
-void alloc_answer_strip(const char **text, size_t *len);
 /* Reads {"agent_id","reason","confidence"} out of the model's text (a code fence around it is allowed). 0, or -GALLOC_INVALID_INPUT with what is wrong in words that
  * can be said to the model. The caller frees ret_answer->reason. */
 int alloc_answer_read(const char *text, size_t len, struct alloc_answer *ret_answer, struct galloc_error *error) MUST_CHECK;

@@ -19,6 +19,12 @@
 #define LIMIT_PROMPT_AGENTS 500
 #define LIMIT_ENDPOINTS_BYTES 1031            /* of eight endpoints in order, with the commas between them */
 #define LIMIT_SCHEMA_ENUM 100                 /* candidates named in the answer's schema; longer lists are checked by us alone */
+#define LIMIT_SCHEMA_BYTES (32 << 10)         /* of a run's --schema: it goes with every call */
+#define LIMIT_SCHEMA_NODES 500                /* schemas within it; times an answer's values, that is what checking costs */
+#define LIMIT_SCHEMA_DEPTH 10                 /* of schemas within schemas; providers refuse deeper ones as too many states */
+#define LIMIT_SCHEMA_PROPERTIES 100           /* of one object: the columns of the results */
+#define LIMIT_SCHEMA_CHOICES 1000             /* values of one enum */
+#define LIMIT_KEPT_ANSWER_BYTES (64 << 10)    /* of an answer to a question, in the store and in the results */
 #define LIMIT_ANSWER_BYTES (1 << 20)          /* a provider's response body, after decoding */
 #define LIMIT_ANSWER_HEADER_BYTES (64 << 10)
 #define LIMIT_JOINED_BYTES (1 << 20)          /* an answer that came in several calls, joined */

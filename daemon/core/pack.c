@@ -1,11 +1,12 @@
 /* See pack.h. */
 #include "core/pack.h"
 
+#include "core/answer.h"
 #include "core/limits.h"
 
 #include <string.h>
 
-/*      constant          value   unit         meaning                                                     source: measured with bench/pack where not told */
+/*      constant          value   unit         meaning                                                     source: chosen, not measured, where not told */
 #define SAMPLE_CALLS      2       /* calls     at a size before it is judged                                */
 #define SAMPLE_LEAST      8       /* asked     and so many assignments                                      */
 #define VALID_LEAST       0.9     /*           of the answers have to stand, or the size does not go well   */
@@ -55,7 +56,7 @@ int pack_answer_read(const char *text, size_t len, const char *mark, size_t coun
 {
     struct json_span name, object, whole = {text, len};
     memset(ret_items, 0, count * sizeof *ret_items);
-    alloc_answer_strip(&whole.at, &whole.len);
+    answer_unwrap(&whole.at, &whole.len);
     if (whole.len == 0)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the answer is empty");
     if (json_check(whole.at, whole.len, error) < 0) {

@@ -74,6 +74,7 @@ static const struct json_field body_fields[] = {
     {"endpoint", JSON_TYPE_STR, false, 1, LIMIT_ENDPOINTS_BYTES},
     {"profile", JSON_TYPE_STR, false, 1, LIMIT_NAME_BYTES},
     {"template", JSON_TYPE_STR, false, 1, LIMIT_PROMPT_BYTES},
+    {"schema", JSON_TYPE_OBJECT, false, 0, 0},
     {"columns", JSON_TYPE_ARRAY, false, 0, 0},
     {"options", JSON_TYPE_OBJECT, false, 0, 0},
     {"paused", JSON_TYPE_BOOL, false, 0, 0},
@@ -120,6 +121,7 @@ void plan_clear(struct plan *plan)
     free(plan->profile);
     free(plan->pool);
     free(plan->template);
+    free(plan->schema);
     free(plan->source_name);
     free(plan->source_sha256);
     *plan = (struct plan){0};
@@ -296,6 +298,11 @@ static int read_members(struct json_object *body, struct plan *plan, struct gall
     size_t count;
     plan->profile = xstrdup(json_get_str(body, "profile", profile_defaults(&count)[0].name));
     plan->template = xstrdup(json_get_str(body, "template", NULL));
+    if (json_get(body, "schema") != NULL) {
+        struct buf schema = BUF_EMPTY;
+        json_to_text(json_get(body, "schema"), &schema);
+        plan->schema = buf_take(&schema);
+    }
     plan->is_paused = json_get_bool(body, "paused", false);
     return 0;
 }
@@ -376,6 +383,10 @@ void plan_to_json(const struct plan *plan, struct buf *buf)
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         if (texts[i].value != NULL)
             json_out_member_str(&out, texts[i].name, texts[i].value);
+    if (plan->schema != NULL) {
+        json_out_name(&out, "schema");
+        json_out_raw(&out, plan->schema, strlen(plan->schema));
+    }
     json_out_name(&out, "options");
     json_out_begin(&out, '{');
     for (size_t i = 0; i < ARRAY_COUNT(option_rows); i++)

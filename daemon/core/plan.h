@@ -36,6 +36,7 @@ struct plan {
                                         fills it in before it stores the plan) */
     char *pool;                      /* owned: a standing pool's name; NULL: agents of its own */
     char *template;                  /* owned text; NULL: the built-in one */
+    char *schema;                    /* owned JSON (core/schema.h): the run asks a question, and has no agents; NULL: it allocates */
     char **send, **keep_back;        /* owned NULL-ended lists of columns, NULL when not given; at most one is set */
     struct match_rule *match;        /* owned */
     size_t match_count;
@@ -77,6 +78,12 @@ int plan_parse(const char *json, size_t len, struct plan *ret_plan, struct gallo
 
 /* Of what a run's prompts are made of, pool and input apart, by its plan's JSON: equal where template, columns sent and the choice of candidates are. Never 0. */
 uint64_t plan_likeness(const char *json);
+
+/* A run with a schema asks a question: it has no pool and no agents, and its results are answers. */
+static inline bool plan_is_question(const struct plan *plan)
+{
+    return plan->schema != NULL;
+}
 
 /* Is the column sent to the model? By send/keep_back of the plan and the configuration's keep_back (NULL-ended, may be
  * NULL), which wins. Names compare without case, blanks and underscores. */

@@ -1,6 +1,7 @@
 /* What of a plan goes together: names, the profile, columns of the input, the template. Pure; any thread. */
 #include "core/plan_inside.h"
 
+#include "core/schema.h"
 #include "core/template.h"
 
 #include "base/buf.h"
@@ -86,6 +87,8 @@ static int check_template(const struct plan *plan, struct galloc_error *error)
         return 0;
     struct template *template = NULL;
     int rc = template_parse(plan->template, strlen(plan->template), &template, error);
+    if (rc == 0)
+        rc = template_check_agents(template, plan_is_question(plan), error);
     if (rc == 0 && (plan->match_count > 0 || plan->max_candidates > 0) && !template_uses(template, TEMPLATE_LOADS))
         rc = galloc_fail(error, GALLOC_INVALID_INPUT,
                          "with match or max_candidates the template needs {{loads}}: it is there that the candidates "
@@ -98,18 +101,55 @@ static int check_template(const struct plan *plan, struct galloc_error *error)
     return plan_check_template(plan, NULL, error);
 }
 
-int plan_check(const struct plan *plan, bool has_agents, const struct profile *profiles, size_t count, struct galloc_error *error)
+/* A question is asked in words of its own, and there is nobody to choose from. */
+static int check_question(const struct plan *plan, bool has_agents, struct galloc_error *error)
 {
+    if (has_agents || plan->pool != NULL)
+        return galloc_fail(error, GALLOC_USAGE, "\"schema\" and \"%s\" exclude each other: a run either has its answers in a schema's shape, or allocates to agents",
+                           has_agents ? "agents" : "pool");
+    if (plan->match_count > 0 || plan->max_candidates > 0)
+        return galloc_fail(error, GALLOC_USAGE, "\"%s\" chooses among agents, and a run with a schema has none; leave it out", plan->match_count > 0 ? "match" : "max_candidates");
+    if (plan->pack != 1)
+        return galloc_fail(error, GALLOC_USAGE, "\"pack\" decides several allocations by one answer; a run with a schema asks one question at a time; leave it out");
+    if (plan->template == NULL && (plan->endpoint == NULL || !plan_is_workers(plan->endpoint)))
+        return galloc_fail(error, GALLOC_USAGE, "a run with a schema needs a \"template\" too: what is asked of each assignment");
+    return 0;
+}
+
+static int check_who(const struct plan *plan, bool has_agents, struct galloc_error *error)
+{
+    if (plan_is_question(plan))
+        return check_question(plan, has_agents, error);
     if (has_agents == (plan->pool != NULL))
         return galloc_fail(
             error, GALLOC_USAGE,
             has_agents ? "\"pool\" and \"agents\" exclude each other: name a standing pool, or give agents"
-                       : "who can take the assignments is missing: name a standing pool (\"pool\") or give \"agents\"");
+                       : "who can take the assignments is missing: name a standing pool (\"pool\") or give \"agents\"; a run that asks something else has a \"schema\"");
+    return 0;
+}
+
+static int check_schema(const struct plan *plan, struct galloc_error *error)
+{
+    struct schema *schema = NULL;
+    if (plan->schema == NULL)
+        return 0;
+    int rc = schema_parse(plan->schema, strlen(plan->schema), &schema, error);
+    schema_free(schema);
+    return rc < 0 ? galloc_prefix(error, "schema") : 0;
+}
+
+int plan_check(const struct plan *plan, bool has_agents, const struct profile *profiles, size_t count, struct galloc_error *error)
+{
+    int rc = check_who(plan, has_agents, error);
+    if (rc < 0)
+        return rc;
     if (plan->send != NULL && plan->keep_back != NULL)
         return galloc_fail(error, GALLOC_USAGE, "\"send\" and \"keep_back\" exclude each other");
     if (plan->is_open && plan->max_age_ms > 0)
         return galloc_fail(error, GALLOC_USAGE, "\"max_age_ms\" counts from the run's last part, and an open run has none; leave one of \"max_age_ms\" and \"open\" out");
-    int rc = check_names(plan, error);
+    rc = check_names(plan, error);
+    if (rc == 0)
+        rc = check_schema(plan, error);
     if (rc == 0)
         rc = check_profile(plan, profiles, count, error);
     if (rc == 0 && plan->columns != NULL)

@@ -32,6 +32,18 @@ char *result_body_decision(const char *reason, double confidence, const char *de
     return body_end(&out, call);
 }
 
+char *result_body_answer(const char *answer_json, size_t len, const char *decided_by, struct result_call call)
+{
+    struct buf body = BUF_EMPTY;
+    struct json_out out = JSON_OUT(&body);
+    buf_reserve(&body, len + BODY_BYTES);
+    json_out_begin(&out, '{');
+    json_out_name(&out, "answer");
+    json_out_raw(&out, answer_json, len);
+    json_out_member_str(&out, "decided_by", decided_by);
+    return body_end(&out, call);
+}
+
 char *result_body_failure(const char *message, const char *worker_code, struct result_call call)
 {
     struct buf body = BUF_EMPTY;

@@ -4,6 +4,7 @@
 
 #include "base/util.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define DECIDED_BY_MODEL "model"
@@ -20,6 +21,8 @@ struct result_call {
 
 /* Whom it went to stands beside it. `reason` NULL: null; confidence 0 to 1, negative: not given. The caller frees. */
 char *result_body_decision(const char *reason, double confidence, const char *decided_by, struct result_call call);
+/* What a question was answered with: checked JSON in one line. The caller frees. */
+char *result_body_answer(const char *answer_json, size_t len, const char *decided_by, struct result_call call);
 /* Why it failed. `message` NULL: not told; `worker_code`: a worker's own word for it; NULL: none. The caller frees. */
 char *result_body_failure(const char *message, const char *worker_code, struct result_call call);
 

@@ -263,11 +263,6 @@ static int find_split(const char *text, const char **ret_split, const char **ret
 
 static int check_uses(const struct template *t, struct galloc_error *error)
 {
-    if (!t->uses[TEMPLATE_ROSTER] && !t->uses[TEMPLATE_LOADS])
-        return galloc_fail(error, GALLOC_INVALID_INPUT,
-                           "the template names no agents, so no answer could be given; put {{roster}} (the agents) and "
-                           "{{loads}} (the open "
-                           "candidates) in it");
     if (!t->uses[TEMPLATE_FIELD] && !t->uses[TEMPLATE_FIELDS] && !t->uses[TEMPLATE_KEY] &&
         !t->uses[TEMPLATE_ASSIGNMENT])
         return galloc_fail(
@@ -311,6 +306,20 @@ int template_parse(const char *text, size_t len, struct template **ret_template,
         return rc;
     }
     *ret_template = t;
+    return 0;
+}
+
+int template_check_agents(const struct template *t, bool is_question, struct galloc_error *error)
+{
+    enum template_name named = t->uses[TEMPLATE_ROSTER] ? TEMPLATE_ROSTER : TEMPLATE_LOADS;
+    if (is_question && t->uses[named])
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "the template uses {{%s}}, and a run with a schema has no agents; take it out of the template, or leave the schema out and give a pool",
+                           reserved_names[named]);
+    if (!is_question && !t->uses[named])
+        return galloc_fail(error, GALLOC_INVALID_INPUT,
+                           "the template names no agents, so no answer could be given; put {{roster}} (the agents) and {{loads}} (the open candidates) in it, or give a "
+                           "schema in place of agents");
     return 0;
 }
 

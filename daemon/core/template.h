@@ -24,12 +24,14 @@ enum template_name {
 };
 
 /* Parses. 0, or -GALLOC_INVALID_INPUT, the message beginning with "line N, column M: " where it is about a place
- * (unclosed {{, empty name, …); a template without {{loads}} and {{roster}}, or with nothing of the assignment, is
- * refused too. Without a line "--- user" all of it is user text. */
+ * (unclosed {{, empty name, …); a template with nothing of the assignment is refused too. Without a line "--- user" all of it is user text. */
 int template_parse(const char *text, size_t len, struct template **ret_template, struct galloc_error *error) MUST_CHECK;
 void template_free(struct template *template); /* NULL is fine */
 /* The line that the error of template_parse() or template_check_columns() is about; 0: about none. */
 int template_error_line(const struct galloc_error *error);
+
+/* A run that allocates needs {{roster}} or {{loads}}; one that asks a question (with a schema) has no agents to put there. 0, or -GALLOC_INVALID_INPUT. */
+int template_check_agents(const struct template *template, bool is_question, struct galloc_error *error) MUST_CHECK;
 
 /* The built-in template's text (static): instructions, {{roster}}; --- user; {{assignment}} i.e. key and fields,
  * {{loads}}. */

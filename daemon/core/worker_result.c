@@ -42,7 +42,7 @@ static int read_key(struct json_object *item, struct worker_result *result, stru
     size_t len = 0;
     const char *why = NULL, *key = json_str(json_get(item, "key"), &len);
     if (!json_is_object(item))
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "a result has to be an object with \"key\", and \"agent_id\" or \"error\"");
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "a result has to be an object with \"key\", and \"agent_id\", \"answer\" or \"error\"");
     if (key == NULL)
         return galloc_fail(error, GALLOC_INVALID_INPUT, "the result has no string \"key\": nobody can tell which assignment it is of");
     if (!text_is_key(key, len, &why))
@@ -51,16 +51,32 @@ static int read_key(struct json_object *item, struct worker_result *result, stru
     return 0;
 }
 
+static int read_answer(struct json_object *item, struct json_object *answer, struct worker_result *result, struct galloc_error *error)
+{
+    struct buf text = BUF_EMPTY;
+    if (json_get(item, "agent_id") != NULL)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the result has both \"agent_id\" and \"answer\": it is one or the other");
+    if (!json_is_object(answer))
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the result's \"answer\" has to be an object in the shape of the run's schema");
+    json_to_text(answer, &text);
+    result->json = buf_take(&text);
+    result->kind = TOLD_ANSWER;
+    return 0;
+}
+
 static int read_result(struct json_object *item, struct worker_result *result, struct galloc_error *error)
 {
     int rc = read_key(item, result, error);
     if (rc < 0)
         return rc;
-    struct json_object *told = json_get(item, "error");
-    if (told != NULL && json_get(item, "agent_id") != NULL)
-        return galloc_fail(error, GALLOC_INVALID_INPUT, "the result has both \"agent_id\" and \"error\": it is one or the other");
+    struct json_object *told = json_get(item, "error"), *answer = json_get(item, "answer");
+    const char *decided = json_get(item, "agent_id") != NULL ? "agent_id" : answer != NULL ? "answer" : NULL;
+    if (told != NULL && decided != NULL)
+        return galloc_fail(error, GALLOC_INVALID_INPUT, "the result has both \"%s\" and \"error\": it is one or the other", decided);
     if (told != NULL)
         return read_error(told, result, error);
+    if (answer != NULL)
+        return read_answer(item, answer, result, error);
     rc = alloc_answer_take(item, &result->answer, error);
     if (rc == 0)
         result->kind = TOLD_DECISION;
@@ -81,6 +97,7 @@ void worker_result_clear(struct worker_result *result)
 {
     free(result->key);
     free(result->answer.reason);
+    free(result->json);
     free(result->code);
     free(result->message);
     *result = (struct worker_result){.kind = TOLD_NOTHING};

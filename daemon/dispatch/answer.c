@@ -4,44 +4,10 @@
 #include "dispatch/decide.h"
 #include "dispatch/dispatch.h"
 
-#include "base/negative.h"
 #include "base/text.h"
 #include "core/limits.h"
 
 #include <string.h>
-
-static bool was_candidate(const struct attempt *attempt, int64_t agent)
-{
-    for (size_t i = 0; i < attempt->candidate_count; i++)
-        if (attempt->candidates[i] == agent)
-            return true;
-    return false;
-}
-
-/* Checks the model's answer against what was asked and what is free now. Claims the place when it stands. */
-static enum outcome_class validate(struct decision *decision, struct json_span text, struct galloc_error *error)
-{
-    struct attempt *attempt = decision->attempt;
-    struct alloc_answer *answer = &decision->answer;
-    if (alloc_answer_read(text.at, text.len, answer, error) < 0)
-        return OUTCOME_INVALID_ANSWER;
-    struct agent_entry *agent = pool_agent_by_name(attempt->call->run->pool, answer->agent_id);
-    if (agent == NULL || !was_candidate(attempt, agent->info.id)) {
-        galloc_fail(error, GALLOC_INVALID_INPUT, "the answer names \"%s\", who is not a candidate", answer->agent_id);
-        return OUTCOME_INVALID_ANSWER;
-    }
-    decision->item.agent = agent->info.id;
-    enum agent_room room = agent_room(agent->info.capacity, agent->info.held, agent->claimed, agent->info.is_listed, agent->info.is_available,
-                                      agent->info.until_at_ms, engine_now().wall_ms);
-    if (room != ROOM_FREE && !BREAKS(CAPACITY)) {
-        galloc_fail(error, GALLOC_INVALID_INPUT, "%s has no room left", agent->info.agent_id);
-        decision->item.excluded = agent->info.id;
-        return OUTCOME_AGENT_FULL;
-    }
-    agent->claimed++;
-    attempt->chosen = agent->info.id;
-    return OUTCOME_SUCCEEDED;
-}
 
 /* The model's words of an answer that does not stand, or not yet, as far as they are kept. */
 static void keep_raw(struct settle_item *item, struct json_span text)
@@ -56,11 +22,11 @@ static struct json_span words_of(const struct provider_verdict *verdict)
 }
 
 /* What the model says of one assignment. */
-static void judge_answer(struct decision *decision, struct json_span text)
+static void judge_one(struct decision *decision, struct json_span text)
 {
     struct settle_item *item = &decision->item;
     struct galloc_error error = {.message = ""};
-    item->class = validate(decision, text, &error);
+    item->class = judge_answer(decision->attempt, text, &decision->said, item, &error);
     if (item->class == OUTCOME_SUCCEEDED)
         return;
     item->message = xstrdup(error.message);
@@ -99,7 +65,7 @@ static void judge_pack(struct call *call, struct decision *decisions, size_t cou
         if (rc < 0) {
             judge_whole(&decisions[i], verdict);
         } else if (item->count == 1) {
-            judge_answer(&decisions[i], item->object);
+            judge_one(&decisions[i], item->object);
         } else {
             decisions[i].item.class = OUTCOME_INVALID_ANSWER;
             decisions[i].item.message = xstrdup(item->count == 0 ? "the answer has nothing for this assignment" : "the answer has more than one choice for this assignment");
@@ -116,7 +82,7 @@ static void judge(struct call *call, struct decision *decisions, size_t count, s
     }
     for (size_t i = 0; i < count; i++)
         if (verdict->class == OUTCOME_SUCCEEDED && !call->is_superseded)
-            judge_answer(&decisions[i], words_of(verdict));
+            judge_one(&decisions[i], words_of(verdict));
         else
             judge_whole(&decisions[i], verdict);
 }
@@ -231,7 +197,7 @@ static size_t begin_decisions(struct call *call, struct decision *decisions)
     size_t count = 0;
     for (size_t i = 0; i < call->count; i++)
         if (!call->attempts[i].has_left)
-            decisions[count++] = (struct decision){.attempt = &call->attempts[i], .item = settle_item_of(&call->attempts[i])};
+            decisions[count++] = (struct decision){.attempt = &call->attempts[i], .item = settle_item_of(&call->attempts[i]), .said = JUDGED_EMPTY};
     return count;
 }
 
@@ -249,7 +215,7 @@ static void take_answer(struct call *call, struct decision *decisions, const str
     for (size_t i = 0; i < count; i++) {
         if (decisions[i].item.class == OUTCOME_SUCCEEDED || !hedge_stays(call, &decisions[i].item))
             decide(&decisions[i], verdict);
-        free(decisions[i].answer.reason);
+        judged_clear(&decisions[i].said);
         settle_add(decisions[i].attempt, &decisions[i].item);
     }
     if (class == OUTCOME_SUCCEEDED)

@@ -193,11 +193,13 @@ static int show_request(const struct engine_prompt *what, const struct asked *as
     return rc;
 }
 
-static void note_choice(const struct candidates *candidates, enum candidates_found found, struct prompt_choice *choice)
+static void note_choice(const char *schema, const struct candidates *candidates, enum candidates_found found, struct prompt_choice *choice)
 {
     *choice = (struct prompt_choice){.candidate_count = candidates->count, .is_matched = found != CANDIDATES_NONE_MATCHES};
     for (size_t i = 0; candidates->count <= LIMIT_SCHEMA_ENUM && i < candidates->count; i++)
         choice->choice_bytes += strlen(candidates->agents[i]->info.agent_id) + strlen("\"\",");
+    if (schema != NULL)
+        choice->choice_bytes = strlen(schema);
 }
 
 int engine_prompt(struct engine *engine, const struct engine_prompt *what, struct buf *ret_system, struct buf *ret_user, struct prompt_choice *ret_choice,
@@ -212,7 +214,7 @@ int engine_prompt(struct engine *engine, const struct engine_prompt *what, struc
         return rc;
     enum candidates_found found = candidates_find(&run, what->pool, (struct json_span){what->fields, what->fields_len}, 0, engine_now().wall_ms, &candidates);
     if (ret_choice != NULL)
-        note_choice(&candidates, found, ret_choice);
+        note_choice(what->plan->schema, &candidates, found, ret_choice);
     const struct ask_about about = {.provider = what->endpoint != NULL ? what->endpoint->provider : &provider_gemini, .plan = what->plan, .keep_back = engine->config->keep_back,
                                     .sends_all = plan_sends_all(what->plan, engine->config->keep_back), .template = template, .pool = what->pool, .key = what->key,
                                     .fields = what->fields, .fields_len = what->fields_len, .candidates = &candidates};

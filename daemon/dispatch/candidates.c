@@ -186,6 +186,10 @@ enum candidates_found candidates_find(const struct run_entry *run, struct pool_e
                                       struct candidates *ret_candidates)
 {
     const struct plan *plan = &run->plan;
+    if (pool->is_endless) { /* a question has an answer, and no candidates */
+        *ret_candidates = (struct candidates){NULL, 0, INT64_MAX};
+        return CANDIDATES_SOME;
+    }
     struct agent_entry **agents = xcalloc(pool->agent_count, sizeof *agents);
     size_t count = 0;
     bool some_match = false, some_wait = false;

@@ -152,7 +152,7 @@ static void took_run_create(struct engine *engine, struct store_op *op)
     int64_t id = create->ret_run.id;
     char run_id[RUN_ID_BYTES];
     memcpy(run_id, create->ret_run.run_id, sizeof run_id);
-    struct pool_entry *pool = took_pool(engine, &create->ret_pool, op->seq_first);
+    struct pool_entry *pool = create->ret_pool.id != 0 ? took_pool(engine, &create->ret_pool, op->seq_first) : NULL; /* NULL: it asks a question */
     struct run_entry *run = registry_add_run(&engine->registry, &create->ret_run);
     create->ret_run.id = id; /* the content is the registry's now; the ids stay readable */
     memcpy(create->ret_run.run_id, run_id, sizeof run_id);

@@ -51,7 +51,7 @@ static void make_result(struct decision *decision, const struct provider_verdict
     struct settle_item *item = &decision->item;
     const struct result_call call = {verdict->model_version, item->http_status, item->latency_ms};
     if (item->move == MOVE_SUCCEED)
-        item->result = result_body_decision(decision->answer.reason, decision->answer.confidence, DECIDED_BY_MODEL, call);
+        item->result = judged_body(&decision->said, call);
     else if (item->move == MOVE_FAIL || item->hold == HOLD_REJECTED)
         item->result = result_body_failure(item->message ? item->message : outcome_row(item->class)->text, NULL, call);
 }

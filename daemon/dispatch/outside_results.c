@@ -68,9 +68,36 @@ static struct agent_entry *chosen_agent(struct run_entry *run, const struct outs
     return agent;
 }
 
+/* A decision claims its place until the settle has committed. */
+static void fill_decision(struct run_entry *run, const struct outside_told *told, struct verdict_item *item)
+{
+    const struct alloc_answer *answer = &told->result.answer;
+    struct agent_entry *agent = chosen_agent(run, told, &item->message);
+    if (agent == NULL)
+        return;
+    item->class = OUTCOME_SUCCEEDED;
+    item->agent = agent->info.id;
+    agent->claimed++;
+    item->result = result_body_decision(answer->reason, answer->confidence, DECIDED_BY_WORKER, RESULT_NO_CALL);
+}
+
+static void fill_answer(struct run_entry *run, const struct worker_result *result, struct verdict_item *item)
+{
+    struct galloc_error error;
+    struct buf answer = BUF_EMPTY;
+    if (schema_answer_read(run->dispatch->schema, result->json, strlen(result->json), &answer, &error) < 0) {
+        item->message = xstrdup(error.message);
+    } else {
+        item->class = OUTCOME_SUCCEEDED;
+        item->result = result_body_answer(answer.data, answer.len, DECIDED_BY_WORKER, RESULT_NO_CALL);
+    }
+    buf_clear(&answer);
+}
+
 static void fill_item(struct run_entry *run, const struct outside_told *told, struct verdict_item *item)
 {
     const struct worker_result *result = &told->result;
+    bool is_question = run != NULL && run->dispatch != NULL && run->dispatch->schema != NULL;
     item->key = xstrdup(result->key);
     item->class = OUTCOME_INVALID_ANSWER;
     if (result->kind == TOLD_ERROR) {
@@ -78,19 +105,18 @@ static void fill_item(struct run_entry *run, const struct outside_told *told, st
         item->message = error_words(result);
     } else if (result->kind == TOLD_NOTHING) {
         item->message = xstrdup(result->message);
-    } else if (run != NULL) {
-        struct agent_entry *agent = chosen_agent(run, told, &item->message);
-        if (agent != NULL) {
-            item->class = OUTCOME_SUCCEEDED;
-            item->agent = agent->info.id;
-            agent->claimed++; /* until the settle has committed */
-        }
-    } else {
+    } else if (run == NULL) {
         item->message = xstrdup("its lease is over"); /* so the fence says, whatever was decided */
+    } else if (is_question != (result->kind == TOLD_ANSWER)) {
+        item->message = xstrdup(is_question ? "the run asks a question: a result is {\"key\",\"answer\":{…}}, in the shape of its schema"
+                                            : "the run allocates: a result is {\"key\",\"agent_id\",\"reason\",\"confidence\"}");
+    } else if (is_question) {
+        fill_answer(run, result, item);
+    } else {
+        fill_decision(run, told, item);
     }
-    bool is_decision = result->kind == TOLD_DECISION && item->message == NULL;
-    item->result = is_decision ? result_body_decision(result->answer.reason, result->answer.confidence, DECIDED_BY_WORKER, RESULT_NO_CALL)
-                               : result_body_failure(item->message, result->code, RESULT_NO_CALL);
+    if (item->result == NULL)
+        item->result = result_body_failure(item->message, result->code, RESULT_NO_CALL);
 }
 
 /* ---- what the store made of it ---- */

@@ -102,8 +102,22 @@ static bool named_is(const struct prompt_named *named, const struct provider_ops
     return is_same;
 }
 
-void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates, bool is_pack)
+static void name_schema(struct prompt_named *named, const struct provider_ops *provider, const struct schema *schema)
 {
+    if (provider->add_schema == NULL || named->provider == provider)
+        return;
+    prompt_named_clear(named);
+    named->provider = provider;
+    provider->add_schema(schema, &named->choice_json);
+}
+
+void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct schema *schema, const struct candidates *candidates,
+                      bool is_pack)
+{
+    if (schema != NULL) {
+        name_schema(named, provider, schema);
+        return;
+    }
     if (provider->add_choice == NULL || named_is(named, provider, candidates, is_pack))
         return;
     const char **names = xcalloc(candidates->count, sizeof *names);

@@ -45,16 +45,19 @@ struct json_out;
 void agent_json(struct json_out *out, const struct agent_entry *agent);
 /* Adds the block of present loads to `out`, and to `json` as it stands in a JSON string. */
 void prompt_loads(const struct candidates *candidates, bool with_attributes, struct buf *out, struct buf *json);
-/* Whom a prompt named, and that as its provider tells it: the next one's are mostly the same. */
+/* Whom a prompt named, and that, or the schema of a run that names nobody, as its provider tells it: the next one's are mostly the same. */
 struct provider_ops;
+struct schema;
 struct prompt_named {
     const struct provider_ops *provider; /* static; NULL: none so far */
     int64_t *agents;                     /* owned: their ids */
     size_t count;
     bool is_pack;                        /* several assignments are decided by one answer */
-    struct buf choice_json;              /* owned; what the provider's add_choice() adds */
+    struct buf choice_json;              /* owned; what the provider's add_choice() or add_schema() adds */
 };
-void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct candidates *candidates, bool is_pack); /* made anew where it is another */
+/* Made anew where it is another. `schema`: of a run that asks a question, else NULL. */
+void prompt_named_set(struct prompt_named *named, const struct provider_ops *provider, const struct schema *schema, const struct candidates *candidates,
+                      bool is_pack);
 void prompt_named_clear(struct prompt_named *named);
 void prompt_system_json(struct run_dispatch *d, const struct buf *system); /* d->system_json is `system` as a JSON string; empty when that is */
 

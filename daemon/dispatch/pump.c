@@ -116,7 +116,7 @@ int64_t pump_ledger_room(struct run_entry *run, int64_t now_us, int64_t wall_ms)
 
 int64_t run_pack(const struct run_entry *run)
 {
-    if (!run->endpoint->provider->takes_prompt || run->profile.mode == MODE_SEQUENTIAL || run->plan.pack == 1)
+    if (!run->endpoint->provider->takes_prompt || run->profile.mode == MODE_SEQUENTIAL || run->dispatch->schema != NULL || run->plan.pack == 1)
         return 1;
     return run->plan.pack > 0 ? run->plan.pack : pack_auto_size(&run->dispatch->pack);
 }

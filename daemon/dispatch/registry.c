@@ -243,6 +243,8 @@ void pool_give_places(struct pool_entry *pool, int64_t count)
 int64_t pool_free_places(const struct pool_entry *pool, int64_t wall_ms)
 {
     int64_t places = 0;
+    if (pool->is_endless)
+        return INT64_MAX;
     for (size_t i = 0; i < pool->agent_count; i++) {
         const struct store_agent *agent = &pool->agents[i].info;
         enum agent_room room = agent_room(agent->capacity, agent->held, 0, agent->is_listed, agent->is_available, agent->until_at_ms, wall_ms);
@@ -302,6 +304,7 @@ void registry_load(struct registry *registry, struct store_image *image)
 {
     registry->seq = image->seq;
     registry->is_partial = image->has_more_runs;
+    registry->nobody.is_endless = true;
     for (size_t i = 0; i < image->pool_count; i++)
         registry_put_pool(registry, &image->pools[i]);
     for (size_t i = 0; i < image->run_count; i++)
@@ -348,5 +351,7 @@ void registry_clear(struct registry *registry)
         next = endpoint->next;
         endpoint_free(endpoint);
     }
+    free(registry->nobody.by_name);
+    free(registry->nobody.roster);
     *registry = (struct registry){0};
 }

@@ -36,6 +36,7 @@ struct pool_entry {
     char *roster;                 /* owned: the prompt's AGENTS block; NULL: to be made */
     int64_t generation;           /* rises with every change of agents or places */
     int64_t changes;              /* rises with every change of agents */
+    bool is_endless;              /* of runs that ask a question: nobody is in it, and there is room for all */
 };
 
 /* The endpoints of a run that names several, in order. */
@@ -53,7 +54,7 @@ struct run_entry {
     bool has_plan;
     bool is_loading;              /* what memory lacks of it is being read */
     struct profile profile;       /* effective: the plan's numbers over the profile's; strings borrowed */
-    struct pool_entry *pool;      /* NULL: none, or not in memory, as the own one of a run that ended */
+    struct pool_entry *pool;      /* NULL: not in memory, as the own one of a run that ended; registry.nobody: it asks a question */
     struct endpoint *endpoint;    /* the one that it is on; NULL: is_on_workers, or the name is not configured (any more) */
     struct run_rungs *rungs;      /* owned; NULL: it names one endpoint */
     bool is_on_workers;           /* left to outside workers */
@@ -70,6 +71,7 @@ struct registry {
     int64_t purged_counts[COUNT_KIND_END]; /* of runs that were purged since the start */
     int64_t forgotten_counts[RUN_STATE_COUNT][COUNT_KIND_END]; /* of runs that left memory, less those that came: for figures that never fall */
     struct pool_entry *pools;
+    struct pool_entry nobody;   /* of all runs that ask a question: endless; in no list */
     struct endpoint *endpoints; /* a list, in the configuration's order */
     int64_t seq;                /* of the last event */
 };

@@ -39,13 +39,24 @@ static struct template *parse_template(const struct plan *plan)
     return template_parse(text, strlen(text), &template, NULL) == 0 ? template : NULL;
 }
 
+static struct schema *parse_schema(const struct plan *plan)
+{
+    struct schema *schema = NULL;
+    return plan->schema != NULL && schema_parse(plan->schema, strlen(plan->schema), &schema, NULL) == 0 ? schema : NULL;
+}
+
+static struct pool_entry *pool_of(struct engine *engine, const struct run_entry *run)
+{
+    return run->info.pool == 0 ? &engine->registry.nobody : registry_pool_by_id(&engine->registry, run->info.pool);
+}
+
 /* Called when the run is known, when it is changed, and after a reload; a run that ended keeps nothing. */
 void run_begin(struct engine *engine, struct run_entry *run)
 {
     struct galloc_error error;
     rungs_take(engine, run);
     run->is_on_workers = plan_is_workers(run->info.endpoint);
-    if (run->pool == NULL && (run->pool = registry_pool_by_id(&engine->registry, run->info.pool)) != NULL)
+    if (run->pool == NULL && (run->pool = pool_of(engine, run)) != NULL)
         run->pool->outside += run->info.counts[COUNT_OUTSIDE];
     if (run->info.state != RUN_IMPORTING && run->info.state != RUN_RUNNING)
         return;
@@ -69,6 +80,7 @@ void run_begin(struct engine *engine, struct run_entry *run)
         run->dispatch->ready_end = &run->dispatch->ready;
         run->dispatch->asked_mono_ms = clock_mono_ms(); /* workers have a moment to come */
         run->dispatch->template = parse_template(&run->plan);
+        run->dispatch->schema = parse_schema(&run->plan);
     }
     run->dispatch->sends_all = plan_sends_all(&run->plan, engine->config->keep_back);
     run->dispatch->dry_until_us = 0;
@@ -84,6 +96,7 @@ void run_clear(struct run_entry *run)
         call_free(call);
     }
     template_free(d->template);
+    schema_free(d->schema);
     buf_clear(&d->system);
     buf_clear(&d->system_json);
     prompt_named_clear(&d->named);

@@ -186,7 +186,7 @@ static void ask(const struct attempt *first, const struct candidates *candidates
     prompt_system_json(d, &asked->system);
     if (asked->user.len > 0)
         asked_user_json(asked, &user_json);
-    prompt_named_set(&d->named, call->endpoint->provider, candidates, is_pack);
+    prompt_named_set(&d->named, call->endpoint->provider, d->schema, candidates, is_pack);
     snprintf(id, sizeof id, "%s/%" PRId64 "/%" PRId32, call->run->info.run_id, first->assignment, first->n);
     struct provider_ask ask = {.system_json = buf_text(&d->system_json), .system_json_len = d->system_json.len, .user_json = buf_text(&user_json),
                                .user_json_len = user_json.len, .choice_json = buf_text(&d->named.choice_json),

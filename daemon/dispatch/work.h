@@ -58,6 +58,7 @@ struct run_dispatch {
     int64_t no_places_until_us; /* waits for places; 0: does not */
     int64_t no_places_generation;
     struct template *template;  /* owned; parsed */
+    struct schema *schema;      /* owned; parsed; NULL: the run allocates */
     struct buf system, system_json; /* the last prompt's system text, and that as a JSON string: the next one's is nearly always the same */
     struct prompt_named named;  /* whom the last prompt named */
     bool sends_all;             /* no column is kept back */

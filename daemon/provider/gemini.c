@@ -196,10 +196,11 @@ static void add_object(struct json_out *out, const char *const *candidates, size
     json_out_end(out, '}');
 }
 
-/* The answer's schema. */
+/* What stands in generationConfig of the answer's shape: a member. */
 static void add_choice(const char *const *candidates, size_t count, bool is_pack, struct buf *out)
 {
     struct json_out json = JSON_OUT(out);
+    json_out_name(&json, "responseSchema");
     if (!is_pack) {
         add_object(&json, candidates, count, false);
         return;
@@ -209,6 +210,13 @@ static void add_choice(const char *const *candidates, size_t count, bool is_pack
     json_out_name(&json, "items");
     add_object(&json, candidates, count, true);
     json_out_end(&json, '}');
+}
+
+static void add_schema(const struct schema *schema, struct buf *out)
+{
+    struct json_out json = JSON_OUT(out);
+    json_out_name(&json, "responseJsonSchema");
+    schema_write(schema, out);
 }
 
 static int build(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error)
@@ -228,10 +236,8 @@ static int build(const struct provider_wire *wire, const struct provider_ask *as
     json_out_name(&out, "generationConfig");
     json_out_begin(&out, '{');
     json_out_member_str(&out, "responseMimeType", "application/json");
-    if (ask->choice_json_len > 0) {
-        json_out_name(&out, "responseSchema");
+    if (ask->choice_json_len > 0)
         json_out_raw(&out, ask->choice_json, ask->choice_json_len);
-    }
     if (ask->max_output_tokens > 0)
         json_out_member_int(&out, "maxOutputTokens", ask->max_output_tokens);
     json_out_end(&out, '}');
@@ -286,6 +292,7 @@ const struct provider_ops provider_gemini = {
     .needs_key = true,
     .check = check,
     .add_choice = add_choice,
+    .add_schema = add_schema,
     .build = build,
     .build_rest = build_rest,
     .build_test = build_test,

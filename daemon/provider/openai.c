@@ -137,16 +137,37 @@ static void add_answers(struct json_out *out, const char *const *candidates, siz
     buf_add_str(out->buf, "}}}");
 }
 
+/* {"name":…,"strict":…, up to the schema itself, and the brace behind it. */
+static void begin_schema(struct json_out *out, const char *name, bool is_strict)
+{
+    json_out_begin(out, '{');
+    json_out_member_str(out, "name", name);
+    json_out_member_bool(out, "strict", is_strict);
+    json_out_name(out, "schema");
+}
+
 static void add_choice(const char *const *candidates, size_t count, bool is_pack, struct buf *out)
 {
     struct json_out json = JSON_OUT(out);
+    begin_schema(&json, "allocation", true);
     if (is_pack)
         add_answers(&json, candidates, count);
     else
         add_object(&json, candidates, count, false);
+    json_out_end(&json, '}');
 }
 
-/* {"type":"json_schema","json_schema":{"name":…,"strict":true,"schema":…}}; with a format that takes no schema no more than that. */
+/* Not strict: that would want every property required, and knows fewer words than people write. */
+static void add_schema(const struct schema *schema, struct buf *out)
+{
+    struct json_out json = JSON_OUT(out);
+
+    begin_schema(&json, "answer", false);
+    schema_write(schema, out);
+    json_out_end(&json, '}');
+}
+
+/* {"type":"json_schema","json_schema":{"name":…,"strict":…,"schema":…}}; with a format that takes no schema no more than that. */
 static void add_format(struct json_out *out, const struct provider_wire *wire, const char *schema, size_t len)
 {
     const char *format = wire->answer_format != NULL ? wire->answer_format : "json_schema";
@@ -159,12 +180,7 @@ static void add_format(struct json_out *out, const struct provider_wire *wire, c
     json_out_member_str(out, "type", format);
     if (has_schema) {
         json_out_name(out, "json_schema");
-        json_out_begin(out, '{');
-        json_out_member_str(out, "name", "allocation");
-        json_out_member_bool(out, "strict", true);
-        json_out_name(out, "schema");
         json_out_raw(out, schema, len);
-        json_out_end(out, '}');
     }
     json_out_end(out, '}');
 }
@@ -220,6 +236,7 @@ const struct provider_ops provider_openai = {
     .takes_tiers = true,
     .check = check,
     .add_choice = add_choice,
+    .add_schema = add_schema,
     .build = build,
     .build_test = build_test,
     .classify = openai_classify,

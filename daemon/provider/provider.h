@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/code.h"
 #include "core/outcome.h"
+#include "core/schema.h"
 #include "core/price.h"
 
 /* What of a wire can be wrong. */
@@ -26,7 +27,7 @@ struct provider_wire {
 struct provider_ask {
     const char *system_json, *user_json; /* JSON strings, in their quotes: much of them is the same from call to call, and its quoting is kept by who asks */
     size_t system_json_len, user_json_len; /* 0: none; there is always a user text */
-    const char *choice_json; /* what add_choice() made of the candidates: mostly the same from call to call, and kept by who asks */
+    const char *choice_json; /* what add_choice() or add_schema() made: mostly the same from call to call, and kept by who asks */
     size_t choice_json_len;  /* 0: what an answer may be is not told */
     int64_t max_output_tokens; /* this attempt's cap */
     enum price_tier tier;      /* at which it is asked for; those who know of none take no notice */
@@ -100,6 +101,8 @@ struct provider_ops {
     /* Adds what the wire says of an answer's form and of the agents that it may choose, as JSON: the candidates' ids are named up to LIMIT_SCHEMA_ENUM of them. NULL
      * where nothing is said of it. `is_pack`: the answer holds several choices, each with the "id" of its assignment (core/pack.h). */
     void (*add_choice)(const char *const *candidates, size_t count, bool is_pack, struct buf *out);
+    /* The same of an answer that has a schema's shape, in add_choice()'s place. NULL where no such question can be asked. */
+    void (*add_schema)(const struct schema *schema, struct buf *out);
     /* Makes the request. 0, or -GALLOC_INVALID_VALUE (a base URL or model that cannot be). */
     int (*build)(const struct provider_wire *wire, const struct provider_ask *ask, struct provider_request *ret_request, struct galloc_error *error);
     /* The rest of an UNFINISHED answer: the same request once more, with the token that came last. `body` is the one that build() made for the answer's first

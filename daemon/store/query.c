@@ -10,10 +10,10 @@ _Static_assert(ARRAY_COUNT(part_names) == PART_COLUMN_COUNT && ARRAY_COUNT(part_
 
 static const char *const assignment_names[] = {
     "key",        "row",         "state",      "code",        "attempts", "retries_spent", "hold",       "agent_id",
-    "reason",     "confidence",  "decided_by", "model",       "message",  "http_status",   "latency_ms", "tokens_in",
+    "reason",     "confidence",  "answer",     "decided_by", "model",       "message",  "http_status",   "latency_ms", "tokens_in",
     "tokens_out", "cost_micros", "currency",   "not_before",  "finished_at", "corrupt",  "fields"};
 static const enum cell_kind assignment_kinds[] = {CELL_TEXT, CELL_INT,  CELL_TEXT, CELL_TEXT, CELL_INT,  CELL_INT,
-                                                  CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_REAL, CELL_TEXT, CELL_TEXT,
+                                                  CELL_TEXT, CELL_TEXT, CELL_TEXT, CELL_REAL, CELL_JSON, CELL_TEXT, CELL_TEXT,
                                                   CELL_TEXT, CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,  CELL_INT,
                                                   CELL_TEXT, CELL_TIME, CELL_TIME, CELL_TEXT, CELL_JSON};
 _Static_assert(ARRAY_COUNT(assignment_names) == ASSIGNMENT_COLUMN_COUNT &&

@@ -34,6 +34,7 @@ static const struct {
     enum cell_kind kind;
 } body_members[] = {
     {"reason", ASSIGNMENT_REASON, CELL_TEXT},         {"confidence", ASSIGNMENT_CONFIDENCE, CELL_REAL},
+    {"answer", ASSIGNMENT_ANSWER, CELL_JSON},
     {"decided_by", ASSIGNMENT_DECIDED_BY, CELL_TEXT}, {"model", ASSIGNMENT_MODEL, CELL_TEXT},
     {"message", ASSIGNMENT_MESSAGE, CELL_TEXT},       {"http_status", ASSIGNMENT_HTTP_STATUS, CELL_INT},
     {"latency_ms", ASSIGNMENT_LATENCY_MS, CELL_INT},
@@ -53,6 +54,8 @@ static void member_cell(struct page *page, struct store_cell *cell, struct json_
         buf_clear(&text);
     } else if (kind == CELL_TEXT) {
         page_text(page, cell, value.at, value.len);
+    } else if (kind == CELL_JSON) {
+        page_json(page, cell, value.at, value.len);
     } else if (is == JSON_INTEGER || is == JSON_NUMBER) {
         char number[64];
         size_t len = value.len < sizeof number - 1 ? value.len : sizeof number - 1;

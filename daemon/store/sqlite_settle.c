@@ -190,6 +190,8 @@ static int move_succeed(struct settling *s)
 {
     struct settle_item *item = s->item;
     struct seat *seat = NULL;
+    if (item->agent == 0) /* an answer takes nobody's place */
+        return row_final(s, ASSIGNMENT_SUCCEEDED, 0, 0);
     int rc = books_seat(s->store, item->ledger, item->agent, &seat);
     if (rc < 0)
         return rc;

@@ -49,12 +49,12 @@ static int item_pass_over(struct judging *j, struct verdict_item *item, int64_t 
     return min_i64(rc, 0);
 }
 
-/* What it counts as: a success needs a place that is free now. */
+/* What it counts as: a success needs a place that is free now, but for an answer, which goes to nobody. */
 static int item_class(struct judging *j, const struct verdict_item *item, enum outcome_class *ret_class)
 {
     struct seat *seat = NULL;
     *ret_class = item->class;
-    if (item->class != OUTCOME_SUCCEEDED)
+    if (item->class != OUTCOME_SUCCEEDED || item->agent == 0)
         return 0;
     int rc = books_seat(j->store, j->verdicts->ledger, item->agent, &seat);
     if (rc >= 0 && !books_seat_is_free(j->store, seat))

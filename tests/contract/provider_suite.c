@@ -179,7 +179,7 @@ static void check_bad_wires(const struct provider_ops *ops, const struct provide
     assert_int_equal(ops->check(&wire, NULL, NULL), 0);
 }
 
-/* What an answer may be is JSON, for anybody's name, and goes out as it was made. */
+/* What an answer may be goes out as it was made, for anybody's name, in a body that is JSON (check_request()). */
 static void check_choice(const struct provider_ops *ops, const struct provider_ask *plain)
 {
     static const char *const candidates[] = {"A1", "A\"2\\"};
@@ -190,7 +190,6 @@ static void check_choice(const struct provider_ops *ops, const struct provider_a
         struct provider_request request = {0};
         struct buf choice = BUF_EMPTY;
         ops->add_choice(candidates, count, false, &choice);
-        assert_int_equal(json_check(choice.data, choice.len, NULL), 0);
         ask.choice_json = buf_text(&choice);
         ask.choice_json_len = choice.len;
         assert_int_equal(ops->build(&wire, &ask, &request, NULL), 0);

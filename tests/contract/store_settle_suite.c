@@ -329,6 +329,30 @@ static void test_calls_without_attempt(void **state)
     bed_end(&bed);
 }
 
+/* A run without agents asks a question: an answer takes nobody's place, from a model and from a worker alike. */
+static void test_answers(void **state)
+{
+    (void)state;
+    struct bed bed;
+    struct store_pool nobody = {0};
+    bed_begin(&bed, bed_engine);
+    int64_t run = bed_run(&bed, 3, 0, -1, NULL);
+    assert_int_equal(bed.run.ledger, 0);
+    struct store_claim *claim = bed_claim(&bed, run, 3);
+    struct store_settle *settle = make_settle(claim, 0, 3, MOVE_FAIL, OUTCOME_SUCCEEDED, &nobody, NULL, NULL);
+    for (size_t i = 0; i < 3; i++)
+        settle->items[i].move = MOVE_SUCCEED;
+    assert_int_equal(bed_do(&bed, &settle->op), 0);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(settle->items[i].ret_verdict, VERDICT_DONE);
+    bed_check_states(&bed, 0, 0, 3, 0);
+    assert_int_equal(bed.run.state, RUN_DONE);
+    bed_check(&bed);
+    store_op_free(&claim->op);
+    store_op_free(&settle->op);
+    bed_end(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +365,7 @@ int main(void)
         cmocka_unit_test(test_hedge_fails),
         cmocka_unit_test(test_release),
         cmocka_unit_test(test_calls_without_attempt),
+        cmocka_unit_test(test_answers),
     };
     return bed_run_suite(tests, ARRAY_COUNT(tests));
 }

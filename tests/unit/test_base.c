@@ -69,6 +69,7 @@ static void test_parse_times(void **state)
     assert_true(ms == 1796083200000);
     assert_int_not_equal(parse_time_ms("2026-12-01T01:30:00", &ms, NULL), 0);
     assert_int_not_equal(parse_time_ms("tomorrow", &ms, NULL), 0);
+    assert_int_not_equal(parse_time_ms("2026-02-29", &ms, NULL), 0);
     assert_true(parse_proto_duration_ms("34.074824224s", &ms) && ms == 34075);
     assert_true(parse_proto_duration_ms("900ms", &ms) && ms == 900);
     assert_true(parse_proto_duration_ms("0s", &ms) && ms == 0);

@@ -222,8 +222,8 @@ static void test_the_choice_is_made_once(void **state)
         const struct candidates candidates = {all + steps[i].from, steps[i].count, 0};
         if (steps[i].names == NULL)
             named.choice_json.data[0] = '!'; /* it is not made again */
-        prompt_named_set(&named, &provider_gemini, &candidates, false);
-        assert_int_equal(named.choice_json.data[0], steps[i].names == NULL ? '!' : '{');
+        prompt_named_set(&named, &provider_gemini, NULL, &candidates, false);
+        assert_int_equal(named.choice_json.data[0], steps[i].names == NULL ? '!' : '"');
         if (steps[i].names != NULL)
             assert_non_null(strstr(buf_text(&named.choice_json), steps[i].names));
     }

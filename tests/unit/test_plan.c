@@ -110,6 +110,28 @@ static void test_least(void **state)
     buf_clear(&json);
 }
 
+#define SCHEMA "{\"type\":\"object\",\"properties\":{\"due\":{\"type\":\"string\",\"format\":\"date\"},\"amount\":{\"type\":\"number\",\"minimum\":1.50}}}"
+
+/* The schema is part of the plan, so another one is another run. */
+static void test_question(void **state)
+{
+    (void)state;
+    struct plan plan, again;
+    struct galloc_error error;
+    struct buf json = BUF_EMPTY;
+    assert_int_equal(read_plan("{\"template\":\"{{key}}: {{note}}\",\"schema\": " SCHEMA "}", &plan, &error), 0);
+    assert_true(plan_is_question(&plan));
+    assert_string_equal(plan.schema, SCHEMA);
+    plan_to_json(&plan, &json);
+    assert_int_equal(plan_parse(json.data, json.len, &again, &error), 0);
+    assert_string_equal(again.schema, SCHEMA);
+    plan_clear(&plan);
+    plan_clear(&again);
+    buf_clear(&json);
+    assert_int_equal(read_plan("{\"endpoint\":\"workers\",\"schema\":" SCHEMA "}", &plan, &error), 0); /* who asks people needs no prompt */
+    plan_clear(&plan);
+}
+
 static const struct {
     const char *body;
     int code;
@@ -164,6 +186,15 @@ static const struct {
     {"{\"pool\":\"p\",\"template\":\"{{roster}}{{key\"}", GALLOC_INVALID_INPUT, "template: line 1, column 11"},
     {"{\"pool\":\"p\",\"template\":\"{{roster}}{{age}}\",\"options\":{\"keep_back\":[\"Age\"]}}", GALLOC_INVALID_INPUT,
      "{{age}}, which is kept back"},
+    {"{\"schema\":" SCHEMA ",\"template\":\"{{key}}\",\"pool\":\"p\"}", GALLOC_USAGE, "\"schema\" and \"pool\" exclude each other"},
+    {"{\"schema\":" SCHEMA ",\"template\":\"{{key}}\",\"agents\":[]}", GALLOC_USAGE, "\"schema\" and \"agents\" exclude each other"},
+    {"{\"schema\":" SCHEMA "}", GALLOC_USAGE, "needs a \"template\" too"},
+    {"{\"schema\":" SCHEMA ",\"template\":\"{{key}}{{loads}}\"}", GALLOC_INVALID_INPUT, "the template uses {{loads}}, and a run with a schema has no agents"},
+    {"{\"schema\":" SCHEMA ",\"template\":\"{{key}}\",\"options\":{\"max_candidates\":3}}", GALLOC_USAGE, "\"max_candidates\" chooses among agents"},
+    {"{\"schema\":\"x\",\"template\":\"{{key}}\"}", GALLOC_INVALID_VALUE, "\"schema\""},
+    {"{\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}}},\"template\":\"{{key}}\"}", GALLOC_INVALID_INPUT,
+     "schema: at /properties/a: the keyword \"$ref\""},
+    {"{\"pool\":\"p\",\"template\":\"{{key}}\"}", GALLOC_INVALID_INPUT, "the template names no agents"},
     {"{\"pool\":\"p\",\"source\":{\"sha256\":\"xyz\"}}", GALLOC_INVALID_VALUE, "source: \"sha256\""},
     {"{\"pool\":\"p\",\"source\":{\"sha256\":\"G123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}"
      "}",
@@ -299,7 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full),
-        cmocka_unit_test(test_least),
+        cmocka_unit_test(test_least), cmocka_unit_test(test_question),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_sends),
         cmocka_unit_test(test_columns),

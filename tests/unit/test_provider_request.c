@@ -53,6 +53,26 @@ static void test_body(void **state)
     provider_request_clear(&request);
 }
 
+/* A question's schema goes as JSON Schema, which says more than the other dialect. */
+static void test_question(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"type\":\"object\",\"properties\":{\"due\":{\"type\":\"string\",\"format\":\"date\",\"nullable\":true}},\"additionalProperties\":false}";
+    struct schema *schema = NULL;
+    struct provider_request request;
+    struct provider_ask ask = ask_of("\"Read.\"", "x", NULL, 0);
+    buf_reset(&choice);
+    assert_int_equal(schema_parse(text, strlen(text), &schema, NULL), 0);
+    provider_gemini.add_schema(schema, &choice);
+    ask.choice_json = buf_text(&choice);
+    ask.choice_json_len = choice.len;
+    assert_int_equal(provider_gemini.build(&wire, &ask, &request, NULL), 0);
+    assert_non_null(strstr(buf_text(&request.body), "\"generationConfig\":{\"responseMimeType\":\"application/json\",\"responseJsonSchema\":{\"type\":\"object\",\"properties\":{"
+                                                    "\"due\":{\"type\":[\"string\",\"null\"],\"format\":\"date\"}},\"additionalProperties\":false},\"maxOutputTokens\":512}"));
+    provider_request_clear(&request);
+    schema_free(schema);
+}
+
 /* The body that was asked first, byte for byte, with the token before its last brace. */
 static void test_rest(void **state)
 {
@@ -266,7 +286,7 @@ static void test_test_request(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_body),         cmocka_unit_test(test_address_and_headers), cmocka_unit_test(test_urls), cmocka_unit_test(test_long_lists_are_not_named),
+        cmocka_unit_test(test_body), cmocka_unit_test(test_question),         cmocka_unit_test(test_address_and_headers), cmocka_unit_test(test_urls), cmocka_unit_test(test_long_lists_are_not_named),
         cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_test_request),        cmocka_unit_test(test_rest),
         cmocka_unit_test(test_vertex),       cmocka_unit_test(test_tiers),
     };

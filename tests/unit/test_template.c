@@ -63,9 +63,8 @@ static void test_refused(void **state)
         {"a\nb\xc3\xa9 {{\n}} {{loads}}", "line 2, column 4: {{ is not closed", 2},
         {"{{roster}}\n{{ }}", "line 2, column 1: {{}} names nothing", 2},
         {"{{roster}} {{{{key}}", "line 1, column 12", 1},
-        {"{{key}} alone", "names no agents", 0},
         {"{{roster}} alone", "says nothing of the assignment", 0},
-        {"", "names no agents", 0},
+        {"", "says nothing of the assignment", 0},
         {"{{roster}}{{key}}\n--- user\nx\n--- user \n", "line 4, column 1: a second line", 4},
         {"{{roster}}{{key}}\n\xff", "line 2, column 1: the template is not UTF-8", 2},
     };
@@ -77,6 +76,27 @@ static void test_refused(void **state)
             fail_msg("row %zu: \"%s\" lacks \"%s\"", i, error.message, rows[i].words);
         assert_int_equal(template_error_line(&error), rows[i].line);
         assert_null(template);
+    }
+}
+
+static void test_agents(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_question;
+        const char *words; /* NULL: it is well */
+    } rows[] = {
+        {"{{key}}", false, "names no agents"},        {"{{roster}}{{key}}", false, NULL},        {"{{key}}{{loads}}", false, NULL}, {"{{key}}", true, NULL},
+        {"{{roster}}{{key}}", true, "uses {{roster}}"}, {"{{key}}{{loads}}", true, "uses {{loads}}"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct template *template = parsed(rows[i].text);
+        struct galloc_error error = {0};
+        int rc = template_check_agents(template, rows[i].is_question, &error);
+        assert_int_equal(rc, rows[i].words ? -GALLOC_INVALID_INPUT : 0);
+        assert_true(rows[i].words == NULL || strstr(error.message, rows[i].words) != NULL);
+        template_free(template);
     }
 }
 
@@ -192,7 +212,7 @@ static void test_too_many_fields(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_names),       cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_agents),      cmocka_unit_test(test_names),       cmocka_unit_test(test_columns),
         cmocka_unit_test(test_render),          cmocka_unit_test(test_render_once), cmocka_unit_test(test_builtin),
         cmocka_unit_test(test_too_many_fields),
     };

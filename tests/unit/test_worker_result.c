@@ -31,6 +31,10 @@ static void test_shapes(void **state)
     } rows[] = {
         {"{\"key\":\"K\",\"agent_id\":\"A\"}", TOLD_DECISION, "K", NULL},
         {"{\"key\":\"K\",\"agent_id\":\"A\",\"reason\":null,\"confidence\":null,\"model\":{\"more\":1}}", TOLD_DECISION, "K", NULL},
+        {"{\"key\":\"K\",\"answer\":{\"a\":[1,null]}}", TOLD_ANSWER, "K", NULL},
+        {"{\"key\":\"K\",\"answer\":[]}", TOLD_NOTHING, "K", "object in the shape"},
+        {"{\"key\":\"K\",\"answer\":{},\"agent_id\":\"A\"}", TOLD_NOTHING, "K", "both"},
+        {"{\"key\":\"K\",\"answer\":{},\"error\":{}}", TOLD_NOTHING, "K", "\"answer\" and \"error\""},
         {"{\"key\":\"K\",\"error\":{}}", TOLD_ERROR, "K", NULL},
         {"{\"key\":\"K\",\"error\":{\"code\":null,\"message\":null,\"retry\":null}}", TOLD_ERROR, "K", NULL},
         {"{\"key\":\"K\",\"agent_id\":null,\"error\":{\"retry\":true}}", TOLD_ERROR, "K", NULL},
