@@ -20,7 +20,7 @@ static void add_members(struct buf *out, struct json_span object, const char *co
 
 uint64_t plan_likeness(const char *json)
 {
-    static const char *const of_plan[] = {"template"}, *const of_options[] = {"send", "keep_back", "match", "max_candidates", "pack"};
+    static const char *const of_plan[] = {"template", "schema"}, *const of_options[] = {"send", "keep_back", "match", "max_candidates", "pack"};
     struct json_span whole = {json, strlen(json)}, name, value;
     struct buf text = BUF_EMPTY;
     unsigned char digest[DIGEST_BYTES];
