@@ -33,8 +33,8 @@ bool first_is_open(const struct run_entry *run)
 
 int64_t first_places(const struct run_entry *run)
 {
-    const struct run_dispatch *d = run->dispatch;
-    return first_is_open(run) ? first_room(settled(run), d->in_flight + d->ready_count) : INT64_MAX;
+    int64_t under_way = count_of(run, ASSIGNMENT_LEASED) + run->dispatch->outside_claims; /* rows, not calls: a pack has several */
+    return first_is_open(run) ? first_room(settled(run), under_way) : INT64_MAX;
 }
 
 int64_t first_settled(const struct run_entry *run)

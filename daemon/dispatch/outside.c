@@ -56,7 +56,10 @@ static int64_t room_for(struct run_entry *run, int64_t max, struct pacer_now now
         *ret_next_us = d->dry_until_us;
         return 0;
     }
-    int64_t room = pump_ledger_room(run, now.mono_us, now.wall_ms);
+    int64_t first = first_places(run);
+    if (first == 0)
+        return 0; /* what settles one of them turns the loop */
+    int64_t room = min_i64(pump_ledger_room(run, now.mono_us, now.wall_ms), first);
     if (room == 0 && d->no_places_until_us > now.mono_us)
         *ret_next_us = d->no_places_until_us;
     if (is_sequential)
@@ -279,6 +282,7 @@ void outside_turn(struct engine *engine)
     look_for_runs(engine, &look);
     for (size_t i = 0; i < look.count; i++) { /* what pump.c does for a run that has an endpoint */
         away_release(engine, look.runs[i], look.now.wall_ms);
+        first_look(engine, look.runs[i]);
         if (look.runs[i]->is_on_workers)
             pump_fail_held_if_alone(engine, look.runs[i]);
     }

@@ -51,6 +51,39 @@ def test_it_goes_slowly_until_it_is_well(world):
     daemon.ctl("cancel", run, "--all", "-y")
 
 
+def test_four_at_once_are_assignments_however_they_are_packed(world):
+    _, daemon = world("--latency_ms", "300")
+    run = daemon.create(rows_of(60), AGENTS, options={"canary": "on", "pack": 10})
+    most = 0
+
+    def looks():
+        nonlocal most
+        found = daemon.run(run)
+        if found["canary"]:
+            most = max(most, found["counts"]["leased"])
+        return found["canary"] is None
+
+    wait_until(looks, 30, "the first are judged")
+    assert most == 4 and daemon.wait_done(run)["counts"]["succeeded"] == 60
+
+
+def test_workers_take_no_more_than_the_first(world):
+    sim, daemon = world("--error_401", "1")  # the endpoint is down: all are left to workers
+    run = daemon.create(rows_of(100), AGENTS, options={"canary": "on", "workers_too": True})
+    wait_until(lambda: daemon.run(run)["reason"] == "credentials", 30, "the endpoint is down")
+    done = 0
+    while daemon.run(run)["reason"] == "credentials":
+        lease = daemon.api("POST", "/v1/leases", {"worker": "w1", "run": run, "max": 100, "wait_ms": 200})
+        if lease.status != 200:
+            continue
+        keys = [row["key"] for row in lease.json["assignments"]]
+        assert len(keys) <= 4, "four at once"
+        results = [{"key": key, "error": {"code": "unreadable", "message": "no", "retry": False}} for key in keys]
+        assert daemon.api("POST", f"/v1/leases/{lease.json['lease']}/results", {"results": results}).status == 200
+        done += len(keys)
+    assert daemon.run(run)["reason"] == "first" and done == settled(daemon, run) == 20 and sim.stats()["received"] >= 1
+
+
 def test_small_runs_and_off_go_at_once(world):
     _, daemon = world("--latency_ms", "20")
     small = daemon.create(rows_of(1000), AGENTS)
