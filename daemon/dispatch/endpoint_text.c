@@ -98,6 +98,8 @@ void endpoint_text(const struct endpoint *endpoint, char *ret_text, size_t size,
     } else if (view.quota_until_at_ms != 0) {
         snprintf(ret_text, size, "the day's quota is used up and comes back at midnight Pacific; it is tried before that at times");
         *ret_until_at_ms = view.quota_until_at_ms;
+    } else if (money_day_is_over(endpoint)) {
+        money_day_text(endpoint, ret_text, size, ret_until_at_ms);
     } else if (strcmp(view.mode, "blocked") == 0) {
         snprintf(ret_text, size, "the endpoint refuses more calls for now");
     } else if (endpoint_quota_is_used(&view)) {

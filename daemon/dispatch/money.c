@@ -177,6 +177,14 @@ bool money_day_is_over(const struct endpoint *endpoint)
     return day->need_micros > 0 && !budget_fits(&budget, day->need_micros) && clock_wall_ms() < day->ends_at_ms;
 }
 
+bool money_day_is_spent(const struct endpoint *endpoint)
+{
+    const struct money_day *day = &endpoint->dispatch->day;
+    struct budget budget = budget_of_day(endpoint);
+    budget.reserved_micros = 0;
+    return day->need_micros > 0 && !budget_fits(&budget, day->need_micros) && clock_wall_ms() < day->ends_at_ms;
+}
+
 bool money_holds(struct run_entry *run)
 {
     struct run_dispatch *d = run->dispatch;

@@ -33,6 +33,7 @@ void money_cover(struct engine *engine);
 void money_read_back(struct endpoint *endpoint, int64_t day_cost_micros);
 int64_t money_day_spent(const struct endpoint *endpoint); /* with what is reserved */
 bool money_day_is_over(const struct endpoint *endpoint);  /* something waits for the next one */
+bool money_day_is_spent(const struct endpoint *endpoint); /* and will, whatever calls under way give back */
 /* Test requests: what one may cost is reserved until it has ended. 0 and *ret_reserved_micros, or -GALLOC_CONFLICT: it does not fit into the day. */
 int money_take_test(struct endpoint *endpoint, const struct provider_request *request, int64_t *ret_reserved_micros, struct galloc_error *error) MUST_CHECK;
 void money_give_test_back(struct endpoint *endpoint, int64_t reserved_micros); /* it was not sent */

@@ -24,7 +24,7 @@ static void see(const struct endpoint *endpoint, struct pacer_now now, struct la
     ret_seen->is_known = true;
     if (endpoint_is_down(endpoint))
         ret_seen->down_class = endpoint->state.down_class >= 0 ? endpoint->state.down_class : OUTCOME_CREDENTIALS;
-    ret_seen->has_no_day = is_day_used(&view);
+    ret_seen->has_no_day = is_day_used(&view) || money_day_is_spent(endpoint);
     ret_seen->open_ms = (int64_t)((double)view.open_us / 1000 / endpoint->config->time_scale);
 }
 

@@ -53,6 +53,25 @@ def test_a_days_quota_moves_the_run(ladder):
     assert "b: on it since" in daemon.ctl("status", run).stdout and "the day's quota is used up" in daemon.ctl("status", run).stdout
 
 
+def test_a_days_budget_moves_the_run_until_it_is_raised(ladder):
+    (a, b), daemon = ladder(2, endpoint="max_output_tokens = 64 max_in_flight = 2")
+    daemon.config.write_text(daemon.config.read_text() + f'price "{MODEL}" {{ currency = "USD" in = 1 cached_in = 1 out = 2 }}\n')
+    daemon.restart()
+    daemon.ctl("endpoint", "set", "a", "max_cost_per_day=0.01")
+    b.set(latency_ms=100, workers=1)
+    run = daemon.create(make_loans(200), make_agents(3, 200), endpoint="a,b")
+    wait_until(lambda: on(daemon, run) == "b", what="the run to move")
+    assert "day's budget of a is used up" in rung(daemon, run, "a")["text"] and "day's budget of a" in daemon.ctl("endpoint", "show", "a").stdout
+    count = daemon.counts(run)["succeeded"]
+    wait_until(lambda: daemon.counts(run)["succeeded"] > count + 15, what="b to go on")
+    told = deciders(daemon, run)
+    assert 0 < told.count("a") and on(daemon, run) == "b" and moves(daemon, run) == [("a", "b", "quota_day")]
+    daemon.ctl("endpoint", "set", "a", "max_cost_per_day=10")
+    wait_until(lambda: on(daemon, run) == "a", what="the run to come back")
+    daemon.wait_done(run)
+    assert daemon.counts(run)["succeeded"] == 200
+
+
 @pytest.mark.parametrize("fault, code", [("error_401", "credentials"), ("error_402", "billing"), ("error_404", "config")])
 def test_an_endpoint_that_is_down_moves_the_run_and_resume_brings_it_back(ladder, fault, code):
     (a, b), daemon = ladder(2)
