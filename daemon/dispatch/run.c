@@ -263,6 +263,14 @@ static void view_endpoint(const struct run_entry *run, struct run_view *view, st
         set_waiting(view, WAITING_THROTTLED, until, text);
 }
 
+/* When the first of the agents is back that all rows wait for alike; 0: they wait for something else. */
+static int64_t all_away_until_ms(const struct run_entry *run, struct pacer_now now)
+{
+    int64_t until_at_ms;
+    bool is_asked = run->pool != NULL && run->plan.match_count == 0 && pool_under_way(run->pool) == 0;
+    return is_asked && pool_is_away(run->pool, now.wall_ms, &until_at_ms) ? until_at_ms : 0;
+}
+
 /* What keeps its assignments from going out, whoever would take them. */
 static void view_rows(const struct run_entry *run, struct run_view *view, struct pacer_now now)
 {
@@ -272,7 +280,7 @@ static void view_rows(const struct run_entry *run, struct run_view *view, struct
         return;
     if (d->no_places_until_us > now.mono_us || d->away.count > 0) {
         snprintf(text, sizeof text, "all free places are taken or their agents are away; see: gallocctl loads %s", run->info.run_id);
-        set_waiting(view, WAITING_NO_PLACES, d->away.count > 0 ? d->away_until_at_ms : 0, text);
+        set_waiting(view, WAITING_NO_PLACES, d->away.count > 0 ? d->away_until_at_ms : all_away_until_ms(run, now), text);
     } else if (d->ready_count == 0 && !d->has_claim && d->dry_until_us > now.mono_us && d->dry_until_us != INT64_MAX)
         set_waiting(view, WAITING_RETRY, now.wall_ms + (d->dry_until_us - now.mono_us) / 1000, "what is left waits to be tried again");
 }

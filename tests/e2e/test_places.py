@@ -1,5 +1,7 @@
 """The places of a pool as a whole: the last ones are filled without a storm of calls for full agents, and a run that cannot fit says so and ends."""
-from harness import make_agents, make_loans
+import time
+
+from harness import make_agents, make_loans, wait_until
 
 
 def agents_of(count, capacity):
@@ -46,6 +48,16 @@ def test_a_run_that_does_not_fit_says_so_and_ends(world, tmp_path):
     daemon.ctl("pool", "set", "north", "A2", "capacity=23")
     daemon.ctl("retry", run, "--error", "no_capacity")
     assert daemon.wait_done(run)["counts"]["succeeded"] == 40
+
+
+def test_a_run_whose_agents_are_all_away_says_until_when(world):
+    _, daemon = world()
+    until = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 3600))
+    agents = [{"agent_id": "A1", "capacity": 10, "available": False, "until": f"{until}Z"}, {"agent_id": "A2", "capacity": 10, "available": False}]
+    for options in ({}, {"match": ["region=region"]}):
+        run = daemon.create(rows_of(4), [{**agent, "attributes": {"region": "north"}} for agent in agents], options=options)
+        waiting = wait_until(lambda: daemon.run(run)["waiting"], 20, "it waits")
+        assert (waiting["code"], waiting["until"]) == ("no_places", f"{until}.000Z"), waiting
 
 
 def test_an_open_run_on_a_full_pool_fails_at_once(world):
