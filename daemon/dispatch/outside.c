@@ -207,6 +207,7 @@ static void take_lease(struct engine *engine, struct run_entry *run, struct outs
         return;
     }
     outside_lease_add(engine, ask, granted);
+    run->dispatch->taken_mono_ms = clock_mono_ms();
     answer(ask);
 }
 

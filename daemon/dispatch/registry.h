@@ -99,7 +99,7 @@ bool rungs_reason(const struct run_rungs *rungs, size_t i, struct rung_reason *r
 int64_t pool_places_now(const struct pool_entry *pool); /* free for something new, calls under way not looked at; INT64_MAX: no limit */
 
 /* ---- how a run is shown ---- */
-enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN, WAITING_OPEN, WAITING_BUDGET };
+enum waiting_code { WAITING_NOT, WAITING_QUOTA_DAY, WAITING_THROTTLED, WAITING_OUTAGE, WAITING_WORKERS, WAITING_NO_PLACES, WAITING_DISK, WAITING_RETRY, WAITING_DRAIN, WAITING_OPEN, WAITING_BUDGET, WAITING_RESTARTS };
 struct run_view {
     const char *state;        /* importing, running, paused, done, cancelled */
     const char *reasons[8];   /* all causes of a pause, first the one to show */

@@ -8,7 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEFT_LOOK_MS = 600000 }; /* between two looks for imports that were left */
+enum {
+    LEFT_LOOK_MS = 600000, /* between two looks for imports that were left */
+    PASSED_OVER_MS = 5000  /* for so long none of a run's rows went to the workers, who take others: it waits */
+};
 
 bool run_is_runnable(const struct engine *engine, const struct run_entry *run)
 {
@@ -78,7 +81,7 @@ void run_begin(struct engine *engine, struct run_entry *run)
         run->dispatch = xcalloc(1, sizeof *run->dispatch);
         run->dispatch->engine = engine;
         run->dispatch->ready_end = &run->dispatch->ready;
-        run->dispatch->asked_mono_ms = clock_mono_ms(); /* workers have a moment to come */
+        run->dispatch->asked_mono_ms = run->dispatch->taken_mono_ms = clock_mono_ms(); /* workers have a moment to come */
         run->dispatch->template = parse_template(&run->plan);
         run->dispatch->schema = parse_schema(&run->plan);
     }
@@ -196,7 +199,8 @@ void run_abandon_left(struct engine *engine)
 static const char *const waiting_names[] = {[WAITING_NOT] = NULL,        [WAITING_QUOTA_DAY] = "quota_day", [WAITING_THROTTLED] = "throttled",
                                             [WAITING_OUTAGE] = "outage", [WAITING_WORKERS] = "workers",     [WAITING_NO_PLACES] = "no_places",
                                             [WAITING_DISK] = "disk",     [WAITING_RETRY] = "retry",         [WAITING_DRAIN] = "drain",
-                                            [WAITING_OPEN] = "open",     [WAITING_BUDGET] = "budget"};
+                                            [WAITING_OPEN] = "open",     [WAITING_BUDGET] = "budget",
+                                            [WAITING_RESTARTS] = "restarts"};
 
 const char *waiting_name(enum waiting_code code)
 {
@@ -285,11 +289,32 @@ static void view_rows(const struct run_entry *run, struct run_view *view, struct
         set_waiting(view, WAITING_RETRY, now.wall_ms + (d->dry_until_us - now.mono_us) / 1000, "what is left waits to be tried again");
 }
 
+/* Which run has the workers that this one waits for: of those they work on, the first in their order. NULL: none, or not for long. */
+static const struct run_entry *workers_elsewhere(const struct run_entry *run, struct pacer_now now)
+{
+    const struct run_entry *ahead = NULL;
+    if (run->info.counts[COUNT_OUTSIDE] > 0 || now.mono_us / 1000 - run->dispatch->taken_mono_ms < PASSED_OVER_MS)
+        return NULL;
+    for (const struct run_entry *other = run->dispatch->engine->registry.runs; other != NULL; other = other->next)
+        if (other != run && other->is_on_workers && other->info.counts[COUNT_OUTSIDE] > 0 && (ahead == NULL || other->info.priority > ahead->info.priority))
+            ahead = other;
+    return ahead;
+}
+
 static void view_workers(const struct run_entry *run, struct run_view *view, struct pacer_now now)
 {
     char text[256];
-    if (run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0 || outside_is_seen(run->dispatch->engine, run, now.mono_us / 1000))
+    if (run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0)
         return;
+    if (outside_is_seen(run->dispatch->engine, run, now.mono_us / 1000)) {
+        const struct run_entry *ahead = workers_elsewhere(run, now);
+        if (ahead == NULL)
+            return;
+        snprintf(text, sizeof text, "the workers have their hands full with %s (priority %d, this one %d); start more of them, or: gallocctl set %s priority=N",
+                 ahead->info.run_id, (int)ahead->info.priority, (int)run->info.priority, run->info.run_id);
+        set_waiting(view, WAITING_WORKERS, 0, text);
+        return;
+    }
     snprintf(text, sizeof text, "no worker asks for its work; start one: gallocctl work --run %s -- COMMAND, or give it to an endpoint: gallocctl set %s endpoint=NAME",
              run->info.run_id, run->info.run_id);
     set_waiting(view, WAITING_WORKERS, 0, text);
@@ -319,6 +344,8 @@ static void view_waiting(const struct run_entry *run, struct run_view *view, str
         set_waiting(view, WAITING_DRAIN, 0, "the daemon is draining: no new calls; to go on: gallocctl undrain");
     else if (run->is_on_workers)
         view_workers(run, view, now);
+    else if (engine_holds_calls(engine) && run->dispatch->in_flight == 0)
+        set_waiting(view, WAITING_RESTARTS, 0, "the daemon has started three times within a minute: one call at a time until one has ended");
     else
         view_endpoint(run, view, now);
     if (view->waiting == WAITING_NOT)

@@ -83,6 +83,7 @@ struct run_dispatch {
     int64_t outside_claims;     /* rows that claims of outside workers speak for, with the store */
     int64_t outside_settles;    /* operations with the store that end rows of outside leases */
     int64_t asked_mono_ms;      /* when a worker asked last for this run's work */
+    int64_t taken_mono_ms;      /* when a worker took some of it last */
     char last_problem[256];     /* the provider's words of the last failure, for a pause's reason */
 };
 
