@@ -306,15 +306,15 @@ static void view_workers(const struct run_entry *run, struct run_view *view, str
     char text[256];
     if (run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING] == 0)
         return;
-    if (outside_is_seen(run->dispatch->engine, run, now.mono_us / 1000)) {
-        const struct run_entry *ahead = workers_elsewhere(run, now);
-        if (ahead == NULL)
-            return;
+    const struct run_entry *ahead = workers_elsewhere(run, now);
+    if (ahead != NULL) {
         snprintf(text, sizeof text, "the workers have their hands full with %s (priority %d, this one %d); start more of them, or: gallocctl set %s priority=N",
                  ahead->info.run_id, (int)ahead->info.priority, (int)run->info.priority, run->info.run_id);
         set_waiting(view, WAITING_WORKERS, 0, text);
         return;
     }
+    if (outside_is_seen(run->dispatch->engine, run, now.mono_us / 1000))
+        return;
     snprintf(text, sizeof text, "no worker asks for its work; start one: gallocctl work --run %s -- COMMAND, or give it to an endpoint: gallocctl set %s endpoint=NAME",
              run->info.run_id, run->info.run_id);
     set_waiting(view, WAITING_WORKERS, 0, text);

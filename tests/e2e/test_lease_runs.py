@@ -120,6 +120,18 @@ def test_a_run_that_no_worker_comes_for_says_so(alone):
 
 # ---- which run comes first ----
 
+def test_a_run_that_workers_pass_over_names_the_one_they_work_on(alone):
+    first, other = enqueue(alone, options={"priority": 5}), enqueue(alone)
+    lease = Worker(alone.socket).lease(max=1)
+    assert lease["run"] == first
+    waiting = wait_until(lambda: alone.run(other)["waiting"], 30, "a run that waits to say so")
+    assert waiting["code"] == "workers" and first in waiting["text"] and "priority 5, this one 0" in waiting["text"]
+    assert f"gallocctl set {other} priority=" in waiting["text"]
+    assert alone.run(first)["waiting"] is None
+    assert Worker(alone.socket).lease(max=10, run=other)["run"] == other
+    assert alone.run(other)["waiting"] is None
+
+
 def test_priority_comes_first_and_then_fair_share(alone):
     low, high = enqueue(alone, 4, options={"priority": -1}), enqueue(alone, 2, options={"priority": 5})
     same = enqueue(alone, 4, options={"priority": -1})

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Longer than a call may hang: a daemon that starts too often makes one at a time, and other runs do not say that they wait for it. */
-enum { IDLE_MOST_S = 45, WORKERS_IDLE_MOST_S = 90, LATE_MS = 3000, SETTLED_S = 60, MINUTE_US = 60000000 };
+enum { IDLE_MOST_S = 45, WORKERS_IDLE_MOST_S = 45, LATE_MS = 3000, SETTLED_S = 60, MINUTE_US = 60000000 };
 
 static struct {
     sqlite3 *db;
