@@ -206,6 +206,24 @@ const struct setting_row run_settings[] = {
     {0},
 };
 
+/* What the run goes by from now on, and as it was given what the daemon does not tell of it. */
+static void tell_settings(struct json_object *run, int count, char **given)
+{
+    static const char *const shown[] = {"priority=", "profile=", "name="};
+    struct buf line = BUF_EMPTY;
+    buf_add_fmt(&line, "run %s: priority %" PRId64 ", endpoint %s, profile %s, name %s", json_get_str(run, "id", "?"), json_get_i64(run, "priority", 0),
+                json_get_str(run, "endpoint", "?"), json_get_str(run, "profile", "?"), json_get_str(run, "name", "-"));
+    for (int i = 0; i < count; i++) {
+        bool is_shown = false;
+        for (size_t s = 0; s < ARRAY_COUNT(shown); s++)
+            is_shown |= strncmp(given[i], shown[s], strlen(shown[s])) == 0;
+        if (!is_shown)
+            buf_add_fmt(&line, ", set %s", given[i]);
+    }
+    out_line("%s", buf_text(&line));
+    buf_clear(&line);
+}
+
 int command_set(struct cli *cli, int count, char **words)
 {
     struct response response = RESPONSE_EMPTY;
@@ -221,9 +239,7 @@ int command_set(struct cli *cli, int count, char **words)
     if (rc == 0)
         rc = client_call(cli->client, &request, &response, &error);
     if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
-        out_line("run %s: priority %" PRId64 ", endpoint %s, profile %s, name %s", json_get_str(response.json, "id", "?"),
-                 json_get_i64(response.json, "priority", 0), json_get_str(response.json, "endpoint", "?"), json_get_str(response.json, "profile", "?"),
-                 json_get_str(response.json, "name", "-"));
+        tell_settings(response.json, count - 1, words + 1);
     free(path);
     free(segment);
     buf_clear(&body);

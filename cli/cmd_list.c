@@ -122,6 +122,10 @@ static void print_assignment(const struct cli *cli, struct json_object *assignme
     out_line("  %-26s %s; row %" PRId64 "; ended %s", "tries", text_count(json_get_i64(assignment, "attempts", 0)).text, json_get_i64(assignment, "row", 0),
              buf_text(&text));
     buf_clear(&text);
+    if (json_is_object(json_get(assignment, "answer"))) {
+        out_title(cli, "answer");
+        json_each(json_get(assignment, "answer"), print_member, NULL);
+    }
     out_title(cli, "fields");
     json_each(json_get(assignment, "fields"), print_member, NULL);
     static const char *const parts[] = {"system", "user"};
@@ -177,6 +181,8 @@ int command_attempts(struct cli *cli, int count, char **words)
         print_raw(json_get(response.json, "items"));
     else if (rc == 0)
         out_items(cli, attempt_columns, ARRAY_COUNT(attempt_columns), &response.body);
+    if (rc == 0 && cli->format == FORMAT_TABLE && json_array_len(json_get(response.json, "items")) == 0)
+        say(cli, "%s was not tried yet", words[1]);
     free(run);
     free(key);
     response_clear(&response);
@@ -266,10 +272,12 @@ int command_loads(struct cli *cli, int count, char **words)
         return say_failure(cli, GALLOC_USAGE, "give either RUN or --pool POOL");
     if (pool != NULL)
         return print_pool_loads(cli, pool);
-    bool is_empty;
+    bool is_empty = false;
     char *run = client_segment(words[0]);
     char *path = xasprintf("/v1/runs/%s/load", run);
     int status = print_whole(cli, path, load_columns, ARRAY_COUNT(load_columns), &is_empty);
+    if (is_empty && cli->format == FORMAT_TABLE)
+        say(cli, "no agents: the run asks a question (--schema), and nobody is to be chosen");
     free(path);
     free(run);
     return status;

@@ -1,5 +1,6 @@
 /* gallocctl results: the decisions of a run as CSV, NDJSON, JSON or a workbook; to stdout as they stream, or into a file that is there
  * whole or not at all. */
+#include "base/text.h"
 #include "cli/atomic.h"
 #include "cli/out.h"
 #include "cli/results.h"
@@ -139,24 +140,44 @@ static int write_file(struct results *results, const char *output, struct galloc
     return rc;
 }
 
+/* Of how many assignments: those of --state, else all that have ended, and how many have not. */
+static void add_written_count(const struct args *args, struct json_object *counts, struct buf *out)
+{
+    const char *const *states;
+    size_t count = args_texts(args, "state", &states);
+    int64_t open = json_get_i64(counts, "pending", 0) + json_get_i64(counts, "leased", 0), chosen = 0;
+    struct buf names = BUF_EMPTY;
+    for (size_t i = 0; i < count; i++) {
+        for (const char *at = states[i]; *at != '\0'; at += strcspn(at, ","), at += *at == ',') {
+            char name[32];
+            snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+            chosen += json_get_i64(counts, strcmp(name, "allocated") == 0 ? "succeeded" : name, 0);
+            buf_add_fmt(&names, "%s%s", names.len > 0 ? " or " : "", name);
+        }
+    }
+    if (count > 0) {
+        buf_add_fmt(out, "%s, %s", text_counted(chosen, "assignment").text, buf_text(&names));
+    } else {
+        buf_add_fmt(out, "%s of its assignments have ended", text_count(json_get_i64(counts, "total", 0) - open).text);
+        if (open > 0)
+            buf_add_fmt(out, ", %s have not", text_count(open).text);
+    }
+    buf_clear(&names);
+}
+
 /* Of which run it is, and whether more will come: @last may not be the one that was meant. */
 static void tell_written(const struct results *results, const char *output)
 {
     struct response run = RESPONSE_EMPTY;
-    struct buf ended = BUF_EMPTY, open = BUF_EMPTY;
+    struct buf written = BUF_EMPTY;
     if (client_get(results->cli->client, &run, NULL, "/v1/runs/%s", results->run) < 0) {
         say(results->cli, "written: %s", output);
         return;
     }
-    struct json_object *counts = json_get(run.json, "counts");
     const char *id = json_get_str(run.json, "id", "?"), *name = json_get_str(run.json, "name", NULL);
-    int64_t open_count = json_get_i64(counts, "pending", 0) + json_get_i64(counts, "leased", 0);
-    show_count(&ended, json_get_i64(counts, "total", 0) - open_count);
-    show_count(&open, open_count);
-    say(results->cli, "written: %s, of run %s%s%s%s: %s of its assignments have ended%s%s%s", output, id, name ? " (" : "", name ? name : "", name ? ")" : "",
-        buf_text(&ended), open_count > 0 ? ", " : "", open_count > 0 ? buf_text(&open) : "", open_count > 0 ? " have not" : "");
-    buf_clear(&ended);
-    buf_clear(&open);
+    add_written_count(&results->cli->args, json_get(run.json, "counts"), &written);
+    say(results->cli, "written: %s, of run %s%s%s%s: %s", output, id, name ? " (" : "", name ? name : "", name ? ")" : "", buf_text(&written));
+    buf_clear(&written);
     response_clear(&run);
 }
 

@@ -164,8 +164,12 @@ static void print_run(const struct cli *cli, struct json_object *run)
     print_field("retries", &text);
     add_tokens(&text, json_get(run, "tokens"));
     print_field("tokens", &text);
-    buf_add_fmt(&text, "endpoint %s, profile %s, pool %s, priority %" PRId64, json_get_str(run, "endpoint", "?"), json_get_str(run, "profile", "?"),
-                pool ? pool : "of its own", json_get_i64(run, "priority", 0));
+    buf_add_fmt(&text, "endpoint %s, profile %s, ", json_get_str(run, "endpoint", "?"), json_get_str(run, "profile", "?"));
+    if (json_get_bool(run, "question", false))
+        buf_add_str(&text, "asks a question, ");
+    else
+        buf_add_fmt(&text, "pool %s, ", pool ? pool : "of its own");
+    buf_add_fmt(&text, "priority %" PRId64, json_get_i64(run, "priority", 0));
     print_field("plan", &text);
     print_endpoints(run, &text);
     buf_add_str(&text, "created ");

@@ -368,6 +368,16 @@ static void view_cost(const struct run_entry *run, struct run_view *view)
     view->projected_high_micros = view->cost_micros + (int64_t)(each * left * (1 + spread));
 }
 
+/* All its endpoints count in one; the one that it is on may have no price. */
+static const char *cost_currency(const struct run_entry *run)
+{
+    const char *currency = run->endpoint != NULL ? run->endpoint->currency : "";
+    for (size_t i = 0; run->rungs != NULL && i < run->rungs->count && currency[0] == '\0'; i++)
+        if (run->rungs->endpoints[i] != NULL)
+            currency = run->rungs->endpoints[i]->currency;
+    return currency;
+}
+
 static const char *limited_by(const struct run_entry *run, struct pacer_now now)
 {
     if (run->is_on_workers)
@@ -391,8 +401,7 @@ void run_view(const struct run_entry *run, struct run_view *ret_view)
     view_reasons(run, view);
     view_cost(run, view);
     view->pack_size = run->endpoint != NULL && run->dispatch != NULL && run->has_plan ? run_pack(run) : 0;
-    if (run->endpoint != NULL)
-        memcpy(view->currency, run->endpoint->currency, sizeof view->currency);
+    memcpy(view->currency, cost_currency(run), strlen(cost_currency(run)) + 1);
     if (view->reason_count > 0 && run->info.state == RUN_RUNNING)
         view->state = "paused"; /* one that is importing shows so until its commit, with the pause among its reasons */
     if (run->info.state != RUN_RUNNING || view->reason_count > 0 || run->dispatch == NULL)

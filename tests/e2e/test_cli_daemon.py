@@ -110,6 +110,8 @@ def test_too_few_places_are_told_before_and_after(daemon, tmp_path):
     assert "--error no_capacity" in told.stdout and "first make room: gallocctl pool set" in told.stderr
     written = daemon.ctl("results", "@last", "-o", tmp_path / "out.csv")
     assert f"of run {daemon.run()['id']}: 10 of its assignments have ended" in written.stderr
+    failed = daemon.ctl("results", "@last", "--state", "failed,cancelled", "-o", str(tmp_path / "failed.csv"))
+    assert f": {daemon.counts(daemon.run()['id'])['failed']} assignments, failed or cancelled\n" in failed.stderr
     shown = daemon.ctl("status", "@last").stdout
     assert "ended " in shown and ", after " in shown and "in all" not in shown
 

@@ -157,13 +157,24 @@ def test_it_survives_a_kill(ladder):
     assert daemon.counts(run)["succeeded"] == 200 and a.stats()["calls"] == before  # it was known to refuse: not one call went there
 
 
+def test_what_was_paid_is_told_from_an_endpoint_without_a_price(ladder):
+    (a, b), daemon = ladder(2, "--rpd", 5)
+    daemon.ctl("endpoint", "set", "a", "price_in=1", "price_out=2")
+    run = daemon.create(make_loans(20), make_agents(3, 10), endpoint="a,b")
+    daemon.wait_done(run)
+    cost = daemon.run(run)["cost"]
+    assert on(daemon, run) == "b" and cost["currency"] == "USD" and cost["micros"] > 0 and cost["unknown_calls"] == 15
+    assert "costs       at least 0." in daemon.ctl("status", run).stdout
+
+
 def test_set(ladder):
     (a, b, c), daemon = ladder(3)
     b.set(error_401=1.0)
     run = daemon.create(make_loans(10), make_agents(3, 100), endpoint="b")
     wait_until(lambda: daemon.run(run)["reason"] == "credentials", what="b to go down")
     assert daemon.run(run)["endpoints"] is None
-    assert "endpoint c" in daemon.ctl("set", run, "endpoint=b,c").stdout
+    told = daemon.ctl("set", run, "endpoint=b,c").stdout
+    assert "endpoint c" in told and told.endswith(", set endpoint=b,c\n")
     daemon.wait_done(run)
     assert set(deciders(daemon, run)) == {"c"}
 

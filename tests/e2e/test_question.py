@@ -3,6 +3,7 @@ import csv
 import datetime
 import io
 import json
+import re
 import subprocess
 
 import pytest
@@ -44,6 +45,7 @@ def test_the_example_runs(sim, daemon):
     assert run["pool"] is None and run["question"] is True and run["counts"]["succeeded"] == 12
     assert daemon.ctl("doctor").returncode == 0
     assert json.loads(daemon.ctl("show", "@last", "N-003", "--json").stdout)["answer"] == rows[2]["answer"]
+    assert re.search(rf"^answer\n  outcome +{rows[2]['answer']['outcome']}$", daemon.ctl("show", "@last", "N-003").stdout, re.MULTILINE)
 
 
 def test_what_is_sent(sim, daemon):
@@ -169,7 +171,10 @@ def test_loads_and_failures_of_a_question(sim, daemon):
     run = ask(daemon, 3)
     daemon.wait_done(run)
     assert daemon.api("GET", f"/v1/runs/{run}/load").json["items"] == []
-    assert daemon.ctl("failures", run).returncode == 0 and daemon.ctl("status", run).returncode == 0
+    assert "no agents: the run asks a question" in daemon.ctl("loads", run).stderr
+    assert daemon.ctl("failures", run).returncode == 0
+    status = daemon.ctl("status", run).stdout
+    assert "asks a question" in status and "pool" not in status
 
 
 REFUSED = [
