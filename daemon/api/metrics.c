@@ -88,7 +88,7 @@ static void write_finished(struct scrape *scrape)
 {
     static const enum assignment_state states[] = {ASSIGNMENT_SUCCEEDED, ASSIGNMENT_FAILED, ASSIGNMENT_CANCELLED};
     for (size_t i = 0; i < ARRAY_COUNT(states); i++)
-        sample(scrape, "outcome", assignment_state_name(states[i]), NULL, NULL, (double)registry_count_ever(scrape->registry, COUNT_STATE + (int)states[i]));
+        sample(scrape, "outcome", assignment_state_name(states[i]), NULL, NULL, (double)registry_came_to(scrape->registry, states[i]));
 }
 
 static void write_enqueued(struct scrape *scrape)
@@ -346,13 +346,13 @@ static void write_started(struct scrape *scrape)
 
 static const struct metric metrics[] = {
     {"galloc_assignments", "gauge", "assignments by their run's and their own state, of runs in memory", write_assignments},
-    {"galloc_assignments_finished_total", "counter", "assignments at rest, by outcome", write_finished},
+    {"galloc_assignments_finished_total", "counter", "how often an assignment came to rest, by outcome; one that is decided anew counts again", write_finished},
     {"galloc_assignments_enqueued_total", "counter", "assignments accepted", write_enqueued},
     {"galloc_oldest_pending_age_seconds", "gauge", "age of the oldest running run that has pending assignments", write_oldest},
     {"galloc_leases", "gauge", "assignments in a worker's hands", write_leases},
     {"galloc_leases_expired_total", "counter", "leases of outside workers that ran out, since the start", write_expired},
     {"galloc_runs_in_memory", "gauge", "runs that are open, and the latest that ended", write_runs},
-    {"galloc_attempts_total", "counter", "attempts that ended, by class, since the start", write_attempts},
+    {"galloc_attempts_total", "counter", "calls that ended, by class, since the start; one for all attempts of a pack", write_attempts},
     {"galloc_calls_total", "counter", "requests sent to the endpoint since the start", write_calls},
     {"galloc_request_duration_seconds", "histogram", "how long calls took, from their start to the end of the answer, since the start", write_durations},
     {"galloc_requests_in_flight", "gauge", "calls under way", write_in_flight},

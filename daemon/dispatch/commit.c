@@ -72,6 +72,8 @@ void run_take_summary(struct engine *engine, struct run_entry *run, const struct
     bool has_more = summary->counts[COUNT_STATE + ASSIGNMENT_PENDING] > run->info.counts[COUNT_STATE + ASSIGNMENT_PENDING];
     int64_t completed = at_rest(summary->counts) - at_rest(run->info.counts);
     bool first_success = run->info.counts[COUNT_CLASS + OUTCOME_SUCCEEDED] == 0 && summary->counts[COUNT_CLASS + OUTCOME_SUCCEEDED] > 0;
+    for (int at = COUNT_STATE; at < COUNT_STATE + ASSIGNMENT_STATE_COUNT; at++)
+        engine->registry.undone_counts[at - COUNT_STATE] += max_i64(run->info.counts[at] - summary->counts[at], 0);
     take_outside(run, summary->counts[COUNT_OUTSIDE] - run->info.counts[COUNT_OUTSIDE]);
     memcpy(run->info.counts, summary->counts, sizeof run->info.counts);
     run->info.state = summary->state;

@@ -74,6 +74,11 @@ int64_t registry_count_ever(const struct registry *registry, int kind)
     return count;
 }
 
+int64_t registry_came_to(const struct registry *registry, enum assignment_state state)
+{
+    return registry_count_ever(registry, COUNT_STATE + (int)state) + registry->undone_counts[state];
+}
+
 struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name)
 {
     for (struct pool_entry *pool = registry->pools; pool != NULL; pool = pool->next)

@@ -70,6 +70,7 @@ struct registry {
     bool is_last_unsure;        /* the newest may have been purged: which one it is now, the store knows */
     int64_t purged_counts[COUNT_KIND_END]; /* of runs that were purged since the start */
     int64_t forgotten_counts[RUN_STATE_COUNT][COUNT_KIND_END]; /* of runs that left memory, less those that came: for figures that never fall */
+    int64_t undone_counts[ASSIGNMENT_STATE_COUNT]; /* assignments that left a state since the start: retried, taken back */
     struct pool_entry *pools;
     struct pool_entry nobody;   /* of all runs that ask a question: endless; in no list */
     struct endpoint *endpoints; /* a list, in the configuration's order */
@@ -83,6 +84,7 @@ struct run_entry *registry_find_run(struct registry *registry, const char *refer
 int64_t registry_count(const struct registry *registry, enum run_state state, int kind);
 /* Of all runs since the start, those that were purged too: for figures that never fall. */
 int64_t registry_count_ever(const struct registry *registry, int kind);
+int64_t registry_came_to(const struct registry *registry, enum assignment_state state); /* how often an assignment did: never falls, whatever is decided anew */
 struct run_entry *registry_run_by_id(struct registry *registry, int64_t id);
 struct pool_entry *registry_pool_by_name(struct registry *registry, const char *name); /* standing ones; NULL when there is none */
 struct pool_entry *registry_pool_by_id(struct registry *registry, int64_t id);

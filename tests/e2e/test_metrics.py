@@ -49,6 +49,18 @@ def test_promtool_takes_every_line(done):
     assert ran.returncode == 0 and ran.stderr == "", ran.stderr + ran.stdout
 
 
+def test_what_is_decided_anew_or_taken_back_makes_no_counter_fall(done):
+    _, daemon = done
+    finished = 'galloc_assignments_finished_total{outcome="%s"}'
+    assert figure(daemon, finished % "succeeded") == 30
+    daemon.ctl("redo", "@last", "--all", "--reason", "again")
+    daemon.wait_done()
+    assert figure(daemon, finished % "succeeded") == 60
+    daemon.ctl("discard", "@last", "--all", "--reason", "sold")
+    assert (figure(daemon, finished % "succeeded"), figure(daemon, finished % "cancelled")) == (60, 30)
+    assert figure(daemon, 'galloc_assignments{run_state="done",state="succeeded"}') == 0
+
+
 def test_how_long_calls_took(done):
     sim, daemon = done
     name, of = "galloc_request_duration_seconds", 'endpoint="gemini"'
