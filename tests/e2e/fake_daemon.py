@@ -145,7 +145,7 @@ class FakeDaemon:
         return check_shape("Run", {
             "id": run["id"], "name": run["name"], "state": run["state"], "open": False, "reason": run["reasons"][0] if run["reasons"] else None,
             "reasons": run["reasons"], "text": run["text"], "waiting": run["waiting"], "profile": run["plan"].get("profile", "adaptive"),
-            "endpoint": run["plan"].get("endpoint", "gemini"), "endpoints": None, "pool": run["plan"].get("pool"), "priority": run["plan"]["options"].get("priority", 0),
+            "endpoint": run["plan"].get("endpoint", "gemini"), "endpoints": None, "pool": run["plan"].get("pool"), "question": False, "priority": run["plan"]["options"].get("priority", 0),
             "counts": {"total": total, **counts}, "progress": ended / total if total else 0.0, "rate_per_min": 3120.0 if run["state"] == "running" else None,
             "eta": {"seconds": 1375, "low": 1180, "high": 1690, "limited_by": "rpm", "finish_at": NOW} if run["state"] == "running" else None,
             "retries": {"spent": 8080, "transient": 8888, "throttled": 4141, "invalid_answer": 9999, "lost": 1234, "agent_full": 0, "unavailable": 0, "unfinished": 0}, "tokens": tokens(1000),
@@ -204,7 +204,7 @@ class FakeDaemon:
         failed = {"code": "rejected", "message": "blocked: SAFETY", "http_status": 400}
         value = {"key": row["key"], "row": row["row"], "state": row["state"], "attempts": 1, "agent_id": row["agent_id"],
                  "reason": (self.hostile or "least loaded in the region") if is_well else None, "confidence": 0.9 if is_well else None,
-                 "decided_by": "model" if is_well else None, "error": failed if row["state"] == "failed" else None, "not_before": None,
+                 "answer": None, "decided_by": "model" if is_well else None, "error": failed if row["state"] == "failed" else None, "not_before": None,
                  "finished_at": NOW if row["state"] != "pending" else None}
         if with_fields:
             value["fields"] = row["fields"]
@@ -293,7 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, None, check_shape("Status", {
                 "daemon": {"version": "0.1.0", "pid": 1, "state": "ready", "text": None, "socket": fake.socket, "state_dir": "/tmp", "started_at": NOW,
                            "store": {"state": "ok", "detail": None}, "seq": fake.seq},
-                "endpoints": [check_shape("Endpoint", ENDPOINT)], "open": [run for run in runs if run["state"] not in ("done", "cancelled")],
+                "endpoints": [check_shape("Endpoint", ENDPOINT)], "leases": {"open": 0, "rows": 0, "expired": 0}, "open": [run for run in runs if run["state"] not in ("done", "cancelled")],
                 "ended": [run for run in runs if run["state"] in ("done", "cancelled")]})
         if names == ["v1", "runs"] and method == "POST":
             return fake.create(json.loads(body))
@@ -356,7 +356,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, None, value
             attempt = {"n": 1, "class": "succeeded", "started_at": NOW, "ended_at": NOW, "latency_ms": 850, "endpoint": "gemini", "model": "m",
                        "http_status": 200, "tokens": tokens(800), "cost_micros": 12, "currency": "USD", "agent_id": "A1", "message": None,
-                       "worker": "builtin", "lease": "1", "is_possibly_billed": False}
+                       "worker": "builtin", "person": None, "decision": None, "lease": "1", "is_possibly_billed": False}
             if query.get("raw"):
                 attempt["raw"] = fake.hostile or "{}"
             return listing([check_shape("Attempt", attempt)])

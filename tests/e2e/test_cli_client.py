@@ -366,7 +366,7 @@ def test_completions_name_everything(bench):
         assert "max-candidates" in script and "allocate" not in script[:20]
     path = bench.write("c.bash", bench.ctl("completion", "bash").out)
     test = ("source " + path + "; compopt() { :; }; COMP_WORDS=(gallocctl enq); COMP_CWORD=1; _gallocctl; echo ${COMPREPLY[@]}; "
-            "COMP_WORDS=(gallocctl enqueue --max-c); COMP_CWORD=2; _gallocctl; echo ${COMPREPLY[@]}; "
+            "COMP_WORDS=(gallocctl enqueue --max-ca); COMP_CWORD=2; _gallocctl; echo ${COMPREPLY[@]}; "
             "COMP_WORDS=(gallocctl pool im); COMP_CWORD=2; _gallocctl; echo ${COMPREPLY[@]}; "
             "COMP_WORDS=(gallocctl endpoint set gemini price_i); COMP_CWORD=4; _gallocctl; echo ${COMPREPLY[@]}; "
             "COMP_WORDS=(gallocctl endpoint unset gemini pric); COMP_CWORD=4; _gallocctl; echo ${COMPREPLY[@]}")

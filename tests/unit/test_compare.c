@@ -218,7 +218,7 @@ static void test_many_moves(void **state)
     struct compare *compare = compare_new();
     for (int side = 0; side < SIDE_COUNT; side++)
         for (int i = AGENTS; i >= 1; i--) {
-            char name[16];
+            char name[24];
             snprintf(name, sizeof name, "agent-%03d", i);
             compare_add_agent(compare, (enum compare_side)side, &(struct compare_agent){i, name, -1, 0, true, true});
         }
