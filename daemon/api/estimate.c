@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "core/template.h"
 
 #include <math.h>
 #include <string.h>
@@ -264,20 +265,34 @@ static void check_max_cost(struct estimate *estimate, struct estimate_range in, 
 
 /* ---- the answer ---- */
 
+/* Does a prompt made of the template hold the column? NULL: the built-in one, which holds all that may be sent. */
+static bool is_in_prompt(const struct template *template, const char *column)
+{
+    bool is_in = template == NULL || template_uses(template, TEMPLATE_FIELDS) || template_uses(template, TEMPLATE_ASSIGNMENT);
+    for (const char *const *field = template ? template_fields(template) : NULL; field != NULL && *field != NULL && !is_in; field++)
+        is_in = column_is(*field, column);
+    return is_in;
+}
+
 static void columns_json(struct json_out *out, const struct estimate *estimate)
 {
     char *const *keep_back = engine_configuration(estimate->engine)->keep_back;
+    const char *text = estimate->is_on_workers ? NULL : estimate->plan.template; /* they get no prompt */
+    struct template *template = NULL;
+    if (text != NULL && template_parse(text, strlen(text), &template, NULL) < 0)
+        template = NULL; /* that is told among the problems */
     json_out_name(out, "columns");
     json_out_begin(out, '{');
     for (int is_sent = 1; is_sent >= 0; is_sent--) {
         json_out_name(out, is_sent ? "sent" : "kept_back");
         json_out_begin(out, '[');
         for (size_t i = 0; i < estimate->column_count; i++)
-            if (plan_sends(&estimate->plan, keep_back, estimate->columns[i]) == (is_sent == 1))
+            if ((plan_sends(&estimate->plan, keep_back, estimate->columns[i]) && is_in_prompt(template, estimate->columns[i])) == (is_sent == 1))
                 json_out_str(out, estimate->columns[i]);
         json_out_end(out, ']');
     }
     json_out_end(out, '}');
+    template_free(template);
 }
 
 static void list_json(struct json_out *out, const char *name, const struct buf *items)

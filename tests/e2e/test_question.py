@@ -58,6 +58,7 @@ def test_check_tells_what_would_be_asked(sim, daemon):
     told = daemon.ctl("check", EXAMPLE / "notes.csv", "--template", EXAMPLE / "note.template", "--schema", EXAMPLE / "note.schema.json", "--key", "note_id",
                       "--show-prompt").stdout
     assert "outcome, amount, due, needs_person" in told and "free places" not in told and "Call of 2026-11-02." in told
+    assert re.search(r"^  sent +note_id \(the key\), called_at, note\n  kept back +lan$", told, re.MULTILINE)
     assert sim.stats()["received"] == 0
 
 
