@@ -115,7 +115,10 @@ static int change(struct cli *cli, const char *run, const char *verb, const char
     int64_t changed = rc == 0 ? json_get_i64(response.json, "changed", 0) : 0;
     if (rc == 0 && changed == 0)
         rc = selector_explain_none(cli, segment, &error);
-    if (rc == 0 && !out_answer(cli, &response) && !cli->is_quiet)
+    bool is_told = rc == 0 && !out_answer(cli, &response) && !cli->is_quiet;
+    if (is_told && changed == 0)
+        out_line("no assignment of run %s is meant by that: nothing is changed", run);
+    else if (is_told)
         out_line("%s %s %s", text_counted(changed, "assignment").text, changed == 1 ? "is" : "are", told);
     if (rc == 0 && changed > 0 && is_retry)
         tell_no_room(cli, segment);

@@ -148,6 +148,9 @@ int command_show(struct cli *cli, int count, char **words)
     int rc = client_get(cli->client, &response, &error, "/v1/runs/%s/assignments/%s%s", run, key, args_has(&cli->args, "prompt") ? "?prompt=1" : "");
     if (rc == 0 && !out_answer(cli, &response))
         print_assignment(cli, response.json);
+    const char *problem = rc == 0 ? json_get_str(json_get(response.json, "prompt"), "problem", NULL) : NULL;
+    if (problem != NULL && cli->format == FORMAT_TABLE)
+        say(cli, "no prompt: %s", problem);
     free(run);
     free(key);
     response_clear(&response);

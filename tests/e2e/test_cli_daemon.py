@@ -279,10 +279,12 @@ def test_what_comes_next_is_named_as_the_person_calls_it(daemon, tmp_path):
     assert "/sbin/gallocd'" in daemon.ctl("status", check=False).stderr
 
 
-def test_fields_line_up_as_they_look(daemon, tmp_path):
+def test_show_lines_up_and_says_what_is_missing(daemon, tmp_path):
     loans = [{"lan": "L1", "Näme": "a", "姓名": "b", "x" * 40: "c"}]
-    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", loans), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 1)), "--wait")
+    daemon.ctl("enqueue", write_csv(tmp_path / "in.csv", loans), "--agents", write_csv(tmp_path / "agents.csv", make_agents(1, 1)), "--endpoint", "workers")
     lines = daemon.ctl("show", "@last", "L1").stdout.splitlines()
+    assert "no prompt: outside workers decide this run" in daemon.ctl("show", "@last", "L1", "--prompt").stderr
+    assert daemon.ctl("discard", "@last", "--key", "L2", "--reason", "x").stdout == "no assignment of run @last is meant by that: nothing is changed\n"
     assert f"  Näme{' ' * 22} a" in lines and f"  姓名{' ' * 22} b" in lines and f"  {'x' * 40} c" in lines
 
 
