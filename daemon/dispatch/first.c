@@ -16,9 +16,11 @@ static int64_t count_of(const struct run_entry *run, enum assignment_state state
     return run->info.counts[COUNT_STATE + state];
 }
 
+/* By a model or a worker: what a person decided says nothing of the rest. */
 static int64_t settled(const struct run_entry *run)
 {
-    return count_of(run, ASSIGNMENT_SUCCEEDED) + count_of(run, ASSIGNMENT_FAILED);
+    int64_t answered = run->info.counts[COUNT_CLASS + OUTCOME_SUCCEEDED];
+    return min_i64(count_of(run, ASSIGNMENT_SUCCEEDED), answered) + count_of(run, ASSIGNMENT_FAILED);
 }
 
 bool first_is_open(const struct run_entry *run)

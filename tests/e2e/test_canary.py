@@ -67,6 +67,16 @@ def test_four_at_once_are_assignments_however_they_are_packed(world):
     assert most == 4 and daemon.wait_done(run)["counts"]["succeeded"] == 60
 
 
+def test_what_a_person_decided_says_nothing_of_the_rest(world):
+    _, daemon = world()
+    run = daemon.create(rows_of(60, lambda n: True), AGENTS, options={**MATCH, "canary": "on"}, paused=True)
+    for n in range(25):
+        daemon.api("PUT", f"/v1/runs/{run}/assignments/K{n:04}/agent", {"agent_id": "A1", "reason": "theirs"})
+    daemon.ctl("resume", run)
+    assert wait_until(lambda: (found := daemon.run(run))["state"] != "running" and found, 30, "the run pauses")["reason"] == "first"
+    assert daemon.counts(run)["failed"] == 20 and "20 of the first 20 failed" in daemon.run(run)["text"]
+
+
 def test_workers_take_no_more_than_the_first(world):
     sim, daemon = world("--error_401", "1")  # the endpoint is down: all are left to workers
     run = daemon.create(rows_of(100), AGENTS, options={"canary": "on", "workers_too": True})
