@@ -150,10 +150,25 @@ int agents_read(struct json_object *array, struct store_agents *ret_agents, stru
     return rc;
 }
 
+static bool is_back(int64_t until_at_ms)
+{
+    return until_at_ms != 0 && until_at_ms <= clock_wall_ms();
+}
+
+void presence_members(struct json_out *out, const struct store_read *read, size_t row)
+{
+    if (is_back(read_int(read, row, LOAD_UNTIL, 0))) {
+        json_out_member_bool(out, "available", true);
+        json_out_member_null(out, "until");
+        return;
+    }
+    cell_member(out, "available", read, row, LOAD_IS_AVAILABLE);
+    cell_member(out, "until", read, row, LOAD_UNTIL);
+}
+
 int64_t places_free(int64_t capacity, int64_t held, bool is_available, int64_t until_at_ms)
 {
-    bool is_back = until_at_ms != 0 && until_at_ms <= clock_wall_ms();
-    if (!is_available && !is_back)
+    if (!is_available && !is_back(until_at_ms))
         return 0;
     return capacity < 0 ? -1 : max_i64(capacity - held, 0);
 }

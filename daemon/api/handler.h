@@ -80,6 +80,7 @@ struct pool_totals {
     int64_t agent_count, capacity, held, free; /* capacity, free -1: no limit */
 };
 /* Places for something new, now: none of an agent who is away; -1: no limit. */
+void presence_members(struct json_out *out, const struct store_read *read, size_t row); /* `available` and `until` as they are now: whose date has passed is back */
 int64_t places_free(int64_t capacity, int64_t held, bool is_available, int64_t until_at_ms);
 void pool_count(const struct pool_entry *pool, struct pool_totals *ret_totals);
 void endpoint_json(struct json_out *out, struct engine *engine, struct endpoint *endpoint);

@@ -99,8 +99,7 @@ static void agent_json(struct json_out *out, const struct store_read *read, size
     json_out_member_int(out, "load", read_int(read, row, LOAD_BASE, 0));
     json_out_member_int(out, "held", held);
     member_int_or_null(out, "free", places_free(capacity, held, read_int(read, row, LOAD_IS_AVAILABLE, 1) != 0, read_int(read, row, LOAD_UNTIL, 0)));
-    cell_member(out, "available", read, row, LOAD_IS_AVAILABLE);
-    cell_member(out, "until", read, row, LOAD_UNTIL);
+    presence_members(out, read, row);
     cell_member(out, "is_listed", read, row, LOAD_IS_LISTED);
     cell_member(out, "attributes", read, row, LOAD_ATTRIBUTES);
     json_out_end(out, '}');

@@ -318,8 +318,7 @@ static bool load_row(struct request *request, struct json_out *out, const struct
     json_out_member_int(out, "held", held);
     member_int_or_null(out, "free", places_free(capacity, held, read_int(read, row, LOAD_IS_AVAILABLE, 1) != 0, read_int(read, row, LOAD_UNTIL, 0)));
     json_out_member_int(out, "in_flight", in_flight_of(request, read_text(read, row, LOAD_AGENT_ID)));
-    cell_member(out, "available", read, row, LOAD_IS_AVAILABLE);
-    cell_member(out, "until", read, row, LOAD_UNTIL);
+    presence_members(out, read, row);
     cell_member(out, "is_listed", read, row, LOAD_IS_LISTED);
     json_out_member_int(out, "in_run", read_int(read, row, LOAD_IN_RUN, 0));
     json_out_end(out, '}');

@@ -60,6 +60,18 @@ def test_a_run_whose_agents_are_all_away_says_until_when(world):
         assert (waiting["code"], waiting["until"]) == ("no_places", f"{until}.000Z"), waiting
 
 
+def test_whose_date_has_passed_is_shown_as_back(world):
+    _, daemon = world()
+    until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    daemon.api("PUT", "/v1/pools/north", {"agents": [{"agent_id": "A1", "capacity": 10, "available": False, "until": until}]})
+
+    def shown():
+        agent = daemon.api("GET", "/v1/pools/north").json["agents"][0]
+        return agent["available"], agent["until"], agent["free"]
+
+    wait_until(lambda: shown() == (True, None, 10), 20, shown)
+
+
 def test_an_open_run_on_a_full_pool_fails_at_once(world):
     _, daemon = world()
     daemon.api("PUT", "/v1/pools/north", {"agents": [{"agent_id": "A1", "capacity": 2}]})
