@@ -4,12 +4,25 @@
 #include "base/negative.h"
 #include "dispatch/dispatch.h"
 
-static bool was_candidate(const struct attempt *attempt, int64_t agent)
+static bool is_named(const struct attempt *attempt, int64_t agent)
 {
     for (size_t i = 0; i < attempt->candidate_count; i++)
         if (attempt->candidates[i] == agent)
             return true;
     return false;
+}
+
+/* Could the model know him as a candidate for it? A pack's prompt names the candidates of all that it asks together: one who stands there for another, and matches,
+ * is one too. Whether he has room is another question. */
+static bool was_candidate(const struct attempt *attempt, const struct agent_entry *agent)
+{
+    const struct call *call = attempt->call;
+    if (is_named(attempt, agent->info.id))
+        return true;
+    bool is_named_there = false;
+    for (size_t i = 0; i < call->count; i++)
+        is_named_there |= is_named(&call->attempts[i], agent->info.id);
+    return is_named_there && agent_matches(&call->run->plan, agent, (struct json_span){attempt->fields, attempt->fields_len});
 }
 
 /* Against what was asked and what is free now. */
@@ -19,7 +32,7 @@ static enum outcome_class judge_allocation(struct attempt *attempt, struct json_
     if (alloc_answer_read(text.at, text.len, answer, error) < 0)
         return OUTCOME_INVALID_ANSWER;
     struct agent_entry *agent = pool_agent_by_name(attempt->call->run->pool, answer->agent_id);
-    if (agent == NULL || !was_candidate(attempt, agent->info.id)) {
+    if (agent == NULL || !was_candidate(attempt, agent)) {
         galloc_fail(error, GALLOC_INVALID_INPUT, "the answer names \"%s\", who is not a candidate", answer->agent_id);
         return OUTCOME_INVALID_ANSWER;
     }

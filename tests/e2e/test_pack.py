@@ -50,6 +50,18 @@ def test_capacity_holds_within_a_pack(world):
     check_books(daemon, sim)
 
 
+def test_who_stands_in_a_packs_prompt_for_another_is_a_candidate_too(world):
+    """Near the end of the places each of a pack has candidates of his own, and the prompt names them all."""
+    sim, daemon = world("--latency_ms", "50")
+    agents = [{"agent_id": f"A{n}", "capacity": 31, "attributes": {"region": "north" if n % 2 else "south"}} for n in range(20)]
+    rows = [(f"K{n:04}", {"region": "north" if n % 2 else "south"}) for n in range(600)]
+    done = daemon.wait_done(daemon.create(rows, agents, options={"pack": 10, "match": ["region=region"]}))
+    assert done["counts"]["succeeded"] == 600 and done["retries"]["invalid_answer"] == 0
+    region = {agent["agent_id"]: agent["attributes"]["region"] for agent in agents}
+    assert all(region[row["agent_id"]] == dict(rows)[row["key"]]["region"] for row in daemon.results())
+    check_books(daemon, sim)
+
+
 @pytest.mark.parametrize("fault", ["item_missing", "item_unknown_agent", "item_twice"])
 def test_spoiled_items_cost_few_calls(world, fault):
     sim, daemon = world(f"--{fault}", "0.05")
