@@ -97,6 +97,7 @@ static void start_timer(struct conn *conn, double delay_s)
 {
     struct timeval delay = {.tv_sec = (time_t)delay_s,
                             .tv_usec = (suseconds_t)((delay_s - (double)(time_t)delay_s) * 1e6)};
+    event_base_update_cache_time(conn->server->base); /* the turn's time may be long past: it would fire too early by that */
     event_add(conn->timer, &delay);
 }
 

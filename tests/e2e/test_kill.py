@@ -62,7 +62,7 @@ def test_five_kills_lose_nothing_and_repeat_only_what_was_in_flight(slow_world, 
     calls = stats["received"] - stats["tests"]
     assert calls <= sum(count for kind, count in found.items() if kind != "released"), (stats, found)
     assert calls - len(keys) <= found.get("agent_full", 0) + in_doubt
-    assert found["lost"] <= in_doubt
+    assert found["lost"] <= 2 * in_doubt  # as many may be leased ahead as may be under way: nobody knows whether they were sent
     report = daemon.api("POST", "/v1/doctor").json
     assert report["ok"], report
 
