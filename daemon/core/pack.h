@@ -6,7 +6,7 @@
 #include "core/retry.h"
 
 /* ---- the answer ---- */
-#define PACK_ID_BYTES 24
+#define PACK_ID_BYTES 32
 
 /* An assignment's id in its request: a mark of that request alone, which nobody who wrote a key or a field could know, and a number from 1. */
 void pack_id(const char *mark, size_t index, char ret_id[PACK_ID_BYTES]);

@@ -65,6 +65,7 @@ struct engine {
     bool is_upkeep_wanted;      /* and another is to follow it at once */
     struct log_gate log_gate;   /* over what is told of the store's log */
     int64_t log_reads_ended;    /* of store_stats, as told */
+    struct owed *owed;          /* owned list of operations that wait to be submitted again (owed.c) */
     int64_t settles_pending;    /* settle operations with the store, and claims of outside workers */
     struct outside outside;
     struct store_place *places; /* owned; that the last commit told */
@@ -95,6 +96,7 @@ void ready_put_back(struct call *call, int64_t wait_us); /* before all that the 
 
 /* owed.c */
 void owed_submit(struct engine *engine, struct store_op *op); /* until it is done */
+void owed_clear(struct engine *engine); /* at the end of this life: what waits to be submitted again fails for good */
 
 /* hedge.c */
 void hedge_look(struct engine *engine, struct run_entry *run, struct pacer_now now); /* nothing else of the run is left to send */

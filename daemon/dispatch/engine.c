@@ -140,6 +140,7 @@ void engine_free(struct engine *engine)
 {
     if (engine == NULL)
         return;
+    owed_clear(engine);
     outside_clear(engine);
     registry_clear(&engine->registry);
     events_free(engine->events);

@@ -144,14 +144,14 @@ static const struct verb_row {
     bool reopens; /* gives a run that ended new work */
 } verbs[] = {
     [SWEEP_CANCEL] = {1u << ASSIGNMENT_PENDING | 1u << ASSIGNMENT_LEASED, ASSIGNMENT_CANCELLED, row_cancel,
-                      "run_cancel"},
+                      "run_cancel", false},
     [SWEEP_RETRY] = {1u << ASSIGNMENT_FAILED | 1u << ASSIGNMENT_CANCELLED, ASSIGNMENT_PENDING, row_retry, "run_retry",
                      true},
-    [SWEEP_EXPIRE] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_expire, "run_expire"},
-    [SWEEP_FAIL_HELD] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_fail_held, "run_fail_held"},
+    [SWEEP_EXPIRE] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_expire, "run_expire", false},
+    [SWEEP_FAIL_HELD] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_FAILED, row_fail_held, "run_fail_held", false},
     [SWEEP_REDO] = {1u << ASSIGNMENT_SUCCEEDED, ASSIGNMENT_PENDING, row_redo, "run_redo", true},
-    [SWEEP_DISCARD] = {1u << ASSIGNMENT_SUCCEEDED, ASSIGNMENT_CANCELLED, row_discard, "run_discard"},
-    [SWEEP_ABANDON] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_CANCELLED, row_cancel, "run_abandon"},
+    [SWEEP_DISCARD] = {1u << ASSIGNMENT_SUCCEEDED, ASSIGNMENT_CANCELLED, row_discard, "run_discard", false},
+    [SWEEP_ABANDON] = {1u << ASSIGNMENT_PENDING, ASSIGNMENT_CANCELLED, row_cancel, "run_abandon", false},
 };
 
 /* ---- the first step: may it be, the run's mark, the audit row ---- */

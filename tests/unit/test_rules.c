@@ -26,7 +26,7 @@ static void test_states(void **state)
     (void)state;
     static const char allowed[ASSIGNMENT_STATE_COUNT][ASSIGNMENT_STATE_COUNT + 1] = {
         /* to: pending leased succeeded failed cancelled; d daemon, p person */
-        "-dpdp", "dd" "ddp", "p-p-p", "p-p--", "p-p--"};
+        "-dpdp", "ddddp", "p-p-p", "p-p--", "p-p--"};
     for (int from = 0; from < ASSIGNMENT_STATE_COUNT; from++) {
         for (int to = 0; to < ASSIGNMENT_STATE_COUNT; to++) {
             char who = allowed[from][to];
