@@ -188,14 +188,14 @@ static int set_agent(struct cli *cli, int count, char **words)
         struct buf back = BUF_EMPTY;
         show_time(&back, until);
         out_line("agent %s: capacity %s, %s held, %s%s%s", json_get_str(response.json, "agent_id", words[1]), places,
-                 text_count(json_get_i64(response.json, "held", 0)).text, is_available ? "available" : "not available", until && !is_available ? " until " : "",
-                 until && !is_available ? buf_text(&back) : "");
+                 text_count(json_get_i64(response.json, "held", 0)).text, is_available ? "available" : "not available", until ? " until " : "",
+                 until ? buf_text(&back) : "");
         buf_clear(&back);
         free(places);
         int64_t over = capacity ? json_get_i64(response.json, "held", 0) - json_i64(capacity, 0) : 0;
         if (over > 0)
             say(cli, "note: %s more held than the capacity: nothing new goes to the agent, and nothing is taken away", text_count(over).text);
-        if (until && seconds_until(until) < 0)
+        if (is_available && strstr(buf_text(&body), "\"available\":false") != NULL)
             say(cli, "note: that date is past: the agent is available");
         else if (!is_available)
             tell_holdings(cli, pool, agent, json_get_str(response.json, "agent_id", words[1]));
