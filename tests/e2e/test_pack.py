@@ -68,7 +68,7 @@ def test_spoiled_items_cost_few_calls(world, fault):
     done = daemon.wait_done(enqueue(daemon, 1000, pack=10))
     assert done["counts"]["succeeded"] == 1000 and done["counts"]["failed"] == 0
     assert done["retries"]["invalid_answer"] > 10
-    assert calls_of(daemon) <= 125  # 108 to 117 were seen; with 15 % more it would be 115
+    assert calls_of(daemon) <= 125  # 15 % more would be 115, which is not met in every run: 117 was seen
     check_books(daemon, sim)
 
 
